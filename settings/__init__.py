@@ -1,0 +1,1 @@
+"""Configuration, read once at the start: environment variables and a TOML file."""

@@ -1,0 +1,143 @@
+"""What can be configured, with defaults and units.
+
+Values come from `millrace.toml` (its path in MILLRACE_CONFIG) and from environment variables
+named MILLRACE_<FIELD>, which win. Secrets come from the environment only.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+MinorUnits = Annotated[int, Field(ge=0, lt=10**78)]
+
+
+class StrictModel(BaseModel):
+    """A section of the configuration: unknown names are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Network(StrictModel):
+    """One chain to follow."""
+
+    network: str = Field(pattern=r"^[a-z0-9-]{3,8}:[-_a-zA-Z0-9]{1,32}$")
+    """CAIP-2 id, e.g. "eip155:1"; checked against what the node says of itself."""
+    kind: Literal["ethereum", "simulated"]
+    rpc_urls: tuple[str, ...] = Field(min_length=1)
+    """HTTP endpoints in order of preference."""
+    websocket_url: str | None = None
+    """Pushes new heads; without it the tip is polled."""
+    native_asset: str
+    confirmations: int = Field(ge=1, default=12)
+    finality: Literal["depth", "safe", "finalized"] = "depth"
+    reorg_depth_max: int = Field(ge=1, default=64)
+    """A deeper reorganisation halts the network until an operator resumes it."""
+    start_height: int | None = None
+    """First block to read on a new database; None starts at the tip."""
+    poll_interval_s: float = Field(gt=0, default=1.0)
+    traces: Literal["auto", "always", "never"] = "auto"
+    """Whether transfers made inside contracts are read from traces."""
+    replace_after_s: float = Field(gt=0, default=180.0)
+    """A withdrawal not mined for so long is replaced with a higher fee."""
+    rebroadcast_after_s: float = Field(gt=0, default=30.0)
+    fee_minor_max: MinorUnits = 10**18
+    """No transaction may bid more than this for its fee, in the native asset."""
+
+
+class AmountConfirmations(StrictModel):
+    """From this amount on, this many confirmations."""
+
+    from_minor: MinorUnits
+    confirmations: int = Field(ge=1)
+
+
+class Asset(StrictModel):
+    """One asset that is credited and paid out."""
+
+    asset: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")
+    network: str
+    contract: str | None = None
+    decimals: int = Field(ge=0, le=36)
+    deposit_minor_min: MinorUnits = 0
+    confirmations_by_amount: tuple[AmountConfirmations, ...] = ()
+    withdrawal_minor_min: MinorUnits = 1
+    withdrawal_minor_max: MinorUnits | None = None
+    withdrawal_minor_max_day: MinorUnits | None = None
+    withdrawal_count_max_hour: int | None = None
+    withdrawal_approval_minor: MinorUnits | None = None
+    withdrawal_fee_minor: MinorUnits = 0
+
+
+class Settings(BaseSettings):
+    """Everything a process of Millrace needs to know before it starts."""
+
+    model_config = SettingsConfigDict(env_prefix="MILLRACE_", extra="forbid", frozen=True)
+
+    database_url: SecretStr = SecretStr("postgresql://millrace@127.0.0.1:5432/millrace")
+    database_pool_size: int = Field(ge=1, default=4)
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    topic_prefix: str = "millrace."
+    topic_partitions: int = Field(ge=1, default=8)
+    topic_replication: int = Field(ge=1, default=1)
+    wallet_enc_key: SecretStr | None = None
+    """Unlocks the master secret; given to the signer and to `millrace init` alone."""
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(ge=0, le=65535, default=9464)
+    data_dir: str = ".millrace"
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    stage_batch_max: int = Field(ge=1, default=200)
+    stage_linger_s: float = Field(gt=0, default=0.005)
+    """How long a stage gathers records before it takes them as a batch."""
+    stage_stall_s: float = Field(gt=0, default=60.0)
+    """A worker that has lag and makes no progress for so long ends itself."""
+    lease_s: float = Field(gt=0, default=5.0)
+    dead_letter_max_minute: int = Field(ge=1, default=100)
+    """More dead letters in a minute than this stop the worker: the fault is ours, not theirs."""
+    address_pool_min: int = Field(ge=1, default=200)
+    reconcile_every_s: float = Field(gt=0, default=300.0)
+    webhook_timeout_s: float = Field(gt=0, default=20.0)
+    webhook_allow_private: bool = False
+    """Lets webhooks go to loopback and private addresses. For development stacks only."""
+    networks: tuple[Network, ...] = ()
+    assets: tuple[Asset, ...] = ()
+
+    def network(self, network: str) -> Network:
+        """Return the configuration of one network, KeyError if there is none."""
+        for candidate in self.networks:
+            if candidate.network == network:
+                return candidate
+        raise KeyError(network)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over the environment, the environment over the file."""
+        file = os.environ.get("MILLRACE_CONFIG", "millrace.toml")
+        return (
+            init_settings,
+            env_settings,
+            TomlConfigSettingsSource(settings_cls, toml_file=file),
+        )
+
+
+@cache
+def load_settings() -> Settings:
+    """Read the configuration once per process."""
+    return Settings()

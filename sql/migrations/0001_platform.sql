@@ -1,0 +1,103 @@
+-- migrate:up
+
+-- Who uses Millrace and in what: tenants, their users, the networks and the assets.
+CREATE TABLE tenants (
+    tenant text PRIMARY KEY CHECK (tenant ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+    name text NOT NULL,
+    status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'suspended', 'deleted')),
+    -- The tenant's hot wallet on every network is the key with this index on the system branch.
+    wallet_index integer GENERATED ALWAYS AS IDENTITY UNIQUE,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- `owner` is the tenant's own name for its user; the empty owner is the tenant itself and is no user.
+CREATE TABLE users (
+    tenant text NOT NULL REFERENCES tenants,
+    owner text NOT NULL CHECK (owner <> '' AND length(owner) <= 128),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant, owner)
+);
+
+CREATE TABLE networks (
+    network text PRIMARY KEY CHECK (network ~ '^[a-z0-9-]{3,8}:[-_a-zA-Z0-9]{1,32}$'), -- CAIP-2
+    kind text NOT NULL,
+    native_asset text NOT NULL,
+    -- Blocks on top of a transfer, its own included, after which it is confirmed.
+    confirmations integer NOT NULL CHECK (confirmations >= 1),
+    -- 'depth' counts blocks; 'safe' and 'finalized' also wait until the chain itself says so.
+    finality text NOT NULL DEFAULT 'depth' CHECK (finality IN ('depth', 'safe', 'finalized'))
+);
+
+CREATE TABLE assets (
+    asset text PRIMARY KEY CHECK (asset ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$'),
+    network text NOT NULL REFERENCES networks,
+    contract text, -- the allow-listed token, NULL for the native asset
+    decimals smallint NOT NULL CHECK (decimals BETWEEN 0 AND 36),
+    deposit_minor_min numeric(78, 0) NOT NULL DEFAULT 0 CHECK (deposit_minor_min >= 0),
+    -- Overrides of the network's confirmations: [{"from_minor": "0", "confirmations": 3}, ...] by amount.
+    confirmations_by_amount jsonb NOT NULL DEFAULT '[]',
+    withdrawal_minor_min numeric(78, 0) NOT NULL DEFAULT 1 CHECK (withdrawal_minor_min >= 1),
+    withdrawal_minor_max numeric(78, 0),       -- per order; NULL: no limit
+    withdrawal_minor_max_day numeric(78, 0),   -- per user in 24 h; NULL: no limit
+    withdrawal_count_max_hour integer,         -- per user; NULL: no limit
+    withdrawal_approval_minor numeric(78, 0),  -- from this amount on an operator approves; NULL: never
+    withdrawal_fee_minor numeric(78, 0) NOT NULL DEFAULT 0 CHECK (withdrawal_fee_minor >= 0),
+    UNIQUE NULLS NOT DISTINCT (network, contract)
+);
+
+-- What a stage has done: the next offset of a partition it will take. Its row is locked in each of the
+-- stage's transactions, which drops repeats and fences a worker that lost its partition.
+CREATE TABLE inbox (
+    cluster_id text NOT NULL, -- offsets of a new Kafka cluster start anew
+    stage text NOT NULL,
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    next_offset bigint NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (cluster_id, stage, topic, partition)
+);
+
+-- Records to be published, written in the transaction that makes them true, deleted once Kafka has them.
+CREATE TABLE outbox (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    topic text NOT NULL,
+    key text NOT NULL,
+    payload bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE FUNCTION announce_outbox() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('outbox', '');
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER announce_outbox AFTER INSERT ON outbox
+FOR EACH STATEMENT EXECUTE FUNCTION announce_outbox();
+
+-- Records no stage could use, kept whole until someone redrives or discards them.
+CREATE TABLE dead_letters (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    stage text NOT NULL,
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    record_offset bigint NOT NULL,
+    key bytea,
+    payload bytea,
+    error text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    redriven_at timestamptz
+);
+CREATE INDEX dead_letters_open ON dead_letters (created_at) WHERE redriven_at IS NULL;
+
+-- Work that one worker at a time may do. A holder that stops renewing loses it at expires_at.
+CREATE TABLE leases (
+    name text PRIMARY KEY,
+    holder uuid NOT NULL,
+    expires_at timestamptz NOT NULL
+);
+
+-- migrate:down
+
+DROP TABLE leases, dead_letters, outbox, inbox, assets, networks, users, tenants;
+DROP FUNCTION announce_outbox;

@@ -1,0 +1,98 @@
+-- migrate:up
+
+-- The best chain as follow_chain has read it. It is the truth about which block is canonical:
+-- a stage that meets a block in Kafka asks here, so stale or repeated records do no harm.
+CREATE TABLE blocks (
+    network text NOT NULL REFERENCES networks,
+    height bigint NOT NULL,
+    block_id text NOT NULL,
+    parent_id text NOT NULL,
+    -- False from the moment the row is written until Kafka has the block.
+    published boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (network, height)
+);
+
+-- How far a network is followed.
+CREATE TABLE cursors (
+    network text PRIMARY KEY REFERENCES networks,
+    height bigint NOT NULL,             -- the highest row of blocks
+    safe_height bigint,
+    finalized_height bigint,
+    node_height bigint NOT NULL,        -- the tip the node spoke of
+    matched_height bigint,              -- the highest block match_deposits has done
+    halted_reason text,                 -- a reorganisation deeper than allowed: waits for an operator
+    updated_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Public keys made ahead of need by the signer, the only process that holds the master secret.
+CREATE TABLE key_pool (
+    network text NOT NULL REFERENCES networks,
+    branch smallint NOT NULL CHECK (branch IN (0, 1)), -- 0 deposit addresses, 1 system wallets
+    key_index bigint NOT NULL,
+    key_path text NOT NULL,
+    public_key bytea NOT NULL,
+    PRIMARY KEY (network, branch, key_index)
+);
+
+-- The number of addresses a network has. Its row is locked while an address is added, so that
+-- serials are committed in order and whoever reads "all above n" misses none; n is never reused.
+CREATE TABLE address_counters (
+    network text PRIMARY KEY REFERENCES networks,
+    serial bigint NOT NULL DEFAULT 0,
+    deposit_keys bigint NOT NULL DEFAULT 0 -- the next unused key_index of branch 0
+);
+
+CREATE TABLE addresses (
+    network text NOT NULL REFERENCES networks,
+    address text NOT NULL,
+    serial bigint NOT NULL,
+    tenant text NOT NULL REFERENCES tenants,
+    owner text NOT NULL, -- '' for wallets of the tenant itself
+    purpose text NOT NULL CHECK (purpose IN ('deposit', 'hot', 'cold', 'gas')),
+    key_path text,       -- NULL for a cold wallet, whose key is elsewhere
+    label text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (network, address),
+    UNIQUE (network, serial),
+    CHECK ((purpose = 'deposit') = (owner <> ''))
+);
+CREATE UNIQUE INDEX addresses_key_path ON addresses (network, key_path) WHERE key_path IS NOT NULL;
+CREATE UNIQUE INDEX addresses_hot ON addresses (tenant, network) WHERE purpose = 'hot';
+CREATE INDEX addresses_owner ON addresses (tenant, owner, network);
+
+-- One row per transfer to an address of ours, whatever became of it.
+CREATE TABLE deposits (
+    deposit_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    network text NOT NULL REFERENCES networks,
+    transaction_id text NOT NULL,
+    transfer_index text NOT NULL,
+    tenant text NOT NULL REFERENCES tenants,
+    owner text NOT NULL,
+    purpose text NOT NULL,
+    address text NOT NULL,
+    sender text,
+    contract text,
+    asset text REFERENCES assets, -- NULL: a token nobody allow-listed
+    amount_minor numeric(78, 0) NOT NULL CHECK (amount_minor > 0),
+    memo text,
+    height bigint NOT NULL,
+    block_id text NOT NULL,
+    -- detected: in a block. confirmed: deep enough, to be credited. orphaned: its block left the chain.
+    -- ignored: recorded and never credited, for the reason given.
+    status text NOT NULL CHECK (status IN ('detected', 'confirmed', 'orphaned', 'ignored')),
+    ignored_reason text CHECK (ignored_reason IN ('unknown_token', 'below_minimum', 'own_transfer')),
+    -- Counts how often the transfer was mined; each time is credited and reversed under its own key.
+    revision integer NOT NULL DEFAULT 0,
+    confirm_height bigint NOT NULL, -- the height at which it has its confirmations
+    detected_at timestamptz NOT NULL DEFAULT now(),
+    confirmed_at timestamptz,
+    UNIQUE (network, transaction_id, transfer_index),
+    CHECK ((status = 'ignored') <= (ignored_reason IS NOT NULL))
+);
+CREATE INDEX deposits_waiting ON deposits (network, confirm_height) WHERE status = 'detected';
+CREATE INDEX deposits_block ON deposits (network, height);
+CREATE INDEX deposits_owner ON deposits (tenant, owner, deposit_id);
+
+-- migrate:down
+
+DROP TABLE deposits, addresses, address_counters, key_pool, cursors, blocks;
