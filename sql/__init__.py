@@ -1,0 +1,1 @@
+"""Migrations, named queries, and their typed twins."""

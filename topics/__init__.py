@@ -1,0 +1,1 @@
+"""Record types, keys and names of the Kafka topics; nothing else."""

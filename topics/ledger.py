@@ -1,0 +1,85 @@
+"""Facts of a chain that move money in the ledger. post_ledger turns each into a journal entry."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from topics.topic import Topic, json_decoder
+
+
+class DepositFact(msgspec.Struct, frozen=True, tag_field="fact", kw_only=True):
+    """A deposit, or money that came to a wallet of the tenant itself (owner "")."""
+
+    deposit_id: int
+    revision: int
+    """How often the transfer was mined before; part of the entry's idempotency key."""
+    tenant: str
+    owner: str
+    purpose: str
+    asset: str
+    amount_minor: str
+    network: str
+    address: str
+    transaction_id: str
+    transfer_index: str
+    height: int
+    memo: str | None = None
+
+
+class DepositConfirmed(DepositFact, frozen=True, tag="deposit_confirmed"):
+    """It is deep enough: credit it."""
+
+
+class DepositOrphaned(DepositFact, frozen=True, tag="deposit_orphaned"):
+    """It was confirmed and its block left the chain: take back what was credited."""
+
+
+class WithdrawalFact(msgspec.Struct, frozen=True, tag_field="fact", kw_only=True):
+    """A withdrawal whose transaction the chain has decided on."""
+
+    withdrawal_id: int
+    revision: int
+    """How often it was settled before; part of the entry's idempotency key."""
+    tenant: str
+    owner: str
+    idempotency_key: str
+    asset: str
+    amount_minor: str
+    fee_minor: str
+    network: str
+    address: str
+    transaction_id: str
+    native_asset: str
+    network_fee_minor: str
+
+
+class WithdrawalConfirmed(WithdrawalFact, frozen=True, tag="withdrawal_confirmed"):
+    """Paid out, deep enough: settle it."""
+
+
+class WithdrawalFailed(WithdrawalFact, frozen=True, tag="withdrawal_failed"):
+    """Mined without effect: the network's fee is spent, the money goes back to its owner."""
+
+
+class WithdrawalUnsettled(WithdrawalFact, frozen=True, tag="withdrawal_unsettled"):
+    """Its block left the chain after it was settled: undo that, it will be mined again."""
+
+
+LedgerFact: TypeAlias = (
+    DepositConfirmed
+    | DepositOrphaned
+    | WithdrawalConfirmed
+    | WithdrawalFailed
+    | WithdrawalUnsettled
+)
+
+
+class LedgerRecord(msgspec.Struct, frozen=True):
+    """Facts to be posted together, in this order."""
+
+    facts: list[LedgerFact]
+
+
+LEDGER: Topic[LedgerRecord] = Topic("ledger", "network", json_decoder(LedgerRecord))
