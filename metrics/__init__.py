@@ -1,0 +1,1 @@
+"""What Millrace measures of itself, and the HTTP endpoints that tell it."""
