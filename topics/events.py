@@ -1,0 +1,262 @@
+"""Events: what a tenant hears of its money. The payload of a webhook is exactly one of these.
+
+Every event is an envelope (`id`, `type`, `tenant`, `occurred_at`) with `data` of its type. Amounts
+are decimal strings of minor units of the asset named beside them. The same event always has the
+same `id`, however often it is published or delivered: receivers drop repeats by it. Events may
+arrive late and out of order; fields may be added to a type, none is removed or changes meaning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, TypeAlias, get_args
+
+import msgspec
+from msgspec import Meta, Struct
+
+from topics.event_data import (
+    Account,
+    ApprovedWithdrawal,
+    AwaitingWithdrawal,
+    ConfirmedWithdrawal,
+    Deposit,
+    Difference,
+    DisabledEndpoint,
+    EndpointTest,
+    FailedWithdrawal,
+    HaltedNetwork,
+    HotWallet,
+    IgnoredDeposit,
+    Instant,
+    RejectedWithdrawal,
+    ReplacedWithdrawal,
+    ResumedNetwork,
+    ReversedDeposit,
+    SentWithdrawal,
+    Withdrawal,
+)
+from topics.topic import Topic, json_decoder
+
+Tenant = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+EventId = Annotated[str, Meta(pattern=r"^evt_[0-9A-HJKMNP-TV-Z]{26}$")]
+
+
+class Envelope(
+    Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=True, gc=False
+):
+    """What all events have in common."""
+
+    id: EventId
+    """Also the header webhook-id."""
+    tenant: Tenant
+    occurred_at: Instant
+
+
+class DepositDetected(Envelope, frozen=True, kw_only=True, tag="deposit.detected"):
+    """A transfer to a deposit address is in a block. Not yet to be relied on."""
+
+    data: Deposit
+
+
+class DepositConfirmed(Envelope, frozen=True, kw_only=True, tag="deposit.confirmed"):
+    """It has its confirmations and is credited."""
+
+    data: Deposit
+
+
+class DepositOrphaned(Envelope, frozen=True, kw_only=True, tag="deposit.orphaned"):
+    """Its block left the chain. It is detected anew, with a higher revision, if mined again."""
+
+    data: Deposit
+
+
+class DepositReversed(Envelope, frozen=True, kw_only=True, tag="deposit.reversed"):
+    """It had been credited, its block left the chain, and the credit was taken back."""
+
+    data: ReversedDeposit
+
+
+class DepositIgnored(Envelope, frozen=True, kw_only=True, tag="deposit.ignored"):
+    """It is recorded, and not credited for the reason given."""
+
+    data: IgnoredDeposit
+
+
+class WithdrawalRequested(Envelope, frozen=True, kw_only=True, tag="withdrawal.requested"):
+    """A command was accepted and the money is held."""
+
+    data: Withdrawal
+
+
+class WithdrawalRejected(Envelope, frozen=True, kw_only=True, tag="withdrawal.rejected"):
+    """A command was refused, or an operator said no. No money is held."""
+
+    data: RejectedWithdrawal
+
+
+class WithdrawalAwaitingApproval(
+    Envelope, frozen=True, kw_only=True, tag="withdrawal.awaiting_approval"
+):
+    """An operator has to decide."""
+
+    data: AwaitingWithdrawal
+
+
+class WithdrawalApproved(Envelope, frozen=True, kw_only=True, tag="withdrawal.approved"):
+    """It will be signed next."""
+
+    data: ApprovedWithdrawal
+
+
+class WithdrawalSigned(Envelope, frozen=True, kw_only=True, tag="withdrawal.signed"):
+    """Its transaction is signed and stored, and not yet sent."""
+
+    data: SentWithdrawal
+
+
+class WithdrawalBroadcast(Envelope, frozen=True, kw_only=True, tag="withdrawal.broadcast"):
+    """A node took its transaction. It is not paid before withdrawal.confirmed."""
+
+    data: SentWithdrawal
+
+
+class WithdrawalReplaced(Envelope, frozen=True, kw_only=True, tag="withdrawal.replaced"):
+    """It was stuck and is sent again with a higher fee."""
+
+    data: ReplacedWithdrawal
+
+
+class WithdrawalConfirmed(Envelope, frozen=True, kw_only=True, tag="withdrawal.confirmed"):
+    """It is paid."""
+
+    data: ConfirmedWithdrawal
+
+
+class WithdrawalFailed(Envelope, frozen=True, kw_only=True, tag="withdrawal.failed"):
+    """It is not paid and the money went back."""
+
+    data: FailedWithdrawal
+
+
+class AccountFrozen(Envelope, frozen=True, kw_only=True, tag="account.frozen"):
+    """No money leaves this account until an operator unfreezes it."""
+
+    data: Account
+
+
+class AccountUnfrozen(Envelope, frozen=True, kw_only=True, tag="account.unfrozen"):
+    """The account works again."""
+
+    data: Account
+
+
+class HotWalletLow(Envelope, frozen=True, kw_only=True, tag="hot_wallet.low"):
+    """A hot wallet should be filled up."""
+
+    data: HotWallet
+
+
+class NetworkHalted(Envelope, frozen=True, kw_only=True, tag="network.halted"):
+    """A network stopped. Every tenant gets an event of its own."""
+
+    data: HaltedNetwork
+
+
+class NetworkResumed(Envelope, frozen=True, kw_only=True, tag="network.resumed"):
+    """A halted network goes on. Every tenant gets an event of its own."""
+
+    data: ResumedNetwork
+
+
+class ReconciliationDifference(
+    Envelope, frozen=True, kw_only=True, tag="reconciliation.difference"
+):
+    """Chain, ledger and balances do not agree."""
+
+    data: Difference
+
+
+class WebhookDisabled(Envelope, frozen=True, kw_only=True, tag="webhook.disabled"):
+    """An endpoint was disabled; the tenant's other endpoints hear of it."""
+
+    data: DisabledEndpoint
+
+
+class WebhookTest(Envelope, frozen=True, kw_only=True, tag="webhook.test"):
+    """A test that somebody asked for."""
+
+    data: EndpointTest
+
+
+Event: TypeAlias = (
+    DepositDetected
+    | DepositConfirmed
+    | DepositOrphaned
+    | DepositReversed
+    | DepositIgnored
+    | WithdrawalRequested
+    | WithdrawalRejected
+    | WithdrawalAwaitingApproval
+    | WithdrawalApproved
+    | WithdrawalSigned
+    | WithdrawalBroadcast
+    | WithdrawalReplaced
+    | WithdrawalConfirmed
+    | WithdrawalFailed
+    | AccountFrozen
+    | AccountUnfrozen
+    | HotWalletLow
+    | NetworkHalted
+    | NetworkResumed
+    | ReconciliationDifference
+    | WebhookDisabled
+    | WebhookTest
+)
+
+
+class EventBatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """Events of one tenant, in the order in which they occurred: one record of the topic."""
+
+    events: list[Event]
+
+
+EVENTS: Topic[EventBatch] = Topic("events", "tenant", json_decoder(EventBatch))
+
+EVENT_TYPES: dict[str, type[Envelope]] = {
+    str(event.__struct_config__.tag): event for event in get_args(Event)
+}
+"""Every event type by its name."""
+
+_encoder = msgspec.json.Encoder()
+_decode: Callable[[bytes], Event] = json_decoder(Event)  # type: ignore[arg-type]
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def encode_event(event: Event) -> bytes:
+    """Return the JSON of one event: the body of its webhook."""
+    return _encoder.encode(event)
+
+
+def decode_event(payload: bytes) -> Event:
+    """Read the JSON of one event; raises topics.topic.Undecodable."""
+    return _decode(payload)
+
+
+def event_type(event: Event) -> str:
+    """Return the name of its type, e.g. "deposit.confirmed"."""
+    return str(event.__struct_config__.tag)
+
+
+def make_event_id(occurred_at: datetime, *key: object) -> str:
+    """Return the id of the event that `key` names: the same arguments give the same id.
+
+    Ids sort by time: as in a ULID, 48 bits of Unix milliseconds and 80 bits, here of the key's
+    SHA-256, in Crockford's base 32. Begin `key` with the event's type, so that two events about
+    one thing differ.
+    """
+    text = "\x1f".join(str(part) for part in key)
+    tail = int.from_bytes(hashlib.sha256(text.encode()).digest()[:10], "big")
+    number = (int(occurred_at.timestamp() * 1000) << 80) | tail
+    return "evt_" + "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
