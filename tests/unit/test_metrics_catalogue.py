@@ -1,0 +1,70 @@
+"""The catalogue against the naming rules of Prometheus and against what is really exported."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.parser import text_string_to_metric_families
+
+from metrics import catalogue
+from metrics.catalogue import CATALOGUE, LABELS, REGISTRY, SHARED_REGISTRY, Entry
+
+# A label named like these would have as many values as there are users or transactions.
+UNBOUNDED = {"address", "tenant", "owner", "transaction_id", "block_id", "height", "url", "id"}
+
+
+def _objects() -> list[MetricWrapperBase]:
+    return [value for value in vars(catalogue).values() if isinstance(value, MetricWrapperBase)]
+
+
+@pytest.mark.parametrize("entry", CATALOGUE.values(), ids=CATALOGUE)
+def test_every_metric_is_named_by_the_rules(entry: Entry) -> None:
+    assert re.fullmatch(r"millrace_[a-z][a-z0-9_]*", entry.name)
+    assert entry.name.endswith("_total") == (entry.kind == "counter")
+    assert not re.search(r"_(ms|millis|minutes|hours|kb|mb|minor)(_|$)", entry.name)
+    assert entry.meaning.endswith(".")
+
+
+@pytest.mark.parametrize("entry", CATALOGUE.values(), ids=CATALOGUE)
+def test_every_label_is_bounded_and_explained(entry: Entry) -> None:
+    assert set(entry.labels) <= set(LABELS)
+    assert not set(entry.labels) & UNBOUNDED
+
+
+def test_no_label_is_explained_in_vain() -> None:
+    assert set(LABELS) == {label for entry in CATALOGUE.values() for label in entry.labels}
+
+
+def test_the_exported_objects_are_the_catalogue() -> None:
+    exported = {}
+    for metric in _objects():
+        described = next(iter(metric.describe()))
+        name = described.name + ("_total" if described.type == "counter" else "")
+        exported[name] = (described.type, described.documentation)
+    assert exported == {e.name: (e.kind, e.meaning) for e in CATALOGUE.values()}
+
+
+def test_shared_metrics_are_gauges_and_in_their_own_registry() -> None:
+    shared = {entry.name for entry in CATALOGUE.values() if entry.shared}
+    registered = {family.name for family in SHARED_REGISTRY.collect()}
+    assert registered == shared
+    assert {CATALOGUE[name].kind for name in shared} == {"gauge"}
+    assert not shared & {family.name for family in REGISTRY.collect()}
+
+
+def test_a_prepared_network_and_stage_show_zeros() -> None:
+    catalogue.prepare_network("eip155:424242")
+    catalogue.prepare_stage("some_stage")
+    families = text_string_to_metric_families(generate_latest(REGISTRY).decode())
+    samples = {
+        sample.name: sample.value
+        for family in families
+        for sample in family.samples
+        if {"eip155:424242", "some_stage"} & set(sample.labels.values())
+    }
+    assert samples["millrace_reorg_depth_blocks_count"] == 0
+    assert samples["millrace_dead_letters_total"] == 0
+    assert set(samples.values()) == {0}
