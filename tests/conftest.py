@@ -1,0 +1,86 @@
+"""Real servers for the tests: started when first asked for, one of each in a session."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from devstack.anvil import Anvil
+from devstack.kafka import Kafka
+from devstack.postgres import Postgres
+from sql.migrate import migrate
+
+TEMPLATE = "migrated_template"
+
+
+@pytest.fixture(scope="session")
+def servers_dir() -> Iterator[Path]:
+    """A data folder outside the checkout, which the database's own user can reach."""
+    folder = Path(tempfile.mkdtemp(prefix="millrace-tests-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(servers_dir: Path) -> Iterator[Postgres]:
+    """The session's database server. It may lose data in a power cut, for speed."""
+    with Postgres(servers_dir / "postgres", fsync=False, connections_max=200) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres: Postgres) -> str:
+    """The name of a migrated, empty database to copy."""
+    migrate(postgres.url_of(TEMPLATE))
+    return TEMPLATE
+
+
+async def execute(postgres: Postgres, statement: str) -> None:
+    connection = await asyncpg.connect(postgres.url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="module")
+async def database_url(postgres: Postgres, template_database: str) -> AsyncIterator[str]:
+    """A fresh migrated database for each test module."""
+    name = f"test_{secrets.token_hex(6)}"
+    await execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template_database}")
+    yield postgres.url_of(name)
+    await execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="module")
+async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
+    """A pool of up to ten connections to the module's database."""
+    async with asyncpg.create_pool(database_url, min_size=1, max_size=10) as connections:
+        yield connections
+
+
+@pytest.fixture(scope="session")
+def kafka(servers_dir: Path) -> Iterator[str]:
+    """Bootstrap address of the session's broker. Make topics under `topic_prefix`."""
+    with Kafka(servers_dir / "kafka", heap_mib=192) as broker:
+        yield broker.bootstrap
+
+
+@pytest.fixture(scope="module")
+def topic_prefix() -> str:
+    """A prefix no other module uses, so that all can share one broker."""
+    return f"test-{secrets.token_hex(6)}."
+
+
+@pytest.fixture(scope="module")
+def anvil(servers_dir: Path) -> Iterator[Anvil]:
+    """A fresh chain for each test module: `rpc_url`, `websocket_url`, `chain_id`."""
+    with Anvil(servers_dir / f"anvil-{secrets.token_hex(6)}") as node:
+        yield node
