@@ -151,9 +151,6 @@ matched_height = _shared(
 head_lag_blocks = _shared(
     "head_lag_blocks", "Blocks between the node's tip and the highest block matched.", "network"
 )
-cursor_age_seconds = _shared(
-    "cursor_age_seconds", "Time since the follower last wrote its cursor.", "network"
-)
 network_halted = _shared(
     "network_halted", "1 while the network waits for an operator, else 0.", "network"
 )
