@@ -1,0 +1,69 @@
+-- name: add_endpoint!
+-- Register an address; its secret is encrypted.
+INSERT INTO endpoints (endpoint_id, tenant, url, event_types, secret, created_at)
+VALUES (
+    :endpoint_id::text,
+    :tenant::text,
+    :url::text,
+    :event_types::text [],
+    :secret::bytea,
+    :now::timestamptz
+);
+
+-- name: list_endpoints
+-- A tenant's endpoints, oldest first.
+SELECT
+    endpoint_id,
+    tenant,
+    url,
+    event_types,
+    disabled_at,
+    disabled_reason,
+    failing_since,
+    created_at
+FROM endpoints
+WHERE
+    tenant = :tenant::text
+    AND (:endpoint_id::text IS NULL OR endpoint_id = :endpoint_id::text)
+ORDER BY created_at, endpoint_id;
+
+-- name: change_endpoint<!
+-- Give an endpoint another address and other event types.
+UPDATE endpoints SET
+    url = :url::text,
+    event_types = :event_types::text []
+WHERE endpoint_id = :endpoint_id::text AND tenant = :tenant::text
+RETURNING endpoint_id;
+
+-- name: rotate_secret<!
+-- Put a new secret in place; the old one goes on signing beside it until its time is over.
+UPDATE endpoints SET
+    previous_secret = secret,
+    previous_secret_until = :previous_until::timestamptz,
+    secret = :secret::bytea
+WHERE endpoint_id = :endpoint_id::text AND tenant = :tenant::text
+RETURNING endpoint_id;
+
+-- name: enable_endpoint<!
+-- Send to it again, with a clean record.
+UPDATE endpoints SET
+    disabled_at = NULL,
+    disabled_reason = NULL,
+    failing_since = NULL,
+    paused_until = NULL
+WHERE endpoint_id = :endpoint_id::text AND tenant = :tenant::text
+RETURNING endpoint_id;
+
+-- name: disable_endpoint<!
+-- An operator or the tenant wants nothing sent there.
+UPDATE endpoints SET
+    disabled_at = coalesce(disabled_at, :now::timestamptz),
+    disabled_reason = coalesce(disabled_reason, 'operator')
+WHERE endpoint_id = :endpoint_id::text AND tenant = :tenant::text
+RETURNING endpoint_id;
+
+-- name: delete_endpoint<!
+-- Forget an endpoint, its deliveries and their log.
+DELETE FROM endpoints
+WHERE endpoint_id = :endpoint_id::text AND tenant = :tenant::text
+RETURNING endpoint_id;

@@ -1,0 +1,377 @@
+-- name: store_events!
+-- Keep events and make a delivery to each enabled endpoint of the tenant that wants the type. An event
+-- that is there already makes none, so storing it again is harmless.
+WITH stored AS (
+    INSERT INTO events (event_id, tenant, type, payload, created_at)
+    SELECT
+        incoming.event_id,
+        incoming.tenant,
+        incoming.type,
+        incoming.payload,
+        :now::timestamptz
+    FROM
+        unnest(:event_ids::text [], :tenants::text [], :types::text [], :payloads::bytea [])
+            AS incoming (event_id, tenant, type, payload)
+    ON CONFLICT (event_id) DO NOTHING
+    RETURNING event_id, tenant, type
+)
+
+INSERT INTO deliveries (event_id, endpoint_id, next_attempt_at)
+SELECT
+    stored.event_id,
+    endpoints.endpoint_id,
+    :now::timestamptz
+FROM stored
+INNER JOIN endpoints ON stored.tenant = endpoints.tenant
+WHERE
+    endpoints.disabled_at IS NULL
+    AND (endpoints.event_types IS NULL OR stored.type = ANY(endpoints.event_types));
+
+-- name: store_test<!
+-- Keep a test event and make its one delivery. Returns nothing if the tenant has no such endpoint, or
+-- if it is disabled.
+WITH target AS (
+    SELECT endpoint_id FROM endpoints
+    WHERE
+        endpoint_id = :endpoint_id::text
+        AND tenant = :tenant::text
+        AND disabled_at IS NULL
+),
+
+stored AS (
+    INSERT INTO events (event_id, tenant, type, payload, created_at)
+    SELECT
+        :event_id::text,
+        :tenant::text,
+        'webhook.test',
+        :payload::bytea,
+        :now::timestamptz
+    FROM target
+    RETURNING event_id
+)
+
+INSERT INTO deliveries (event_id, endpoint_id, next_attempt_at)
+SELECT
+    stored.event_id,
+    target.endpoint_id,
+    :now::timestamptz
+FROM stored CROSS JOIN target
+RETURNING delivery_id;
+
+-- name: replay_events
+-- Make new deliveries of kept events: of these ids, or of a span of time, or both. NULL: no limit.
+-- Tests are not for other endpoints and are never replayed.
+INSERT INTO deliveries (event_id, endpoint_id, replay, next_attempt_at)
+SELECT
+    events.event_id,
+    endpoints.endpoint_id,
+    coalesce(
+        (
+            SELECT max(earlier.replay) + 1 FROM deliveries AS earlier
+            WHERE
+                earlier.event_id = events.event_id
+                AND earlier.endpoint_id = endpoints.endpoint_id
+        ), 0
+    ),
+    :now::timestamptz
+FROM events
+INNER JOIN endpoints ON events.tenant = endpoints.tenant
+WHERE
+    events.tenant = :tenant::text
+    AND (:event_ids::text [] IS NULL OR events.event_id = ANY(:event_ids::text []))
+    AND (:since::timestamptz IS NULL OR events.created_at >= :since::timestamptz)
+    AND (:until::timestamptz IS NULL OR events.created_at < :until::timestamptz)
+    AND (:endpoint_id::text IS NULL OR endpoints.endpoint_id = :endpoint_id::text)
+    AND endpoints.disabled_at IS NULL
+    AND (endpoints.event_types IS NULL OR events.type = ANY(endpoints.event_types))
+    AND events.type <> 'webhook.test'
+ORDER BY events.created_at, events.event_id
+ON CONFLICT (event_id, endpoint_id, replay) DO NOTHING
+RETURNING delivery_id;
+
+-- name: prune_events
+-- Forget the oldest events of before a moment, with their deliveries and attempts, some at a time.
+DELETE FROM events
+WHERE event_id IN (
+    SELECT oldest.event_id FROM events AS oldest
+    WHERE oldest.created_at < :before::timestamptz
+    ORDER BY oldest.created_at
+    LIMIT :limit_rows::bigint
+)
+RETURNING event_id;
+
+-- name: renew_worker!
+-- Say that this worker is alive; its claims are its own for another lease.
+INSERT INTO delivery_workers (worker, expires_at)
+VALUES (:worker::uuid, clock_timestamp() + make_interval(secs => :lease_s::double precision))
+ON CONFLICT (worker) DO UPDATE SET expires_at = excluded.expires_at;
+
+-- name: release_claims!
+-- Give back what dead workers had in hand, and forget them. SKIP LOCKED: a worker that was only slow
+-- may be writing its outcomes at this moment.
+WITH dead AS (
+    DELETE FROM delivery_workers WHERE expires_at <= clock_timestamp()
+),
+
+lost AS (
+    SELECT deliveries.delivery_id FROM deliveries
+    WHERE
+        deliveries.claimed_by IS NOT NULL
+        AND NOT EXISTS (
+            SELECT FROM delivery_workers AS live
+            WHERE live.worker = deliveries.claimed_by AND live.expires_at > clock_timestamp()
+        )
+    FOR UPDATE SKIP LOCKED
+)
+
+UPDATE deliveries SET claimed_by = NULL
+FROM lost
+WHERE deliveries.delivery_id = lost.delivery_id;
+
+-- name: retire_worker!
+-- A worker stops: what it has in hand goes back at once.
+WITH gone AS (
+    DELETE FROM delivery_workers WHERE worker = :worker::uuid
+)
+
+UPDATE deliveries SET claimed_by = NULL WHERE claimed_by = :worker::uuid;
+
+-- name: claim_deliveries
+-- Take due deliveries for this worker: of each endpoint the oldest ones, no more than the endpoint has
+-- room for, so that a backlog of one cannot crowd out the others. The endpoints that wait are found by
+-- skipping through the index, one probe each, however many deliveries they have.
+WITH RECURSIVE waiting AS (
+    (
+        SELECT endpoint_id FROM deliveries
+        WHERE state = 'pending' AND claimed_by IS NULL
+        ORDER BY endpoint_id
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT (
+        SELECT further.endpoint_id FROM deliveries AS further
+        WHERE
+            further.state = 'pending'
+            AND further.claimed_by IS NULL
+            AND further.endpoint_id > waiting.endpoint_id
+        ORDER BY further.endpoint_id
+        LIMIT 1
+    )
+    FROM waiting
+    WHERE waiting.endpoint_id IS NOT NULL
+),
+
+ready AS (
+    SELECT
+        endpoints.endpoint_id,
+        coalesce(busy.room, :room_default::integer) AS room
+    FROM waiting
+    INNER JOIN endpoints ON waiting.endpoint_id = endpoints.endpoint_id
+    LEFT JOIN unnest(:busy_ids::text [], :rooms::integer []) AS busy (endpoint_id, room)
+        ON endpoints.endpoint_id = busy.endpoint_id
+    WHERE
+        endpoints.disabled_at IS NULL
+        AND (endpoints.paused_until IS NULL OR endpoints.paused_until <= :now::timestamptz)
+),
+
+due AS (
+    SELECT oldest.delivery_id
+    FROM ready
+    CROSS JOIN LATERAL (
+        SELECT
+            candidate.delivery_id,
+            candidate.next_attempt_at
+        FROM deliveries AS candidate
+        WHERE
+            candidate.endpoint_id = ready.endpoint_id
+            AND candidate.state = 'pending'
+            AND candidate.claimed_by IS NULL
+            AND candidate.next_attempt_at <= :now::timestamptz
+        ORDER BY candidate.next_attempt_at
+        LIMIT ready.room
+        FOR UPDATE SKIP LOCKED
+    ) AS oldest
+    ORDER BY oldest.next_attempt_at
+    LIMIT :limit_rows::bigint
+)
+
+UPDATE deliveries SET claimed_by = :worker::uuid
+FROM due, events, endpoints
+WHERE
+    deliveries.delivery_id = due.delivery_id
+    AND deliveries.event_id = events.event_id
+    AND deliveries.endpoint_id = endpoints.endpoint_id
+RETURNING
+    deliveries.delivery_id,
+    deliveries.attempts,
+    deliveries.event_id,
+    events.payload,
+    deliveries.endpoint_id,
+    endpoints.url,
+    endpoints.secret,
+    CASE
+        WHEN endpoints.previous_secret_until > :now::timestamptz THEN endpoints.previous_secret
+    END AS previous_secret,
+    endpoints.failing_since IS NOT NULL AS failing;
+
+-- name: record_outcomes!
+-- Write what came of many attempts. A worker that lost its claim meanwhile has no say, unless it
+-- delivered: that is a fact whoever did it.
+WITH outcome AS (
+    SELECT
+        o.delivery_id,
+        o.state,
+        o.next_attempt_at,
+        o.started_at,
+        o.duration_s,
+        o.status,
+        o.error,
+        o.response
+    FROM
+        unnest(
+            :delivery_ids::bigint [],
+            :states::text [],
+            :next_attempt_ats::timestamptz [],
+            :started_ats::timestamptz [],
+            :durations_s::double precision [],
+            :statuses::smallint [],
+            :errors::text [],
+            :responses::text []
+        )
+            AS o (
+                delivery_id, state, next_attempt_at, started_at, duration_s, status, error, response
+            )
+),
+
+settled AS (
+    UPDATE deliveries SET
+        state = outcome.state,
+        attempts = deliveries.attempts + 1,
+        next_attempt_at = outcome.next_attempt_at,
+        claimed_by = NULL,
+        last_error = outcome.error,
+        delivered_at = CASE
+            WHEN outcome.state = 'delivered'
+                THEN outcome.started_at + make_interval(secs => outcome.duration_s)
+        END
+    FROM outcome
+    WHERE
+        deliveries.delivery_id = outcome.delivery_id
+        AND deliveries.state <> 'delivered'
+        AND (deliveries.claimed_by = :worker::uuid OR outcome.state = 'delivered')
+    RETURNING deliveries.delivery_id, deliveries.attempts
+)
+
+INSERT INTO delivery_attempts (
+    delivery_id, attempt, started_at, duration_s, status, error, response
+)
+SELECT
+    settled.delivery_id,
+    settled.attempts,
+    outcome.started_at,
+    outcome.duration_s,
+    outcome.status,
+    outcome.error,
+    outcome.response
+FROM settled
+INNER JOIN outcome ON settled.delivery_id = outcome.delivery_id;
+
+-- name: record_health!
+-- Remember since when endpoints have been failing, and which want to be left alone for a while.
+UPDATE endpoints SET
+    failing_since = CASE
+        WHEN NOT health.succeeded THEN coalesce(endpoints.failing_since, health.failed_at)
+    END,
+    paused_until = greatest(endpoints.paused_until, health.paused_until)
+FROM
+    unnest(
+        :endpoint_ids::text [],
+        :succeeded::boolean [],
+        :failed_ats::timestamptz [],
+        :paused_untils::timestamptz []
+    ) AS health (endpoint_id, succeeded, failed_at, paused_until)
+WHERE endpoints.endpoint_id = health.endpoint_id;
+
+-- name: disable_endpoints
+-- Disable endpoints that are gone, and of the failing ones those that have been so for too long.
+UPDATE endpoints SET
+    disabled_at = :now::timestamptz,
+    disabled_reason = CASE
+        WHEN endpoints.endpoint_id = ANY(:gone_ids::text []) THEN 'gone' ELSE 'failing'
+    END
+WHERE
+    endpoints.disabled_at IS NULL
+    AND (
+        endpoints.endpoint_id = ANY(:gone_ids::text [])
+        OR (
+            endpoints.endpoint_id = ANY(:failing_ids::text [])
+            AND endpoints.failing_since <= :failing_before::timestamptz
+        )
+    )
+RETURNING
+    endpoints.endpoint_id,
+    endpoints.tenant,
+    endpoints.url,
+    endpoints.disabled_reason,
+    coalesce(endpoints.failing_since, :now::timestamptz) AS failing_since;
+
+-- name: cancel_deliveries!
+-- Give up what was still to be brought to these endpoints.
+UPDATE deliveries SET
+    state = 'cancelled',
+    claimed_by = NULL,
+    last_error = 'endpoint disabled'
+WHERE endpoint_id = ANY(:endpoint_ids::text []) AND state = 'pending';
+
+-- name: list_deliveries
+-- A tenant's deliveries, newest first; NULL filters nothing. Page on with the last delivery_id.
+SELECT
+    deliveries.delivery_id,
+    deliveries.event_id,
+    events.type,
+    deliveries.endpoint_id,
+    deliveries.replay,
+    deliveries.state,
+    deliveries.attempts,
+    deliveries.next_attempt_at,
+    deliveries.last_error,
+    deliveries.delivered_at
+FROM deliveries
+INNER JOIN events ON deliveries.event_id = events.event_id
+WHERE
+    events.tenant = :tenant::text
+    AND (:endpoint_id::text IS NULL OR deliveries.endpoint_id = :endpoint_id::text)
+    AND (:event_id::text IS NULL OR deliveries.event_id = :event_id::text)
+    AND (:state::text IS NULL OR deliveries.state = :state::text)
+    AND (:before_id::bigint IS NULL OR deliveries.delivery_id < :before_id::bigint)
+ORDER BY deliveries.delivery_id DESC
+LIMIT :limit_rows::bigint;
+
+-- name: list_attempts
+-- The log of one delivery of a tenant, first attempt first.
+SELECT
+    delivery_attempts.attempt,
+    delivery_attempts.started_at,
+    delivery_attempts.duration_s,
+    delivery_attempts.status,
+    delivery_attempts.error,
+    delivery_attempts.response
+FROM delivery_attempts
+INNER JOIN deliveries ON delivery_attempts.delivery_id = deliveries.delivery_id
+INNER JOIN events ON deliveries.event_id = events.event_id
+WHERE delivery_attempts.delivery_id = :delivery_id::bigint AND events.tenant = :tenant::text
+ORDER BY delivery_attempts.attempt;
+
+-- name: measure_deliveries^
+-- How much waits, for how long the most overdue has, and how many endpoints were given up.
+SELECT
+    (SELECT count(*) FROM deliveries WHERE state = 'pending') AS pending,
+    (
+        SELECT
+            coalesce(extract(EPOCH FROM greatest(:now::timestamptz - min(next_attempt_at), '0')), 0)
+        FROM deliveries
+        WHERE state = 'pending'
+    )::double precision AS oldest_due_s,
+    (
+        SELECT count(*) FROM endpoints WHERE disabled_reason IN ('gone', 'failing')
+    ) AS endpoints_disabled;
