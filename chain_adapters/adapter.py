@@ -79,19 +79,29 @@ class ChainPayer(Protocol):
         ...
 
     def build(
-        self, payment: Payment, quote: Quote, nonce: int | None, *, replaces: int = 0
+        self,
+        payment: Payment,
+        quote: Quote,
+        nonce: int | None,
+        *,
+        replaces: UnsignedTransaction | None = None,
     ) -> UnsignedTransaction:
         """Build the transaction. Pure: same arguments, same bytes.
 
-        `replaces` counts earlier transactions with this nonce: the fee is raised accordingly, at
-        least by what nodes ask of a replacement.
+        `quote` is a fresh one. `replaces` is the latest earlier transaction with this nonce (it
+        may be of another payment): the fee is bid so that nodes take the new one in its place,
+        and never below the quote. Raises PaymentRefused("fee_above_cap") if that is more than
+        the network's `fee_minor_max` allows, ValueError if the arguments do not fit together.
         """
         ...
 
     def assemble(
         self, unsigned: UnsignedTransaction, signatures: tuple[bytes, ...]
     ) -> SignedTransaction:
-        """Put the signatures in (65 bytes r‖s‖v for secp256k1, 64 for ed25519). Pure."""
+        """Put the signatures in (65 bytes r‖s‖v, v 0 or 1, for secp256k1, 64 for ed25519). Pure.
+
+        Raises ValueError unless each is the sender's signature over its payload.
+        """
         ...
 
     async def broadcast(self, signed: SignedTransaction) -> Broadcast:

@@ -1,0 +1,194 @@
+"""From a node's answers to a Block. Pure, and the hot path of reading a chain.
+
+Indexes of transfers: "value" for the ether that the transaction itself carries, "call:<n>" for
+ether moved by an inner call (n counts the call tree depth first, the root being 0), "log:<n>" for
+an ERC-20 Transfer event (n counts the logs of this transaction's receipt). None depends on the
+block that carries the transaction.
+"""
+
+from __future__ import annotations
+
+from chain_adapters.ethereum.wire import (
+    WireBlock,
+    WireFrame,
+    WireLog,
+    WireReceipt,
+    WireTrace,
+    WireTransaction,
+)
+from chain_adapters.types import Block, NodeUnavailable, Transaction, Transfer
+
+TRANSFER_TOPIC = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
+"""keccak256("Transfer(address,address,uint256)"), EIP-20."""
+
+ADDRESS_PADDING = "0x000000000000000000000000"
+"""An indexed address is left-padded to 32 bytes (Solidity ABI)."""
+
+LOG_INDEXES = tuple(f"log:{position}" for position in range(1024))
+
+MOVING_FRAMES = frozenset({"CALL", "CREATE", "CREATE2", "SELFDESTRUCT"})
+"""Frames whose value leaves the caller. DELEGATECALL shows its parent's value and CALLCODE pays
+itself; both move nothing."""
+
+
+def normalise_block(
+    block: WireBlock, receipts: list[WireReceipt], traces: list[WireTrace] | None
+) -> Block:
+    """Return the Block, or raise NodeUnavailable if the parts do not belong together.
+
+    `traces` None means that inner calls are not known: no "call:<n>" transfers then.
+    """
+    wire_transactions = block.transactions
+    if len(receipts) != len(wire_transactions):
+        raise NodeUnavailable("the block's receipts are not all there")
+    if traces is not None:
+        check_traces(wire_transactions, traces)
+    block_hash = block.hash
+    transactions = []
+    for position, (transaction, receipt) in enumerate(
+        zip(wire_transactions, receipts, strict=True)
+    ):
+        if receipt.block_hash != block_hash or receipt.transaction_hash != transaction.hash:
+            raise NodeUnavailable("a receipt belongs to another block or transaction")
+        root = None if traces is None else traces[position].result
+        transactions.append(normalise_transaction(transaction, receipt, root))
+    return Block(
+        height=int(block.number, 16),
+        block_id=block_hash,
+        parent_id=block.parent_hash,
+        time=int(block.timestamp, 16),
+        transactions=tuple(transactions),
+    )
+
+
+def normalise_transaction(
+    transaction: WireTransaction, receipt: WireReceipt, root: WireFrame | None
+) -> Transaction:
+    """Return one transaction with the transfers that took effect."""
+    succeeded = receipt.status == "0x1" or (
+        receipt.status != "0x0" and succeeded_early(receipt, root)
+    )
+    transfers: list[Transfer] = []
+    if succeeded:
+        if transaction.value != "0x0":
+            transfers += value_transfer(transaction, receipt)
+        if root is not None and root.calls:
+            transfers += call_transfers(root)
+        if receipt.logs:
+            add_log_transfers(receipt.logs, transfers)
+    return Transaction(
+        transaction.hash,
+        transaction.sender.lower(),
+        succeeded,
+        fee_minor(transaction, receipt),
+        tuple(transfers),
+    )
+
+
+def succeeded_early(receipt: WireReceipt, root: WireFrame | None) -> bool:
+    """Whether a transaction without status succeeded.
+
+    Receipts before Byzantium (block 4,370,000) carry a state root in place of the status
+    (EIP-658): only a trace tells then, and without one the transaction counts as successful.
+    """
+    if receipt.status is not None or receipt.root is None or len(receipt.root) != 66:
+        raise NodeUnavailable("a receipt has no readable status")
+    return root is None or root.error is None
+
+
+def fee_minor(transaction: WireTransaction, receipt: WireReceipt) -> int:
+    """Return what the sender paid for gas and blobs, in wei (EIP-1559, EIP-4844).
+
+    Fees that second-layer networks take for the first layer are not part of it.
+    """
+    price = receipt.effective_gas_price or transaction.gas_price
+    if price is None:
+        raise NodeUnavailable("a receipt has no gas price")
+    fee = int(receipt.gas_used, 16) * int(price, 16)
+    if receipt.blob_gas_used is not None and receipt.blob_gas_price is not None:
+        fee += int(receipt.blob_gas_used, 16) * int(receipt.blob_gas_price, 16)
+    return fee
+
+
+def value_transfer(transaction: WireTransaction, receipt: WireReceipt) -> tuple[Transfer, ...]:
+    """Return the transfer of the transaction's own ether, to the new contract if it makes one."""
+    amount_minor = int(transaction.value, 16)
+    address = transaction.to or receipt.contract_address
+    if address is None:
+        raise NodeUnavailable("a transaction has neither recipient nor contract address")
+    if amount_minor <= 0:
+        return ()
+    return (Transfer("value", transaction.sender.lower(), address.lower(), None, amount_minor),)
+
+
+def add_log_transfers(logs: list[WireLog], transfers: list[Transfer]) -> None:
+    """Append the ERC-20 transfers of one receipt.
+
+    Exactly three topics: ERC-721 emits the same event with the token id as a fourth. The node
+    numbers the logs of a block through, so a gap shows that one was left out.
+    """
+    if int(logs[-1].log_index, 16) - int(logs[0].log_index, 16) != len(logs) - 1:
+        raise NodeUnavailable("a log is missing from a receipt")
+    for position, log in enumerate(logs):
+        topics = log.topics
+        if len(topics) != 3 or topics[0] != TRANSFER_TOPIC:
+            continue
+        _, sender, recipient = topics
+        data = log.data
+        if not len(sender) == len(recipient) == len(data) == 66:
+            continue
+        if sender[:26] != ADDRESS_PADDING or recipient[:26] != ADDRESS_PADDING:
+            continue
+        amount_minor = int(data, 16)
+        if amount_minor > 0:
+            transfers.append(
+                Transfer(
+                    LOG_INDEXES[position] if position < 1024 else f"log:{position}",
+                    ("0x" + sender[26:]).lower(),
+                    ("0x" + recipient[26:]).lower(),
+                    log.address.lower(),
+                    amount_minor,
+                )
+            )
+
+
+def check_traces(transactions: list[WireTransaction], traces: list[WireTrace]) -> None:
+    """Raise NodeUnavailable if the traces are not those of these transactions."""
+    if len(traces) != len(transactions):
+        raise NodeUnavailable("the block's traces are not all there")
+    for transaction, trace in zip(transactions, traces, strict=True):
+        if trace.tx_hash is not None and trace.tx_hash != transaction.hash:
+            raise NodeUnavailable("a trace belongs to another transaction")
+        if trace.result.sender.lower() != transaction.sender.lower():
+            raise NodeUnavailable("a trace has another sender than its transaction")
+
+
+def call_transfers(root: WireFrame) -> list[Transfer]:
+    """Return the ether moved by the inner calls of one transaction that were not reverted.
+
+    A failed frame takes everything below it along. Iterative, as calls nest up to 1024 deep.
+    """
+    transfers: list[Transfer] = []
+    position = 0
+    stack = [(root, root.error is not None)]
+    while stack:
+        frame, reverted = stack.pop()
+        if position and not reverted and frame.value is not None and frame.type in MOVING_FRAMES:
+            add_call_transfer(frame, position, transfers)
+        position += 1
+        stack.extend((inner, reverted or inner.error is not None) for inner in frame.calls[::-1])
+    return transfers
+
+
+def add_call_transfer(frame: WireFrame, position: int, transfers: list[Transfer]) -> None:
+    """Append what one successful frame moved.
+
+    A contract that destroys itself in its own favour moves nothing (EIP-6780; before it, the
+    ether was burned).
+    """
+    amount_minor = int(frame.value or "0x0", 16)
+    if amount_minor <= 0 or frame.to is None:
+        return
+    sender, address = frame.sender.lower(), frame.to.lower()
+    if frame.type != "SELFDESTRUCT" or sender != address:
+        transfers.append(Transfer(f"call:{position}", sender, address, None, amount_minor))

@@ -1,0 +1,211 @@
+"""Following the tip: pushed over WebSocket while that works, polled otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import msgspec
+
+from chain_adapters.ethereum import wire
+from chain_adapters.rpc import (
+    Endpoint,
+    Reply,
+    Request,
+    RpcClient,
+    describe_fault,
+    result_of,
+    show_host,
+)
+from chain_adapters.types import NodeUnavailable, Tip, WrongNetwork
+
+_MESSAGE_BYTES_MAX = 1024 * 1024
+_RECONNECT_S_MAX = 60.0
+_CONNECT_S = 10.0
+_HEARTBEAT_S = 15.0
+
+
+class _PushParams(msgspec.Struct):
+    result: wire.WireHead
+
+
+class _Push(msgspec.Struct):
+    """One message of a newHeads subscription (geth, "Real-time events")."""
+
+    params: _PushParams | None = None
+
+
+_decode_push = msgspec.json.Decoder(_Push).decode
+_decode_reply = msgspec.json.Decoder(Reply).decode
+
+
+class SocketLost(Exception):
+    """The WebSocket broke, was refused or went silent. Polling takes over for a while."""
+
+
+async def poll_tip(endpoint: Endpoint) -> Tip:
+    """Ask one endpoint for its best block and for what it calls safe and finalized."""
+    tags = ("latest", "safe", "finalized")
+    replies = await endpoint.call([Request("eth_getBlockByNumber", (t, False)) for t in tags])
+    head = wire.decode_head(result_of(replies[0]))
+    if head is None:
+        raise NodeUnavailable("the node has no latest block")
+    return Tip(
+        height=int(head.number, 16),
+        block_id=head.hash,
+        safe_height=tagged_height(replies[1]),
+        finalized_height=tagged_height(replies[2]),
+    )
+
+
+def tagged_height(reply: Reply) -> int | None:
+    """Return the height behind a tag, None where the node or the chain has no such block."""
+    if reply.error is not None:
+        return None
+    head = wire.decode_head(reply.result)
+    return None if head is None else int(head.number, 16)
+
+
+class TipWatcher:
+    """Yields the tips of one network, for as long as someone listens."""
+
+    def __init__(
+        self,
+        rpc: RpcClient,
+        websocket_url: str | None,
+        *,
+        poll_interval_s: float,
+        silence_s: float,
+    ) -> None:
+        self._rpc = rpc
+        self._websocket_url = websocket_url
+        self._poll_interval_s = poll_interval_s
+        self._silence_s = silence_s
+        self._last: Tip | None = None
+
+    async def watch(self) -> AsyncIterator[Tip]:
+        """Yield the tip now and after each change."""
+        reconnect_s = self._poll_interval_s
+        while True:
+            if self._websocket_url is not None:
+                try:
+                    async for tip in self._pushed(self._websocket_url):
+                        reconnect_s = self._poll_interval_s
+                        yield tip
+                except SocketLost:
+                    pass
+            async for tip in self._polled(reconnect_s):
+                yield tip
+            reconnect_s = min(reconnect_s * 2, _RECONNECT_S_MAX)
+
+    async def _polled(self, duration_s: float) -> AsyncIterator[Tip]:
+        """Poll for a while: forever if there is no WebSocket to go back to."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + duration_s
+        while True:
+            tip = await self._rpc.first(poll_tip)
+            if tip != self._last:
+                self._last = tip
+                yield tip
+            if self._websocket_url is not None and loop.time() >= until:
+                return
+            await asyncio.sleep(self._poll_interval_s)
+
+    async def _pushed(self, url: str) -> AsyncIterator[Tip]:
+        """Yield a tip for each pushed head; SocketLost when the socket is of no more use.
+
+        The pushed head is yielded at once, and again if the safe or finalized height moved with
+        it. A quiet socket is checked against the node before it is given up, as a chain may be
+        quiet too.
+        """
+        async with subscribe(self._rpc, url) as socket:
+            tip = await self._rpc.first(poll_tip)
+            while True:
+                if tip != self._last:
+                    self._last = tip
+                    yield tip
+                head = await self._next_head(socket, tip)
+                if head is None:
+                    continue
+                tip = msgspec.structs.replace(tip, height=int(head.number, 16), block_id=head.hash)
+                self._last = tip
+                yield tip
+                asked = await self._rpc.first(poll_tip)
+                tip = msgspec.structs.replace(
+                    tip, safe_height=asked.safe_height, finalized_height=asked.finalized_height
+                )
+
+    async def _next_head(
+        self, socket: aiohttp.ClientWebSocketResponse, tip: Tip
+    ) -> wire.WireHead | None:
+        """Return the next pushed head, None after a silence in which the chain was silent too."""
+        try:
+            return await read_head(socket, self._silence_s)
+        except TimeoutError:
+            asked = await self._rpc.first(poll_tip)
+            if asked.block_id != tip.block_id:
+                raise SocketLost("new blocks are not pushed") from None
+            return None
+
+
+@asynccontextmanager
+async def subscribe(rpc: RpcClient, url: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """Open a WebSocket that pushes new heads. SocketLost whenever it breaks.
+
+    No error text or chained error carries the URL, which may hold a credential.
+    """
+    fault = ""
+    try:
+        async with (
+            asyncio.timeout(_CONNECT_S) as limit,
+            rpc.session.ws_connect(
+                url, heartbeat=_HEARTBEAT_S, max_msg_size=_MESSAGE_BYTES_MAX
+            ) as socket,
+        ):
+            await check_chain(socket, rpc.chain_id, show_host(url))
+            await ask(socket, "eth_subscribe", "newHeads")
+            limit.reschedule(None)
+            yield socket
+    except (aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError, ValueError) as error:
+        fault = type(error).__name__
+    if fault:
+        raise SocketLost(f"{show_host(url)}: {fault}")
+
+
+async def check_chain(
+    socket: aiohttp.ClientWebSocketResponse, chain_id: int | None, host: str
+) -> None:
+    """Raise WrongNetwork if the socket's node serves another chain."""
+    found = int(wire.decode_text(await ask(socket, "eth_chainId")), 16)
+    if chain_id is not None and found != chain_id:
+        raise WrongNetwork(f"{host} serves chain {found}, not {chain_id}")
+
+
+async def ask(socket: aiohttp.ClientWebSocketResponse, method: str, *params: str) -> msgspec.Raw:
+    """Make one call over the socket and wait for its answer."""
+    call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    await socket.send_str(msgspec.json.encode(call).decode())
+    reply = _decode_reply(await read_message(socket))
+    if reply.error is not None:
+        raise SocketLost(f"{method}: {describe_fault(reply.error)}")
+    return reply.result
+
+
+async def read_head(socket: aiohttp.ClientWebSocketResponse, timeout_s: float) -> wire.WireHead:
+    """Return the next pushed head; TimeoutError if there is none for so long."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            push = _decode_push(await read_message(socket))
+            if push.params is not None:
+                return push.params.result
+
+
+async def read_message(socket: aiohttp.ClientWebSocketResponse) -> str | bytes:
+    """Return one message's content; SocketLost if the socket was closed."""
+    message = await socket.receive()
+    if message.type not in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
+        raise SocketLost("the socket was closed")
+    content: str | bytes = message.data
+    return content

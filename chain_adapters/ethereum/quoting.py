@@ -1,0 +1,162 @@
+"""Asking a node what a payment would cost, and whether it could succeed at all."""
+
+from __future__ import annotations
+
+from statistics import median_low
+
+import msgspec
+
+from chain_adapters.ethereum import wire
+from chain_adapters.ethereum.pay import Bid, call_of
+from chain_adapters.rpc import Endpoint, Fault, Reply, Request, describe_fault, result_of
+from chain_adapters.types import NodeUnavailable, Payment, PaymentRefused, Quote
+
+TIP_MINOR_MIN = 10**8
+"""Least tip that is bid, in wei per gas (0.1 gwei): nodes and builders pass over smaller ones."""
+
+PLAIN_GAS = 21_000
+"""Gas of a transaction that runs no code (Yellow Paper, appendix G)."""
+
+BALANCE_SELECTOR = "0x70a08231"
+"""First four bytes of keccak256("balanceOf(address)"), EIP-20."""
+
+_FEE_BLOCKS = 5
+_REVERT_CODE = 3
+_EXECUTION_FAILURES = ("revert", "invalid opcode", "out of gas", "gas required exceeds", "bad jump")
+
+
+class _FeeHistory(msgspec.Struct, rename="camel"):
+    """Answer of eth_feeHistory; the last base fee is the next block's."""
+
+    base_fee_per_gas: list[str] = []
+    reward: list[list[str]] | None = None
+
+
+_decode_history = msgspec.json.Decoder(_FeeHistory).decode
+
+
+def balance_call(address: str, contract: str, tag: str) -> Request:
+    """Return the call that reads an ERC-20 balance."""
+    data = BALANCE_SELECTOR + address[2:].rjust(64, "0")
+    return Request("eth_call", ({"to": contract, "data": data}, tag))
+
+
+def balance_of(reply: Reply) -> int:
+    """Return a balance read by eth_getBalance or `balance_call`; no answer from no code is 0."""
+    text = wire.decode_text(result_of(reply))
+    return 0 if text == "0x" else int(text, 16)
+
+
+async def quote(endpoint: Endpoint, payment: Payment, fee_minor_cap: int) -> Quote:
+    """Quote a payment at one endpoint.
+
+    PaymentRefused reasons: sender_lacks_funds, fee_above_cap, recipient_reverts,
+    token_transfer_reverts, token_missing (there is no contract at the token's address).
+    """
+    to, value, data = call_of(payment)
+    call = {"from": payment.sender, "to": to, "value": hex(value), "data": "0x" + data.hex()}
+    requests = [
+        Request("eth_feeHistory", (hex(_FEE_BLOCKS), "latest", [50])),
+        Request("eth_gasPrice"),
+        Request("eth_getTransactionCount", (payment.sender, "latest")),
+        Request("eth_getBalance", (payment.sender, "latest")),
+        Request("eth_getCode", (to, "latest")),
+        Request("eth_estimateGas", (call,)),
+        Request("eth_call", (call, "latest")),
+    ]
+    if payment.contract is not None:
+        requests.append(balance_call(payment.sender, payment.contract, "latest"))
+    fees, price, nonce, balance, code, gas, called, *held = await endpoint.call(requests)
+    if payment.contract is not None:
+        check_token(payment, code, held[0], called)
+    balance_minor = balance_of(balance)
+    if balance_minor < value:
+        raise PaymentRefused("sender_lacks_funds", "the sender holds less than the amount")
+    bid = choose_bid(fees, price, read_gas(payment, gas))
+    bid = cap_bid(bid, fee_minor_cap, current_price(fees, bid))
+    if balance_minor < value + bid.fee_minor_max:
+        raise PaymentRefused("sender_lacks_funds", "the sender cannot pay the fee")
+    return Quote(
+        fee_minor_max=bid.fee_minor_max,
+        next_nonce=int(wire.decode_text(result_of(nonce)), 16),
+        parameters=msgspec.json.encode(bid),
+    )
+
+
+def check_token(payment: Payment, code: Reply, held: Reply, called: Reply) -> None:
+    """Refuse a token payment that would move nothing.
+
+    Some tokens answer false where others revert; some answer nothing at all and are fine.
+    """
+    if wire.decode_text(result_of(code)) == "0x":
+        raise PaymentRefused("token_missing", "there is no contract at the token's address")
+    if balance_of(held) < payment.amount_minor:
+        raise PaymentRefused("sender_lacks_funds", "the sender holds less of the token")
+    if called.error is not None:
+        raise refusal(payment, called.error)
+    answer = wire.decode_text(called.result)
+    if answer != "0x" and int(answer, 16) == 0:
+        raise PaymentRefused("token_transfer_reverts", "the token answers that it would not pay")
+
+
+def refusal(payment: Payment, fault: Fault) -> Exception:
+    """Return what a node's refusal to estimate means.
+
+    Code 3 is geth's for a revert. "insufficient funds" is every node's wording of the balance.
+    """
+    words = fault.message.lower()
+    if "insufficient funds" in words:
+        return PaymentRefused("sender_lacks_funds", describe_fault(fault))
+    if fault.code == _REVERT_CODE or any(hint in words for hint in _EXECUTION_FAILURES):
+        reason = "recipient_reverts" if payment.contract is None else "token_transfer_reverts"
+        return PaymentRefused(reason, describe_fault(fault))
+    return NodeUnavailable(describe_fault(fault))
+
+
+def read_gas(payment: Payment, estimate: Reply) -> int:
+    """Return the gas limit: the estimate, and a fifth more where code runs on changing state."""
+    if estimate.error is not None:
+        raise refusal(payment, estimate.error)
+    gas = int(wire.decode_text(estimate.result), 16)
+    return gas if gas <= PLAIN_GAS else gas + gas // 5
+
+
+def choose_bid(fees: Reply, price: Reply, gas_limit: int) -> Bid:
+    """Return the bid: twice the next base fee, which covers six full blocks, and a usual tip.
+
+    A chain without base fee gets its gas price plus an eighth, in the legacy form.
+    """
+    history = read_history(fees)
+    base_fee = next_base_fee(history)
+    if base_fee == 0:
+        gas_price = int(wire.decode_text(result_of(price)), 16) * 9 // 8
+        return Bid(gas_limit, gas_price, gas_price, legacy=True)
+    rewards = [int(row[0], 16) for row in (history.reward or []) if row]
+    tip = max(TIP_MINOR_MIN, median_low(rewards) if rewards else 0)
+    return Bid(gas_limit, 2 * base_fee + tip, tip)
+
+
+def read_history(fees: Reply) -> _FeeHistory:
+    """Return the fee history, an empty one where the node has none."""
+    return _FeeHistory() if fees.error is not None else _decode_history(fees.result)
+
+
+def next_base_fee(history: _FeeHistory) -> int:
+    """Return the next block's base fee in wei, 0 where the chain has none."""
+    return int(history.base_fee_per_gas[-1], 16) if history.base_fee_per_gas else 0
+
+
+def current_price(fees: Reply, bid: Bid) -> int:
+    """Return the lowest price at which the bid would be mined now."""
+    return bid.price_minor_max if bid.legacy else next_base_fee(read_history(fees)) + bid.tip_minor
+
+
+def cap_bid(bid: Bid, fee_minor_cap: int, price_minor_min: int) -> Bid:
+    """Lower the price to what the cap allows; refuse if that would not be mined now."""
+    price = min(bid.price_minor_max, fee_minor_cap // bid.gas_limit)
+    if price < price_minor_min:
+        raise PaymentRefused(
+            "fee_above_cap",
+            f"the fee would be {price_minor_min * bid.gas_limit} wei, over {fee_minor_cap}",
+        )
+    return msgspec.structs.replace(bid, price_minor_max=price)

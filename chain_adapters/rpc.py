@@ -1,0 +1,303 @@
+"""JSON-RPC 2.0 over HTTP with several endpoints: failover, back-off, bounds, and no leaks.
+
+An endpoint is asked for a whole piece of work (a block with its receipts, say), so that one
+answer never mixes two nodes. An endpoint that times out, is unreachable, limits our rate, answers
+with HTML, truncated JSON or anything that does not fit is left for the next one. Error texts name
+hosts only: paths, queries and user parts of an URL may be credentials.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import count
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+
+from chain_adapters.types import NodeUnavailable, WrongNetwork
+
+T = TypeVar("T")
+
+Observer = Callable[[str, str, int, float, bool], None]
+"""Told of every call: network, method, endpoint index, seconds, whether an answer came."""
+
+ENDPOINT_LIMITED = frozenset({-32005, -32016, -32029, 429})
+"""Error codes with which nodes and gateways say "too many requests" (EIP-1474 and providers)."""
+METHOD_MISSING = frozenset({-32601, -32004})
+"""Error codes for an unknown or unsupported method (JSON-RPC 2.0, EIP-1474)."""
+
+
+def ignore_call(network: str, method: str, endpoint: int, seconds: float, ok: bool) -> None:
+    """Observe nothing."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One JSON-RPC call. Quantities in `params` are hex strings already."""
+
+    method: str
+    params: tuple[object, ...] = ()
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """The error object of a JSON-RPC answer: the node's own refusal."""
+
+    code: int
+    message: str = ""
+    data: object = None
+
+
+class Reply(msgspec.Struct):
+    """One JSON-RPC answer with its result still undecoded."""
+
+    id: int
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    error: Fault | None = None
+
+
+class Absent(NodeUnavailable):
+    """The endpoint answered properly that it does not have what was asked."""
+
+
+class MethodMissing(NodeUnavailable):
+    """The endpoint does not know the method."""
+
+
+_decode_reply = msgspec.json.Decoder(Reply).decode
+_decode_replies = msgspec.json.Decoder(list[Reply]).decode
+_decode_text = msgspec.json.Decoder(str).decode
+
+
+def show_host(url: str) -> str:
+    """Return host and port of an URL, nothing that could be a credential."""
+    parts = urlsplit(url)
+    return f"{parts.hostname or '?'}:{parts.port}" if parts.port else (parts.hostname or "?")
+
+
+def describe_fault(fault: Fault) -> str:
+    """Return a node's refusal as one short line."""
+    return f"{fault.message.strip()[:200]} (code {fault.code})"
+
+
+def misses_method(fault: Fault) -> bool:
+    """Whether the endpoint does not offer the method at all, as opposed to failing in it."""
+    words = fault.message.lower()
+    return fault.code in METHOD_MISSING or (
+        "method" in words
+        and any(hint in words for hint in ("not found", "not exist", "not supp", "not avail"))
+    )
+
+
+def split_replies(raw: bytes, first_id: int, length: int) -> list[Reply]:
+    """Return the answers of one post in the order of its requests.
+
+    JSON-RPC 2.0 allows a batch to be answered in any order. NodeUnavailable if one is missing.
+    """
+    replies = _decode_replies(raw) if length > 1 else [_decode_reply(raw)]
+    by_id = {reply.id: reply for reply in replies}
+    try:
+        return [by_id[first_id + offset] for offset in range(length)]
+    except KeyError:
+        raise NodeUnavailable("an answer of the batch is missing") from None
+
+
+def result_of(reply: Reply) -> msgspec.Raw:
+    """Return the result, or raise what the node's refusal means for a read."""
+    if reply.error is None:
+        return reply.result
+    if misses_method(reply.error):
+        raise MethodMissing(describe_fault(reply.error))
+    raise NodeUnavailable(describe_fault(reply.error))
+
+
+class Endpoint:
+    """One node's URL with its health. Made and chosen by RpcClient."""
+
+    def __init__(self, client: RpcClient, index: int, url: str) -> None:
+        self.index = index
+        self.host = show_host(url)
+        self.lacks: set[str] = set()
+        """Methods that this endpoint was found not to offer."""
+        self.retry_at = 0.0
+        self.chain_checked = False
+        self._client = client
+        self._url = url
+        self._failures = 0
+
+    async def call(self, requests: Sequence[Request]) -> list[Reply]:
+        """Post the requests as one batch and return their answers in order, errors included."""
+        raw, first_id = await self.post(requests)
+        return split_replies(raw, first_id, len(requests))
+
+    async def post(self, requests: Sequence[Request]) -> tuple[bytes, int]:
+        """Post the requests as one batch; return the raw answer and the first request's id."""
+        client = self._client
+        first_id = client.take_ids(len(requests))
+        body = encode_batch(requests, first_id)
+        method = "+".join(dict.fromkeys(request.method for request in requests))
+        started = time.perf_counter()
+        fault: str | None = "cancelled"
+        try:
+            raw, fault = await client.exchange(self._url, body)
+        finally:
+            client.observe(
+                client.network, method, self.index, time.perf_counter() - started, fault is None
+            )
+        # Raised here, outside any except block, so that no aiohttp error with an URL is chained.
+        if fault is not None:
+            raise NodeUnavailable(fault)
+        return raw, first_id
+
+    async def check_chain(self) -> None:
+        """Ask the chain id once per period of health; WrongNetwork if it is another one's."""
+        if self.chain_checked or self._client.chain_id is None:
+            return
+        (reply,) = await self.call([Request("eth_chainId")])
+        chain_id = int(_decode_text(result_of(reply)), 16)
+        if chain_id != self._client.chain_id:
+            raise WrongNetwork(f"{self.host} serves chain {chain_id}, not {self._client.chain_id}")
+        self.chain_checked = True
+
+    def note_success(self) -> None:
+        """Forget earlier failures."""
+        self._failures = 0
+        self.retry_at = 0.0
+
+    def note_failure(self, now: float) -> None:
+        """Back off, twice as long each time, 30 s at most; the chain id is asked anew."""
+        self.retry_at = now + min(30.0, 0.5 * 2.0**self._failures)
+        self._failures = min(self._failures + 1, 10)
+        self.chain_checked = False
+
+
+def encode_batch(requests: Sequence[Request], first_id: int) -> bytes:
+    """Return the body of one post: an object for one request, an array for more."""
+    calls = [
+        {"jsonrpc": "2.0", "id": first_id + i, "method": r.method, "params": r.params}
+        for i, r in enumerate(requests)
+    ]
+    return msgspec.json.encode(calls if len(calls) > 1 else calls[0])
+
+
+class RpcClient:
+    """Chooses endpoints in order of preference and health. One per network and process."""
+
+    def __init__(
+        self,
+        network: str,
+        urls: Sequence[str],
+        *,
+        chain_id: int | None,
+        timeout_s: float = 10.0,
+        response_bytes_max: int = 128 * 1024 * 1024,
+        observe: Observer = ignore_call,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.network = network
+        self.chain_id = chain_id
+        self.observe = observe
+        self.endpoints = [Endpoint(self, index, url) for index, url in enumerate(urls)]
+        self._timeout_s = timeout_s
+        self._response_bytes_max = response_bytes_max
+        self._clock = clock
+        self._ids = count(1)
+        self._session: aiohttp.ClientSession | None = None
+
+    def take_ids(self, length: int) -> int:
+        """Return the first of `length` consecutive request ids."""
+        first = next(self._ids)
+        for _ in range(length - 1):
+            next(self._ids)
+        return first
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The HTTP session, opened at first use in the running loop."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession()
+        return self._session
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def exchange(self, url: str, body: bytes) -> tuple[bytes, str | None]:
+        """Post a body; return the answer's bytes, or why there is none, free of any URL."""
+        try:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self.session.post(
+                    url,
+                    data=body,
+                    headers={"Content-Type": "application/json"},
+                    allow_redirects=False,
+                ) as response,
+            ):
+                # Some gateways send a JSON-RPC error object with status 400.
+                if response.status not in {200, 400}:
+                    return b"", f"HTTP status {response.status}"
+                return await self._read_bounded(response)
+        except TimeoutError:
+            return b"", f"no answer within {self._timeout_s:g} s"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return b"", f"connection failed: {type(error).__name__}"
+
+    async def _read_bounded(self, response: aiohttp.ClientResponse) -> tuple[bytes, str | None]:
+        parts: list[bytes] = []
+        length = 0
+        async for part in response.content.iter_any():
+            length += len(part)
+            if length > self._response_bytes_max:
+                return b"", f"answer is longer than {self._response_bytes_max} bytes"
+            parts.append(part)
+        return b"".join(parts), None
+
+    async def first(self, attempt: Callable[[Endpoint], Awaitable[T]]) -> T:
+        """Return the first endpoint's answer that `attempt` accepts.
+
+        `attempt` refuses an answer by raising NodeUnavailable (or a decoding error). Raises
+        Absent if one answered so and none could do better, WrongNetwork if all serve another
+        network, MethodMissing if all lack the method, NodeUnavailable otherwise.
+        """
+        faults: list[tuple[Endpoint, Exception]] = []
+        for endpoint in self._by_health():
+            try:
+                await endpoint.check_chain()
+                answer = await attempt(endpoint)
+            except (NodeUnavailable, WrongNetwork, msgspec.MsgspecError, ValueError) as fault:
+                faults.append((endpoint, fault))
+                if not isinstance(fault, Absent):
+                    endpoint.note_failure(self._clock())
+                continue
+            self._settle(endpoint, faults)
+            return answer
+        raise conclude(faults)
+
+    def _settle(self, winner: Endpoint, faults: list[tuple[Endpoint, Exception]]) -> None:
+        winner.note_success()
+        for endpoint, fault in faults:
+            if isinstance(fault, Absent):  # it lags behind the winner
+                endpoint.note_failure(self._clock())
+
+    def _by_health(self) -> list[Endpoint]:
+        """Endpoints in order of preference; those that failed lately last, never left out."""
+        now = self._clock()
+        return sorted(self.endpoints, key=lambda e: (max(e.retry_at - now, 0.0), e.index))
+
+
+def conclude(faults: list[tuple[Endpoint, Exception]]) -> Exception:
+    """Return the one error that stands for the failure of every endpoint."""
+    text = "; ".join(f"{endpoint.host}: {fault}" for endpoint, fault in faults)
+    kinds = {type(fault) for _, fault in faults}
+    if kinds == {WrongNetwork}:
+        return WrongNetwork(text)
+    if Absent in kinds:
+        return Absent(text)
+    kinds.discard(WrongNetwork)
+    kind = kinds.pop() if len(kinds) == 1 else NodeUnavailable
+    return kind(text) if issubclass(kind, MethodMissing) else NodeUnavailable(text)
