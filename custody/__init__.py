@@ -1,0 +1,1 @@
+"""Key paths, encryption at rest, the signer, limits and approval of withdrawals."""

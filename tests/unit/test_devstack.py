@@ -1,26 +1,187 @@
-"""The servers of the development stack."""
+"""The servers of the development stack keep their promises, kills included."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
 import asyncpg
+import psutil
+import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from devstack.anvil import Anvil, fetch_chain_id
+from devstack.install import InstallError, check_sums, read_sums, write_sums
+from devstack.kafka import Kafka
+from devstack.paths import ROOT
+from devstack.postgres import Postgres
+from devstack.process import GuardedProcess, ServerError, wait_until
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from devstack.anvil import Anvil
+from devstack.postgres import Postgres
+folder = Path(sys.argv[1])
+servers = [Postgres(folder / "postgres"), Anvil(folder / "anvil")]
+for server in servers:
+    server.start()
+print(*(server.pid for server in servers), flush=True)
+time.sleep(600)
+"""
 
 
-async def test_a_module_gets_a_migrated_database(pool: asyncpg.Pool) -> None:
-    assert await pool.fetchval("SELECT count(*) FROM deposits") == 0
+@pytest.fixture
+def data_dir(servers_dir: Path, request: pytest.FixtureRequest) -> Path:
+    folder = servers_dir / request.node.name
+    folder.mkdir()
+    return folder
 
 
-async def test_the_broker_makes_topics(kafka: str, topic_prefix: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
+@pytest.fixture
+def own_postgres(data_dir: Path) -> Iterator[Postgres]:
+    with Postgres(data_dir / "postgres", fsync=False) as server:
+        yield server
+
+
+def is_gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid)
+
+
+async def fetch(url: str, statement: str) -> object:
+    connection = await asyncpg.connect(url)
     try:
-        await admin.create_topics([NewTopic(f"{topic_prefix}a", 2, 1)])
-        assert f"{topic_prefix}a" in await admin.list_topics()
+        return await connection.fetchval(statement)
     finally:
-        await admin.close()
+        await connection.close()
 
 
-def test_a_module_gets_its_own_chain(anvil: Anvil) -> None:
+def test_a_killed_owner_leaves_nothing_running_and_its_data_usable(data_dir: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(data_dir)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout
+        pids = [int(pid) for pid in owner.stdout.readline().split()]
+        os.kill(owner.pid, signal.SIGKILL)
+    assert len(pids) == 2
+    assert wait_until(lambda: all(map(is_gone, pids)), timeout_s=20)
+    with Postgres(data_dir / "postgres") as postgres, Anvil(data_dir / "anvil") as anvil:
+        assert postgres.alive
+        assert anvil.alive
+
+
+async def test_a_killed_database_comes_back_where_it_was(own_postgres: Postgres) -> None:
+    url, pid = own_postgres.url, own_postgres.pid
+    await fetch(url, "CREATE TABLE kept (n int)")
+    await fetch(url, "INSERT INTO kept VALUES (7)")
+    own_postgres.kill()
+    assert is_gone(pid)
+    own_postgres.start()
+    assert await fetch(url, "SELECT n FROM kept") == 7
+
+
+async def test_a_killed_broker_comes_back_where_it_was(data_dir: Path) -> None:
+    with Kafka(data_dir, heap_mib=128) as broker:
+        bootstrap = broker.bootstrap
+        await make_topic(bootstrap, "kept")
+        broker.kill()
+        broker.start()
+        assert broker.bootstrap == bootstrap
+        assert "kept" in await list_topics(bootstrap)
+
+
+async def make_topic(bootstrap: str, topic: str) -> None:
+    async with AIOKafkaAdminClient(bootstrap_servers=bootstrap) as admin:
+        await admin.create_topics([NewTopic(topic, 1, 1)])
+
+
+async def list_topics(bootstrap: str) -> list[str]:
+    async with AIOKafkaAdminClient(bootstrap_servers=bootstrap) as admin:
+        topics: list[str] = await admin.list_topics()
+        return topics
+
+
+def test_two_runs_do_not_share_a_data_folder(
+    own_postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Postgres, "lock_timeout_s", 0.1)
+    second = Postgres(own_postgres.data_dir)
+    with pytest.raises(ServerError, match="another run uses"):
+        second.start()
+    assert own_postgres.alive
+
+
+def test_a_process_id_used_again_does_not_keep_the_database_down(own_postgres: Postgres) -> None:
+    own_postgres.kill()
+    pid_file = own_postgres.cluster_dir / "postmaster.pid"
+    _, rest = pid_file.read_text().split("\n", 1)
+    pid_file.write_text(f"{os.getpid()}\n{rest}")
+    own_postgres.start()
+    assert own_postgres.alive
+
+
+def test_no_password_is_on_a_command_line(own_postgres: Postgres) -> None:
+    password = (own_postgres.data_dir / "password").read_text()
+    command_lines = [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
+    assert len(password) > 20
+    assert not any(password in line for line in command_lines)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="others than root run the database as themselves")
+def test_a_checkout_that_only_root_may_enter_is_served_from_elsewhere(data_dir: Path) -> None:
+    (data_dir / "root").mkdir(mode=0o700)
+    with Postgres(data_dir / "root" / "checkout" / "postgres", fsync=False) as server:
+        assert data_dir not in server.cluster_dir.parents
+        owner = server.cluster_dir.stat().st_uid
+        assert psutil.Process(server.pid).uids().real == owner != 0
+        twin = server.cluster_dir.parent
+    assert (data_dir / "root").stat().st_mode & 0o777 == 0o700
+    subprocess.run(["rm", "-r", str(twin)], check=True)
+
+
+def test_a_server_that_ends_at_once_is_reported_with_its_log(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Anvil, "attempts", 1)
+    with pytest.raises(ServerError, match="invalid value"):
+        Anvil(data_dir, chain_id=-1).start()
+
+
+def test_a_program_that_is_not_there_is_an_error(data_dir: Path) -> None:
+    with pytest.raises(ServerError, match="No such file"):
+        GuardedProcess(["/nowhere/program"], data_dir / "log")
+
+
+def test_the_exit_status_of_a_program_is_told(data_dir: Path) -> None:
+    process = GuardedProcess(["/bin/sh", "-c", "exit 7"], data_dir / "log")
+    assert process.wait(timeout_s=10)
+    assert process.exit_status == 7
+
+
+def test_each_module_has_its_own_chain(anvil: Anvil) -> None:
     assert fetch_chain_id(anvil.rpc_url) == anvil.chain_id
+
+
+class TestJars:
+    def test_the_recorded_jars_are_accepted(self, tmp_path: Path) -> None:
+        (tmp_path / "a.jar").write_bytes(b"a")
+        write_sums(tmp_path / "sums", tmp_path)
+        check_sums(tmp_path, read_sums(tmp_path / "sums"))
+
+    @pytest.mark.parametrize("change", ["altered", "added", "missing"])
+    def test_any_other_jar_is_refused(self, tmp_path: Path, change: str) -> None:
+        for name in ("a.jar", "b.jar"):
+            (tmp_path / name).write_bytes(b"recorded")
+        write_sums(tmp_path / "sums", tmp_path)
+        changes = {
+            "altered": lambda: (tmp_path / "b.jar").write_bytes(b"other"),
+            "added": lambda: (tmp_path / "c.jar").write_bytes(b"recorded"),
+            "missing": lambda: (tmp_path / "b.jar").unlink(),
+        }
+        changes[change]()
+        with pytest.raises(InstallError, match=r"refused: [bc]\.jar$"):
+            check_sums(tmp_path, read_sums(tmp_path / "sums"))

@@ -1,0 +1,168 @@
+-- migrate:up
+
+-- The secret all keys come from, sealed: worth nothing without the key that only the signer is given.
+CREATE TABLE master_secrets (
+    name text PRIMARY KEY,
+    envelope bytea NOT NULL,
+    active boolean NOT NULL DEFAULT true,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX master_secrets_active ON master_secrets (active) WHERE active;
+
+ALTER TABLE assets ADD UNIQUE (asset, network);
+
+-- One row per order to pay out, the rejected ones included: a repeat is answered by its row.
+CREATE TABLE withdrawals (
+    withdrawal_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant text NOT NULL REFERENCES tenants,
+    idempotency_key text NOT NULL, -- the producer's own id of the order
+    request_hash bytea NOT NULL,   -- tells a repeat from another order under the same id
+    owner text NOT NULL CHECK (owner <> ''),
+    asset text NOT NULL,           -- as ordered; known to us unless network is NULL
+    network text,
+    address text NOT NULL,         -- canonical, unless rejected
+    memo text,
+    amount_minor numeric(78, 0) NOT NULL,
+    fee_minor numeric(78, 0) NOT NULL CHECK (fee_minor >= 0), -- charged to the owner on top
+    status text NOT NULL DEFAULT 'requested' CHECK (status IN (
+        'requested', 'awaiting_approval', 'approved', 'signed', 'broadcast', 'confirmed', 'failed',
+        'rejected'
+    )),
+    reason text,                   -- machine-readable, of a rejection or failure
+    detail text,
+    -- Counts how often it was settled and its block left the chain.
+    revision integer NOT NULL DEFAULT 0,
+    decided_by text,               -- 'limits', or the operator who approved or rejected
+    sender text,                   -- the hot wallet, from signing on
+    nonce bigint,                  -- set once, with the sender; NULL on chains without nonces
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(), -- when it took its status
+    UNIQUE (tenant, idempotency_key),
+    FOREIGN KEY (asset, network) REFERENCES assets (asset, network),
+    UNIQUE (network, sender, nonce),
+    UNIQUE (withdrawal_id, network, sender),
+    UNIQUE (withdrawal_id, network, sender, nonce),
+    CHECK (status IN ('requested', 'rejected') OR (network IS NOT NULL AND amount_minor > 0)),
+    CHECK ((status IN ('rejected', 'failed')) = (reason IS NOT NULL)),
+    CHECK (status NOT IN ('signed', 'broadcast', 'confirmed') OR sender IS NOT NULL),
+    CHECK (status NOT IN ('approved', 'signed', 'broadcast', 'confirmed') OR decided_by IS NOT NULL)
+);
+CREATE INDEX withdrawals_open ON withdrawals (network, status)
+WHERE status IN ('awaiting_approval', 'approved', 'signed', 'broadcast');
+CREATE INDEX withdrawals_history ON withdrawals (tenant, owner, asset, created_at);
+
+-- The steps a withdrawal may take. Nothing else of it changes, save what a step sets once.
+CREATE FUNCTION guard_withdrawal() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        IF new.status <> 'requested' OR new.sender IS NOT NULL THEN
+            RAISE EXCEPTION 'a withdrawal begins as requested' USING ERRCODE = 'check_violation';
+        END IF;
+        RETURN new;
+    END IF;
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'withdrawals are never deleted' USING ERRCODE = 'check_violation';
+    END IF;
+    IF (old.tenant, old.idempotency_key, old.request_hash, old.owner, old.asset, old.network,
+        old.address, old.memo, old.amount_minor, old.fee_minor, old.created_at)
+        IS DISTINCT FROM
+        (new.tenant, new.idempotency_key, new.request_hash, new.owner, new.asset, new.network,
+        new.address, new.memo, new.amount_minor, new.fee_minor, new.created_at) THEN
+        RAISE EXCEPTION 'an order does not change' USING ERRCODE = 'check_violation';
+    END IF;
+    IF old.sender IS NOT NULL
+        AND (old.sender, old.nonce) IS DISTINCT FROM (new.sender, new.nonce) THEN
+        RAISE EXCEPTION 'the nonce of a withdrawal is set once' USING ERRCODE = 'check_violation';
+    END IF;
+    IF old.sender IS NULL AND new.sender IS NOT NULL AND new.status <> 'signed' THEN
+        RAISE EXCEPTION 'a nonce is set by signing' USING ERRCODE = 'check_violation';
+    END IF;
+    IF new.status <> old.status THEN
+        IF (old.status, new.status) NOT IN (
+            ('requested', 'awaiting_approval'), ('requested', 'approved'),
+            ('requested', 'rejected'), ('awaiting_approval', 'approved'),
+            ('awaiting_approval', 'rejected'), ('approved', 'signed'), ('approved', 'failed'),
+            -- A transaction may be mined before its sending was recorded.
+            ('signed', 'broadcast'), ('signed', 'confirmed'), ('signed', 'failed'),
+            ('broadcast', 'confirmed'), ('broadcast', 'failed'),
+            -- The block of a settled one left the chain.
+            ('confirmed', 'broadcast'), ('failed', 'broadcast')
+        ) OR (old.status = 'failed' AND old.sender IS NULL) THEN
+            RAISE EXCEPTION 'withdrawal % cannot go from % to %',
+                old.withdrawal_id, old.status, new.status USING ERRCODE = 'check_violation';
+        END IF;
+        new.updated_at := now();
+    END IF;
+    RETURN new;
+END $$;
+
+CREATE TRIGGER guard_withdrawal BEFORE INSERT OR UPDATE OR DELETE ON withdrawals
+FOR EACH ROW EXECUTE FUNCTION guard_withdrawal();
+
+-- The next unused nonce of each hot wallet. Locked while nonces are given out, and moved in the
+-- transaction that stores the signed bytes, so there are no gaps.
+CREATE TABLE nonces (
+    network text NOT NULL REFERENCES networks,
+    sender text NOT NULL,
+    next_nonce bigint NOT NULL CHECK (next_nonce >= 0),
+    -- The key was used by somebody else: nothing is signed until an operator has looked into it.
+    halted_reason text,
+    PRIMARY KEY (network, sender),
+    FOREIGN KEY (network, sender) REFERENCES addresses (network, address)
+);
+
+-- Transactions of ours, stored before they are sent. All attempts at one withdrawal share its
+-- nonce, so that the chain takes one of them at most.
+CREATE TABLE transactions (
+    network text NOT NULL,
+    transaction_id text NOT NULL,
+    withdrawal_id bigint NOT NULL,
+    sender text NOT NULL,
+    nonce bigint,
+    attempt integer NOT NULL CHECK (attempt >= 0), -- 0, then one more for each replacement
+    unsigned bytea NOT NULL,  -- the UnsignedTransaction as JSON: what a replacement outbids
+    raw bytea NOT NULL,       -- the bytes to send
+    fee_minor_max numeric(78, 0) NOT NULL CHECK (fee_minor_max >= 0),
+    -- signed: stored. broadcast: a node took it. mined: in a block. superseded: another attempt was settled.
+    state text NOT NULL DEFAULT 'signed'
+    CHECK (state IN ('signed', 'broadcast', 'mined', 'superseded')),
+    height bigint,
+    block_id text,
+    succeeded boolean,
+    fee_minor numeric(78, 0),
+    confirm_height bigint,    -- the height at which it has its confirmations
+    mined_at timestamptz,
+    last_outcome text CHECK (last_outcome IN ('accepted', 'refused', 'nonce_used', 'unknown')),
+    last_detail text,
+    first_sent_at timestamptz,
+    last_sent_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (network, transaction_id),
+    UNIQUE (network, sender, nonce, attempt),
+    UNIQUE (withdrawal_id, attempt),
+    FOREIGN KEY (withdrawal_id, network, sender)
+    REFERENCES withdrawals (withdrawal_id, network, sender),
+    FOREIGN KEY (withdrawal_id, network, sender, nonce)
+    REFERENCES withdrawals (withdrawal_id, network, sender, nonce),
+    CHECK (
+        (state = 'mined') = (
+            num_nonnulls(height, block_id, succeeded, fee_minor, confirm_height, mined_at) = 6
+        )
+    ),
+    CHECK (
+        state = 'mined'
+        OR num_nonnulls(height, block_id, succeeded, fee_minor, confirm_height, mined_at) = 0
+    )
+);
+CREATE UNIQUE INDEX transactions_mined ON transactions (withdrawal_id) WHERE state = 'mined';
+-- Without a nonce nothing on the chain keeps two attempts apart, so there is one at a time.
+CREATE UNIQUE INDEX transactions_live ON transactions (withdrawal_id)
+WHERE nonce IS NULL AND state IN ('signed', 'broadcast', 'mined');
+CREATE INDEX transactions_open ON transactions (network) WHERE state IN ('signed', 'broadcast');
+CREATE INDEX transactions_block ON transactions (network, height) WHERE state = 'mined';
+
+-- migrate:down
+
+DROP TABLE transactions, nonces, withdrawals, master_secrets;
+DROP FUNCTION guard_withdrawal;
+ALTER TABLE assets DROP CONSTRAINT assets_asset_network_key;

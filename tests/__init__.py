@@ -1,0 +1,1 @@
+"""Tests of Millrace; a package, so that tests can share tests.support."""
