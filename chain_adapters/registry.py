@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from chain_adapters.adapter import ChainAdapter
 from chain_adapters.ethereum.adapter import EthereumAdapter
 from chain_adapters.rpc import Observer, ignore_call
+from chain_adapters.simulated import SimulatedAdapter, SimulatedChain
 from settings.model import Network
 
 
@@ -26,4 +29,15 @@ def _open_ethereum(network: Network, observe: Observer) -> ChainAdapter:
     )
 
 
-_OPENERS = {"ethereum": _open_ethereum}
+def _open_simulated(network: Network, observe: Observer) -> ChainAdapter:  # noqa: ARG001
+    chain = _SIMULATED.setdefault(network.network, SimulatedChain(network.network))
+    return SimulatedAdapter(chain, fee_minor_max=network.fee_minor_max)
+
+
+_SIMULATED: dict[str, SimulatedChain] = {}
+"""Simulated chains live as long as the process; all adapters of one network see the same."""
+
+_OPENERS: dict[str, Callable[[Network, Observer], ChainAdapter]] = {
+    "ethereum": _open_ethereum,
+    "simulated": _open_simulated,
+}

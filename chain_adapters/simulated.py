@@ -1,0 +1,386 @@
+"""A chain in memory: it mines when told to, reorganises to any depth, lies and fails on order.
+
+It keeps the same promises as the real adapters and passes the same contract suite; scenarios and
+property tests run on it. Addresses and keys look like Ethereum's. A transaction has a sender, a
+nonce and a fixed fee. Nothing here is for production.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from enum import StrEnum
+
+import msgspec
+
+from chain_adapters.ethereum.address import derive_address, parse_address, show_address
+from chain_adapters.ethereum.pay import recover_address
+from chain_adapters.types import (
+    Block,
+    Broadcast,
+    BroadcastOutcome,
+    Curve,
+    NodeUnavailable,
+    Payment,
+    PaymentRefused,
+    Quote,
+    SignedTransaction,
+    Tip,
+    Transaction,
+    Transfer,
+    UnsignedTransaction,
+)
+
+FEE_MINOR = 1_000
+"""What a transaction pays unless it outbids another."""
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What a transaction of this chain says; it is signed as JSON."""
+
+    payment: Payment
+    nonce: int
+    fee_minor: int
+
+
+class Pooled(msgspec.Struct, frozen=True):
+    """A transaction that waits to be mined."""
+
+    id: str
+    order: Order
+
+
+class State(msgspec.Struct):
+    """Balances by (address, contract) and next nonces, after some block."""
+
+    balances: dict[tuple[str, str | None], int] = {}
+    nonces: dict[str, int] = {}
+
+    def balance(self, address: str, contract: str | None) -> int:
+        """Return what the address holds."""
+        return self.balances.get((address, contract), 0)
+
+    def nonce(self, address: str) -> int:
+        """Return the address's next nonce."""
+        return self.nonces.get(address, 0)
+
+    def add(self, address: str, contract: str | None, amount_minor: int) -> None:
+        """Change a balance."""
+        self.balances[address, contract] = self.balance(address, contract) + amount_minor
+
+    def copy(self) -> State:
+        """Return an independent copy."""
+        return State(dict(self.balances), dict(self.nonces))
+
+
+class Mischief(StrEnum):
+    """What a simulated node can do wrong, once each time it is ordered."""
+
+    UNAVAILABLE = "unavailable"
+    """The call fails and nothing is done."""
+    ANSWER_LOST = "answer_lost"
+    """A broadcast is done, but its answer never arrives."""
+    HEIGHT_BACK = "height_back"
+    """The tip is shown one block lower, a block as not there."""
+    WRONG_PARENT = "wrong_parent"
+    """A block is returned with a parent that does not exist."""
+
+
+class SimulatedChain:
+    """The world that simulated adapters look at. Not for use from several threads."""
+
+    def __init__(self, network: str = "simulated:1") -> None:
+        self.network = network
+        self.blocks: list[Block] = []
+        self.pool: list[Pooled] = []
+        self.reverting: set[str] = set()
+        """Addresses that refuse every payment."""
+        self.finality_depth = 32
+        self.listeners: set[asyncio.Event] = set()
+        self._states: list[State] = []
+        self._orders: dict[str, Pooled] = {}
+        self._branch = 0
+        self._append([], State())
+
+    @property
+    def tip(self) -> Tip:
+        """The best block, with what is out of reach of an ordinary reorganisation."""
+        head = self.blocks[-1]
+        safe = max(0, head.height - self.finality_depth // 2)
+        return Tip(head.height, head.block_id, safe, max(0, head.height - self.finality_depth))
+
+    def state_at(self, height: int) -> State:
+        """Return balances and nonces after block `height`."""
+        return self._states[height]
+
+    def mint(self, address: str, contract: str | None, amount_minor: int) -> str:
+        """Mine a block that gives money out of nothing; return the transaction's id."""
+        state = self._states[-1].copy()
+        state.add(address, contract, amount_minor)
+        digest = f"mint {len(self.blocks)} {self._branch} {address} {contract} {amount_minor}"
+        transaction = Transaction(
+            id=hash_text(digest),
+            payer=None,
+            succeeded=True,
+            fee_minor=0,
+            transfers=(Transfer("value", None, address, contract, amount_minor),),
+        )
+        self._append([transaction], state)
+        return transaction.id
+
+    def mine(self, count: int = 1) -> None:
+        """Mine blocks; the first takes every transaction of the pool that can be taken."""
+        for _ in range(count):
+            state = self._states[-1].copy()
+            self._append(self._take_pool(state), state)
+
+    def reorganise(self, depth: int, *, keep: bool = True, length: int | None = None) -> None:
+        """Replace the last `depth` blocks by `length` new ones (as many, if None).
+
+        With `keep`, transactions of the dropped blocks return to the pool and are mined again
+        where they still can be; minted money never returns.
+        """
+        if not 0 < depth < len(self.blocks):
+            raise ValueError("a reorganisation leaves the first block alone")
+        dropped = self.blocks[-depth:]
+        del self.blocks[-depth:], self._states[-depth:]
+        self._branch += 1
+        if keep:
+            ids = [transaction.id for block in dropped for transaction in block.transactions]
+            returning = [self._orders[i] for i in ids if i in self._orders]
+            self.pool = returning + self.pool
+        self.mine(depth if length is None else length)
+        self._notify()
+
+    def submit(self, pooled: Pooled) -> Broadcast:
+        """Take a signed transaction, or say why not."""
+        order, state = pooled.order, self._states[-1]
+        sender = order.payment.sender
+        if order.nonce < state.nonce(sender):
+            return self._answer_late(pooled)
+        rival = next((p for p in self.pool if same_slot(p.order, order)), None)
+        if rival is not None and rival.id == pooled.id:
+            return Broadcast(BroadcastOutcome.ACCEPTED, "already known")
+        if rival is not None and order.fee_minor * 10 < rival.order.fee_minor * 11:
+            return Broadcast(BroadcastOutcome.REFUSED, "replacement transaction underpriced")
+        if state.balance(sender, None) < native_cost_minor(order):
+            return Broadcast(BroadcastOutcome.REFUSED, "insufficient funds")
+        self.pool = [p for p in self.pool if p is not rival] + [pooled]
+        self._orders[pooled.id] = pooled
+        return Broadcast(BroadcastOutcome.ACCEPTED)
+
+    def _answer_late(self, pooled: Pooled) -> Broadcast:
+        mined = {transaction.id for block in self.blocks for transaction in block.transactions}
+        if pooled.id in mined:
+            return Broadcast(BroadcastOutcome.ACCEPTED, "already in a block")
+        return Broadcast(BroadcastOutcome.NONCE_USED, "nonce too low")
+
+    def _take_pool(self, state: State) -> list[Transaction]:
+        """Take what is next for each sender and paid for; leave the rest waiting."""
+        taken: list[Transaction] = []
+        for pooled in sorted(self.pool, key=lambda p: p.order.nonce):
+            order, sender = pooled.order, pooled.order.payment.sender
+            affordable = state.balance(sender, None) >= native_cost_minor(order)
+            if order.nonce == state.nonce(sender) and affordable:
+                taken.append(self._execute(pooled, state))
+        self.pool = [p for p in self.pool if p.order.nonce >= state.nonce(p.order.payment.sender)]
+        return taken
+
+    def _execute(self, pooled: Pooled, state: State) -> Transaction:
+        order, payment = pooled.order, pooled.order.payment
+        sender = payment.sender
+        state.nonces[sender] = order.nonce + 1
+        state.add(sender, None, -order.fee_minor)
+        held = state.balance(sender, payment.contract)
+        succeeded = payment.recipient not in self.reverting and held >= payment.amount_minor
+        transfers: tuple[Transfer, ...] = ()
+        if succeeded and payment.amount_minor:
+            state.add(sender, payment.contract, -payment.amount_minor)
+            state.add(payment.recipient, payment.contract, payment.amount_minor)
+            transfers = (transfer_of(payment),)
+        return Transaction(pooled.id, sender, succeeded, order.fee_minor, transfers)
+
+    def _append(self, transactions: list[Transaction], state: State) -> None:
+        height = len(self.blocks)
+        parent_id = self.blocks[-1].block_id if self.blocks else hash_text("nothing")
+        ids = ",".join(transaction.id for transaction in transactions)
+        block_id = hash_text(f"{parent_id} {self._branch} {ids}")
+        self.blocks.append(Block(height, block_id, parent_id, 12 * height, tuple(transactions)))
+        self._states.append(state)
+        self._notify()
+
+    def _notify(self) -> None:
+        for listener in self.listeners:
+            listener.set()
+
+
+def hash_text(text: str) -> str:
+    """Return a hash in the form of transaction and block ids."""
+    return "0x" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def same_slot(first: Order, second: Order) -> bool:
+    """Whether only one of the two can be mined."""
+    return (first.nonce, first.payment.sender) == (second.nonce, second.payment.sender)
+
+
+def native_cost_minor(order: Order) -> int:
+    """Return what the sender must hold of the native asset."""
+    payment = order.payment
+    return order.fee_minor + (payment.amount_minor if payment.contract is None else 0)
+
+
+def transfer_of(payment: Payment) -> Transfer:
+    """Return the transfer that a payment becomes."""
+    index = "value" if payment.contract is None else "log:0"
+    return Transfer(
+        index, payment.sender, payment.recipient, payment.contract, payment.amount_minor
+    )
+
+
+class SimulatedAdapter:
+    """One node's view of a simulated chain, honest until told otherwise."""
+
+    native_symbol = "SIM"
+    native_decimals = 18
+    curve = Curve.SECP256K1
+    key_path_pattern = "m/44'/60'/0'/{branch}/{index}"
+
+    def __init__(self, chain: SimulatedChain, *, fee_minor_max: int = 10**18) -> None:
+        self.chain = chain
+        self.network = chain.network
+        self.mischief: deque[Mischief] = deque()
+        """What goes wrong with the next calls to the node, one each, in order."""
+        self.delay_s = 0.0
+        """Every call to the node takes so long."""
+        self._fee_minor_max = fee_minor_max
+
+    def order_mischief(self, kinds: Iterable[Mischief]) -> None:
+        """Let the next calls go wrong in these ways."""
+        self.mischief.extend(kinds)
+
+    async def _suffer(self) -> Mischief | None:
+        """Wait as ordered and take the next mischief; raise if it is that nothing answers."""
+        await asyncio.sleep(self.delay_s)
+        kind = self.mischief.popleft() if self.mischief else None
+        if kind is Mischief.UNAVAILABLE:
+            raise NodeUnavailable("simulated failure")
+        return kind
+
+    async def watch_tip(self) -> AsyncIterator[Tip]:
+        """See ChainReader."""
+        changed = asyncio.Event()
+        self.chain.listeners.add(changed)
+        try:
+            while True:
+                changed.clear()
+                kind = await self._suffer()
+                tip = self.chain.tip
+                if kind is Mischief.HEIGHT_BACK and tip.height:
+                    below = self.chain.blocks[-2]
+                    tip = msgspec.structs.replace(tip, height=below.height, block_id=below.block_id)
+                    changed.set()
+                yield tip
+                await changed.wait()
+        finally:
+            self.chain.listeners.discard(changed)
+
+    async def fetch_block(self, height: int) -> Block | None:
+        """See ChainReader; with Mischief.WRONG_PARENT it breaks that promise."""
+        kind = await self._suffer()
+        if kind is Mischief.HEIGHT_BACK or not 0 <= height < len(self.chain.blocks):
+            return None
+        block = self.chain.blocks[height]
+        if kind is Mischief.WRONG_PARENT:
+            return msgspec.structs.replace(block, parent_id=hash_text("elsewhere"))
+        return block
+
+    async def fetch_balance(self, address: str, contract: str | None, height: int) -> int:
+        """See ChainReader."""
+        await self._suffer()
+        if not 0 <= height < len(self.chain.blocks):
+            raise NodeUnavailable(f"no block {height}")
+        return self.chain.state_at(height).balance(address, contract)
+
+    def parse_address(self, text: str) -> str:
+        """See ChainReader; as on Ethereum."""
+        return parse_address(text)
+
+    def show_address(self, address: str) -> str:
+        """See ChainPayer; as on Ethereum."""
+        return show_address(address)
+
+    def derive_address(self, public_key: bytes) -> str:
+        """See ChainPayer; as on Ethereum."""
+        return derive_address(public_key)
+
+    async def quote(self, payment: Payment) -> Quote:
+        """See ChainPayer; the reasons are Ethereum's."""
+        await self._suffer()
+        state = self.chain.state_at(-1)
+        if self._fee_minor_max < FEE_MINOR:
+            raise PaymentRefused("fee_above_cap", f"the fee would be {FEE_MINOR}")
+        if payment.recipient in self.chain.reverting:
+            native = payment.contract is None
+            raise PaymentRefused(
+                "recipient_reverts" if native else "token_transfer_reverts", "it would not succeed"
+            )
+        held = state.balance(payment.sender, payment.contract)
+        cost_minor = native_cost_minor(Order(payment, 0, FEE_MINOR))
+        if held < payment.amount_minor or state.balance(payment.sender, None) < cost_minor:
+            raise PaymentRefused("sender_lacks_funds", "the sender holds less")
+        return Quote(FEE_MINOR, state.nonce(payment.sender), b"")
+
+    def build(
+        self,
+        payment: Payment,
+        quote: Quote,
+        nonce: int | None,
+        *,
+        replaces: UnsignedTransaction | None = None,
+    ) -> UnsignedTransaction:
+        """See ChainPayer."""
+        if nonce is None:
+            raise ValueError("a simulated transaction needs a nonce")
+        fee_minor = quote.fee_minor_max
+        if replaces is not None:
+            if (replaces.nonce, replaces.payment.sender) != (nonce, payment.sender):
+                raise ValueError("a replacement has the sender and nonce of what it replaces")
+            fee_minor = max(fee_minor, -(-replaces.fee_minor_max * 9 // 8))
+        if fee_minor > self._fee_minor_max:
+            raise PaymentRefused("fee_above_cap", f"the fee would be {fee_minor}")
+        body = msgspec.json.encode(Order(payment, nonce, fee_minor))
+        payload = hashlib.sha256(body).digest()
+        return UnsignedTransaction(payment, nonce, fee_minor, (payload,), body)
+
+    def assemble(
+        self, unsigned: UnsignedTransaction, signatures: tuple[bytes, ...]
+    ) -> SignedTransaction:
+        """See ChainPayer. The bytes are the signature followed by the order."""
+        if len(signatures) != 1:
+            raise ValueError("a simulated transaction has one signature")
+        payload = hashlib.sha256(unsigned.body).digest()
+        if recover_address(signatures[0], payload) != unsigned.payment.sender:
+            raise ValueError("the signature is not the sender's")
+        raw = signatures[0] + unsigned.body
+        return SignedTransaction("0x" + hashlib.sha256(raw).hexdigest(), raw)
+
+    async def broadcast(self, signed: SignedTransaction) -> Broadcast:
+        """See ChainPayer. Bytes that are no transaction are refused."""
+        kind = await self._suffer()
+        try:
+            order = msgspec.json.decode(signed.raw[65:], type=Order)
+            signer = recover_address(signed.raw[:65], hashlib.sha256(signed.raw[65:]).digest())
+        except ValueError:
+            return Broadcast(BroadcastOutcome.REFUSED, "not a transaction")
+        if signer != order.payment.sender:
+            return Broadcast(BroadcastOutcome.REFUSED, "invalid signature")
+        answer = self.chain.submit(Pooled(signed.transaction_id, order))
+        if kind is Mischief.ANSWER_LOST:
+            raise NodeUnavailable("simulated loss of the answer")
+        return answer
+
+    async def close(self) -> None:
+        """See ChainReader. Nothing to release."""
