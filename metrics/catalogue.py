@@ -36,7 +36,7 @@ Kind = Literal["counter", "gauge", "histogram"]
 LABELS: dict[str, str] = {
     "network": "CAIP-2 id of a configured network",
     "asset": "a configured asset",
-    "method": "RPC method, one of those the adapters use",
+    "method": "RPC method, one of those the adapters use; a batch joins them by `+`",
     "outcome": "what came of it, from a fixed list given with the metric",
     "endpoint": "position in `rpc_urls`, from 0; never the URL, which may hold a key",
     "event": "`added` or `removed`",
@@ -111,7 +111,7 @@ _DEPTH = (1, 2, 3, 6, 12, 24, 32, 64, 128)
 
 rpc_request_seconds = _histogram(
     "rpc_request_seconds",
-    "Time of one request to a node. outcome: ok, error (the node said no), unavailable.",
+    "Time of one request to a node. outcome: ok (an answer came, perhaps a refusal), unavailable.",
     _REMOTE_S,
     "network",
     "method",

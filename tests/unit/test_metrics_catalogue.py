@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from metrics import catalogue
 from metrics.catalogue import CATALOGUE, LABELS, REGISTRY, SHARED_REGISTRY, Entry
+from metrics.rpc import observe_request
 
 # A label named like these would have as many values as there are users or transactions.
 UNBOUNDED = {"address", "tenant", "owner", "transaction_id", "block_id", "height", "url", "id"}
@@ -68,3 +69,13 @@ def test_a_prepared_network_and_stage_show_zeros() -> None:
     assert samples["millrace_reorg_depth_blocks_count"] == 0
     assert samples["millrace_dead_letters_total"] == 0
     assert set(samples.values()) == {0}
+
+
+def test_a_request_to_a_node_is_timed_and_tells_whether_the_endpoint_answers() -> None:
+    labels = {"network": "eip155:77", "method": "eth_chainId", "outcome": "unavailable"}
+    endpoint = {"network": "eip155:77", "endpoint": "1"}
+    observe_request("eip155:77", "eth_chainId", 1, 0.25, ok=False)
+    assert REGISTRY.get_sample_value("millrace_rpc_request_seconds_sum", labels) == 0.25
+    assert REGISTRY.get_sample_value("millrace_rpc_endpoint_up", endpoint) == 0
+    observe_request("eip155:77", "eth_chainId", 1, 0.25, ok=True)
+    assert REGISTRY.get_sample_value("millrace_rpc_endpoint_up", endpoint) == 1
