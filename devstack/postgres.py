@@ -63,7 +63,7 @@ class Postgres(Server):
         fsync: bool = True,
         connections_max: int = 100,
     ) -> None:
-        """Prepare a server; without `fsync` it is quicker and a power cut may ruin the data."""
+        """Prepare a server; without `fsync` it is quicker, and loses data in a power cut alone."""
         super().__init__(data_dir, port=port)
         self._fsync = fsync
         self._connections_max = connections_max
@@ -155,7 +155,6 @@ class Postgres(Server):
             "unix_socket_directories": "",
             "max_connections": self._connections_max,
             "fsync": "on" if self._fsync else "off",
-            "synchronous_commit": "on" if self._fsync else "off",
             "full_page_writes": "on" if self._fsync else "off",
             "max_wal_size": "1GB",
         }

@@ -129,6 +129,7 @@ class Server(ABC):
     account: str = ""
     start_timeout_s: float = 60.0
     stop_timeout_s: float = 20.0
+    lock_timeout_s: float = 5.0
     attempts: int = 6
 
     def __init__(self, data_dir: Path, *, port: int | None = None) -> None:
@@ -165,6 +166,7 @@ class Server(ABC):
         """
         if self.alive:
             return
+        self.kill()  # forgets one that ended by itself
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with (self.data_dir / "lock").open("w") as lock:
             self._take_lock(lock)
@@ -223,7 +225,7 @@ class Server(ABC):
             return True
 
         # The guard of a run that was killed a moment ago holds the lock until its server is gone.
-        if not wait_until(taken, timeout_s=5.0):
+        if not wait_until(taken, self.lock_timeout_s):
             message = f"{self.name}: another run uses {self.data_dir}"
             raise ServerError(message)
 
@@ -243,7 +245,9 @@ class Server(ABC):
         if not wait_until(lambda: not process.alive or self._answers(), self.start_timeout_s):
             self.kill()
             raise self._error(f"did not answer in {self.start_timeout_s:.0f} s")
-        return process.alive
+        if not process.alive:
+            self.kill()
+        return self._process is not None
 
     def _log_since_start(self) -> str:
         with self.log_path.open("rb") as log:

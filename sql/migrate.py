@@ -20,8 +20,9 @@ def migrate(
 ) -> str:
     """Apply all pending migrations ("up", which also creates the database), or undo the last one.
 
-    Return dbmate's output. Several callers at once wait for each other. MigrationError if a
-    statement fails; each migration is one transaction, so none is applied by half.
+    Return dbmate's output. Several callers at once wait for each other, once the database is there.
+    MigrationError if a statement fails; each migration is one transaction, so none is applied by
+    half.
     """
     dbmate = Path(sysconfig.get_path("scripts")) / "dbmate"
     done = subprocess.run(

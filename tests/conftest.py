@@ -15,6 +15,7 @@ from devstack.anvil import Anvil
 from devstack.kafka import Kafka
 from devstack.postgres import Postgres
 from sql.migrate import migrate
+from sql.pool import Pool, open_pool
 
 TEMPLATE = "migrated_template"
 
@@ -60,9 +61,9 @@ async def database_url(postgres: Postgres, template_database: str) -> AsyncItera
 
 
 @pytest.fixture(scope="module")
-async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
-    """A pool of up to ten connections to the module's database."""
-    async with asyncpg.create_pool(database_url, min_size=1, max_size=10) as connections:
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    """A pool of up to ten connections to the module's database, as the workers open theirs."""
+    async with await open_pool(database_url, size=10) as connections:
         yield connections
 
 
