@@ -201,6 +201,11 @@ async def claim_deliveries(
     return [Claim(*row) for row in rows]
 
 
+async def return_claims(conn: Connection, worker: UUID, delivery_ids: Sequence[int]) -> None:
+    """Give deliveries back unsent."""
+    await _queries.return_claims(conn, worker=worker, delivery_ids=list(delivery_ids))
+
+
 async def record_outcomes(conn: Connection, worker: UUID, outcomes: Sequence[OutcomeRow]) -> None:
     """Write what came of attempts, each of another delivery."""
     columns = [list(column) for column in zip(*outcomes, strict=True)]

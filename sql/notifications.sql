@@ -214,6 +214,11 @@ RETURNING
     END AS previous_secret,
     endpoints.failing_since IS NOT NULL AS failing;
 
+-- name: return_claims!
+-- Give deliveries back unsent.
+UPDATE deliveries SET claimed_by = NULL
+WHERE delivery_id = ANY(:delivery_ids::bigint []) AND claimed_by = :worker::uuid;
+
 -- name: record_outcomes!
 -- Write what came of many attempts. A worker that lost its claim meanwhile has no say, unless it
 -- delivered: that is a fact whoever did it.

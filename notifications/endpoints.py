@@ -1,0 +1,134 @@
+"""Where a tenant wants its events: registering, changing, rotating secrets, disabling.
+
+The secret is returned once, when it is made. Afterwards it is kept encrypted only.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from notifications.guard import Lookup, check_endpoint, look_up
+from notifications.signing import SecretBox, make_secret, seal_secret
+from notifications.store import EndpointUnknown
+from sql import endpoints as sql
+from sql import notifications as deliveries_sql
+from sql.pool import Connection
+from topics.events import EVENT_TYPES
+
+ROTATION = timedelta(hours=24)
+"""How long the old secret signs beside the new one."""
+
+
+class UnknownEventType(ValueError):
+    """A type that no event has."""
+
+
+class NewEndpoint(NamedTuple):
+    """An endpoint and its secret, which is not shown again."""
+
+    endpoint_id: str
+    secret: str
+
+    def __repr__(self) -> str:
+        """Leave the secret out, so that it gets into no log."""
+        return f"NewEndpoint(endpoint_id={self.endpoint_id!r})"
+
+
+async def register_endpoint(
+    conn: Connection,
+    box: SecretBox,
+    tenant: str,
+    url: str,
+    now: datetime,
+    *,
+    event_types: Sequence[str] | None = None,
+    allow_private: bool = False,
+    lookup: Lookup = look_up,
+) -> NewEndpoint:
+    """Register a URL for events of these types (None: all). It gets what happens from now on.
+
+    Raises notifications.guard.ForbiddenAddress and UnknownEventType.
+    """
+    _check_types(event_types)
+    await check_endpoint(url, allow_private=allow_private, lookup=lookup)
+    endpoint = NewEndpoint("ep_" + secrets.token_hex(12), make_secret())
+    await sql.add_endpoint(
+        conn,
+        endpoint_id=endpoint.endpoint_id,
+        tenant=tenant,
+        url=url,
+        event_types=event_types,
+        secret=seal_secret(box, endpoint.endpoint_id, endpoint.secret),
+        now=now,
+    )
+    return endpoint
+
+
+async def change_endpoint(
+    conn: Connection,
+    tenant: str,
+    endpoint_id: str,
+    url: str,
+    *,
+    event_types: Sequence[str] | None,
+    allow_private: bool = False,
+    lookup: Lookup = look_up,
+) -> None:
+    """Change address and types; deliveries that wait go to the new address.
+
+    Raises EndpointUnknown and what `register_endpoint` raises.
+    """
+    _check_types(event_types)
+    await check_endpoint(url, allow_private=allow_private, lookup=lookup)
+    _require(await sql.change_endpoint(conn, tenant, endpoint_id, url, event_types), endpoint_id)
+
+
+async def rotate_secret(
+    conn: Connection,
+    box: SecretBox,
+    tenant: str,
+    endpoint_id: str,
+    now: datetime,
+    *,
+    overlap: timedelta = ROTATION,
+) -> str:
+    """Give an endpoint a new secret and return it; both sign until `overlap` is over.
+
+    A rotation within the overlap ends the older secret at once: two sign at most. Raises
+    EndpointUnknown.
+    """
+    secret = make_secret()
+    sealed = seal_secret(box, endpoint_id, secret)
+    rotated = await sql.rotate_secret(conn, tenant, endpoint_id, sealed, now + overlap)
+    _require(rotated, endpoint_id)
+    return secret
+
+
+async def enable_endpoint(conn: Connection, tenant: str, endpoint_id: str) -> None:
+    """Send to it again. What it missed is not sent by itself: replay it. Raises EndpointUnknown."""
+    _require(await sql.enable_endpoint(conn, tenant, endpoint_id), endpoint_id)
+
+
+async def disable_endpoint(conn: Connection, tenant: str, endpoint_id: str, now: datetime) -> None:
+    """Send nothing there any more; deliveries that wait are cancelled. Raises EndpointUnknown."""
+    _require(await sql.disable_endpoint(conn, tenant, endpoint_id, now), endpoint_id)
+    await deliveries_sql.cancel_deliveries(conn, [endpoint_id])
+
+
+async def delete_endpoint(conn: Connection, tenant: str, endpoint_id: str) -> None:
+    """Forget it, its deliveries and their log. Raises EndpointUnknown."""
+    _require(await sql.delete_endpoint(conn, tenant, endpoint_id), endpoint_id)
+
+
+def _require(found: bool, endpoint_id: str) -> None:
+    if not found:
+        raise EndpointUnknown(endpoint_id)
+
+
+def _check_types(event_types: Sequence[str] | None) -> None:
+    for name in event_types or ():
+        if name not in EVENT_TYPES:
+            raise UnknownEventType(name)

@@ -1,0 +1,92 @@
+"""What a batch of attempts means for deliveries and endpoints. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from notifications.post import Answer
+from notifications.schedule import judge_attempt, parse_retry_after
+from sql.notifications import Claim, DisabledRow, HealthRow, OutcomeRow
+from topics.event_data import DisabledEndpoint
+from topics.events import Event, WebhookDisabled, make_event_id
+
+
+class Attempt(NamedTuple):
+    """One request and its answer."""
+
+    claim: Claim
+    started_at: datetime
+    answer: Answer
+
+
+def judge(attempt: Attempt, random: Callable[[], float]) -> OutcomeRow:
+    """Return what is to be written of an attempt."""
+    claim, started_at, answer = attempt
+    ended_at = started_at + timedelta(seconds=answer.duration_s)
+    verdict = judge_attempt(
+        claim.attempts + 1,
+        answer.result,
+        parse_retry_after(answer.retry_after, ended_at),
+        ended_at,
+        random,
+    )
+    return OutcomeRow(
+        claim.delivery_id,
+        verdict.state,
+        verdict.next_attempt_at,
+        started_at,
+        answer.duration_s,
+        answer.status,
+        answer.error,
+        answer.response,
+    )
+
+
+def judge_health(attempts: Iterable[Attempt], is_failing: Callable[[str], bool]) -> list[HealthRow]:
+    """Return what changed of the endpoints' health; one success outweighs failures beside it."""
+    by_endpoint: dict[str, list[Attempt]] = {}
+    for attempt in attempts:
+        by_endpoint.setdefault(attempt.claim.endpoint_id, []).append(attempt)
+    rows = (_health(endpoint_id, batch) for endpoint_id, batch in by_endpoint.items())
+    return [
+        row
+        for row in rows
+        if not row.succeeded or row.paused_until is not None or is_failing(row.endpoint_id)
+    ]
+
+
+def _health(endpoint_id: str, attempts: list[Attempt]) -> HealthRow:
+    failed = [attempt for attempt in attempts if attempt.answer.result != "delivered"]
+    return HealthRow(
+        endpoint_id,
+        len(failed) < len(attempts),
+        min((attempt.started_at for attempt in failed), default=None),
+        max(filter(None, map(_paused_until, failed)), default=None),
+    )
+
+
+def _paused_until(attempt: Attempt) -> datetime | None:
+    pause_s = parse_retry_after(attempt.answer.retry_after, attempt.started_at)
+    return None if pause_s is None else attempt.started_at + timedelta(seconds=pause_s)
+
+
+def gone_ids(attempts: Iterable[Attempt]) -> list[str]:
+    """Return the endpoints that said they are gone for good."""
+    return sorted({a.claim.endpoint_id for a in attempts if a.answer.result == "gone"})
+
+
+def disabled_event(row: DisabledRow, now: datetime) -> Event:
+    """Return the event that tells a tenant of a disabled endpoint."""
+    return WebhookDisabled(
+        id=make_event_id(now, "webhook.disabled", row.endpoint_id, now),
+        tenant=row.tenant,
+        occurred_at=now,
+        data=DisabledEndpoint(
+            endpoint_id=row.endpoint_id,
+            url=row.url,
+            reason="gone" if row.reason == "gone" else "failing",
+            failing_since=row.failing_since,
+        ),
+    )
