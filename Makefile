@@ -1,0 +1,77 @@
+# Everything is installed inside the checkout: .venv and .cache. `make clean` deletes both.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
+	--generate-hashes --no-annotate --no-header --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up down test check format bench faults lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## Set up .venv and fetch the broker and the chain node (once)
+
+demo: install ## Play the whole story on real servers: deposit, withdrawal, reorganisation
+	$(BIN)/millrace demo
+
+up: install ## Keep servers and workers running until Ctrl-C or make down
+	$(BIN)/millrace up
+
+down: install ## Stop what make up started
+	$(BIN)/python -m devstack.down
+
+test: install ## Run every test, on a real broker, database and chain node
+	$(BIN)/python -m pytest
+
+check: install ## Check format, lint, types, import directions and SQL
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict .
+	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint --disable-progress-bar sql
+
+format: install ## Format the Python code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install ## Measure ours beside the bare limit
+	$(BIN)/python -m benchmarks
+
+faults: install ## Kill workers, broker and database at random and count what is lost
+	$(BIN)/python -m tests.faults.campaign
+
+lock: install ## Resolve all dependencies anew and record their hashes
+	$(PIP) install --require-hashes -r requirements/uv.lock
+	$(COMPILE) --upgrade --extra devstack --group dev -o requirements/dev.lock
+	$(COMPILE) --upgrade --constraint requirements/dev.lock -o requirements/run.lock
+	cd devstack/npm && ../../$(BIN)/npm install --package-lock-only --ignore-scripts \
+		--omit-lockfile-registry-resolved --no-audit --no-fund
+	$(BIN)/python -m devstack.install --record
+
+clean: ## Delete what was installed, fetched and written
+	rm -rf $(VENV) .cache .millrace .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache *.egg-info
+
+$(VENV)/bin/activate:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+		echo "Python 3.11, 3.12 or 3.13 is needed: make install PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "python3-venv is missing: apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.dependencies: requirements/dev.lock | $(VENV)/bin/activate
+	@echo "Installing the locked Python packages into $(VENV)"
+	$(PIP) install --require-hashes -r requirements/dev.lock
+	@touch $@
+
+$(VENV)/.editable: pyproject.toml $(VENV)/.dependencies
+	$(PIP) install --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.editable devstack/jars.sha256 devstack/npm/package-lock.json
+	$(BIN)/python -m devstack.install
+	@touch $@
