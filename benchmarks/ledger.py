@@ -1,0 +1,249 @@
+"""Ledger posting, measured beside the plainest shape that could do it.
+
+Both post the same entries over one asyncpg connection to the same server, taking turns; figures
+are medians of the rounds. `python -m benchmarks.ledger DATABASE_URL [--grow N]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import random
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import asyncpg
+
+from ledger.chart import Kind
+from ledger.entries import AccountRef, Entry, Line, Outcome
+from ledger.post import post
+from sql.pool import Connection
+
+BATCH = 500
+ROUNDS = 15
+BATCHES_PER_ROUND = 4
+SPREAD_USERS = 2_000
+TENANT = "bench"
+ASSET = "BENCH"
+WALLETS = AccountRef(TENANT, "", ASSET, "deposit_wallets")
+
+Timed = Callable[[int], Awaitable[float]]
+"""Posts that many entries and returns entries per second."""
+
+PLAIN_SCHEMA = """
+DROP TABLE IF EXISTS plain_postings, plain_journals, plain_balances;
+CREATE TABLE plain_journals (
+    journal_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    idempotency_key text NOT NULL UNIQUE,
+    kind text NOT NULL,
+    reference text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE plain_postings (
+    journal_id bigint NOT NULL,
+    account text NOT NULL,
+    side text NOT NULL,
+    amount_minor numeric(78, 0) NOT NULL
+);
+CREATE INDEX ON plain_postings (account, journal_id);
+CREATE TABLE plain_balances (account text PRIMARY KEY, balance_minor numeric(78, 0) NOT NULL);
+"""
+
+PLAIN_POST = """
+WITH new AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]::numeric[])
+        AS t (key, debit, credit, amount)
+), journal AS (
+    INSERT INTO plain_journals (idempotency_key, kind, reference)
+    SELECT key, 'DEPOSIT', key FROM new RETURNING journal_id, idempotency_key
+), posting AS (
+    INSERT INTO plain_postings (journal_id, account, side, amount_minor)
+    SELECT j.journal_id, s.account, s.side, n.amount
+    FROM journal AS j JOIN new AS n ON n.key = j.idempotency_key
+    CROSS JOIN LATERAL (VALUES (n.debit, 'debit'), (n.credit, 'credit')) AS s (account, side)
+)
+INSERT INTO plain_balances (account, balance_minor)
+SELECT s.account, sum(s.change) FROM new AS n
+CROSS JOIN LATERAL (VALUES (n.debit, n.amount), (n.credit, -n.amount)) AS s (account, change)
+GROUP BY s.account
+ON CONFLICT (account) DO UPDATE
+SET balance_minor = plain_balances.balance_minor + excluded.balance_minor
+"""
+
+
+class Bench:
+    """One connection, one stream of entries that never repeats a key."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+        self._serial = itertools.count()
+        self._random = random.Random(7)
+
+    async def prepare(self) -> None:
+        """Make a tenant, an asset and the plain tables."""
+        await self._conn.execute(PLAIN_SCHEMA)
+        await self._conn.execute(
+            f"""
+            INSERT INTO tenants (tenant, name) VALUES ('{TENANT}', 'Benchmark')
+            ON CONFLICT DO NOTHING;
+            INSERT INTO networks (network, kind, native_asset, confirmations)
+            VALUES ('bench:1', 'simulated', '{ASSET}', 1) ON CONFLICT DO NOTHING;
+            INSERT INTO assets (asset, network, decimals) VALUES ('{ASSET}', 'bench:1', 18)
+            ON CONFLICT DO NOTHING;
+            """
+        )
+
+    def _movements(self, count: int, users: int) -> list[tuple[str, str, int]]:
+        """Return (key, user, amount) of new deposits spread over so many users."""
+        return [
+            (
+                f"deposit:{next(self._serial)}:credit:0",
+                f"user-{self._random.randrange(users)}",
+                self._random.randrange(10**15, 10**18),
+            )
+            for _ in range(count)
+        ]
+
+    def _entries(self, count: int, users: int) -> list[Entry]:
+        return [
+            Entry(
+                TENANT,
+                Kind.DEPOSIT,
+                key,
+                (
+                    Line(
+                        WALLETS,
+                        AccountRef(TENANT, user, ASSET, "available"),
+                        amount_minor,
+                        repays=AccountRef(TENANT, user, ASSET, "receivable"),
+                    ),
+                ),
+                "deposit",
+                key,
+            )
+            for key, user, amount_minor in self._movements(count, users)
+        ]
+
+    async def _post(self, entries: Sequence[Entry]) -> None:
+        async with self._conn.transaction():
+            results = await post(self._conn, entries)
+        if any(result.outcome is not Outcome.POSTED for result in results):
+            raise RuntimeError("an entry was refused")
+
+    async def ours(self, batches: int, users: int = SPREAD_USERS) -> float:
+        """Post batches with `post`; entries per second."""
+        work = [self._entries(BATCH, users) for _ in range(batches)]
+        started = time.perf_counter()
+        for entries in work:
+            await self._post(entries)
+        return batches * BATCH / (time.perf_counter() - started)
+
+    async def plain(self, batches: int) -> float:
+        """Post batches with the bare statement; entries per second."""
+        work = [self._movements(BATCH, SPREAD_USERS) for _ in range(batches)]
+        started = time.perf_counter()
+        for movements in work:
+            async with self._conn.transaction():
+                await self._conn.execute(
+                    PLAIN_POST,
+                    [key for key, _, _ in movements],
+                    ["deposit_wallets"] * BATCH,
+                    [user for _, user, _ in movements],
+                    [str(amount_minor) for _, _, amount_minor in movements],
+                )
+        return batches * BATCH / (time.perf_counter() - started)
+
+    async def single(self, entries: int) -> float:
+        """Post one entry per transaction with `post`; entries per second."""
+        work = self._entries(entries, SPREAD_USERS)
+        started = time.perf_counter()
+        for entry in work:
+            await self._post([entry])
+        return entries / (time.perf_counter() - started)
+
+    async def plain_single(self, entries: int) -> float:
+        """Post one entry per transaction with the bare statement; entries per second."""
+        work = self._movements(entries, SPREAD_USERS)
+        started = time.perf_counter()
+        for key, user, amount_minor in work:
+            await self._conn.execute(
+                PLAIN_POST, [key], ["deposit_wallets"], [user], [str(amount_minor)]
+            )
+        return entries / (time.perf_counter() - started)
+
+    async def grow(self, entries: int) -> list[float]:
+        """Post so many entries; return the rate of each tenth."""
+        return [await self.ours(max(1, entries // 10 // BATCH)) for _ in range(10)]
+
+
+def row(name: str, ours: float, reference: float, reference_name: str) -> dict[str, Any]:
+    """Return one line of benchmarks/latest.json."""
+    return {
+        "name": name,
+        "ours": round(ours),
+        "reference": round(reference),
+        "reference_name": reference_name,
+        "unit": "entries/s",
+        "ratio": round(ours / reference, 3),
+    }
+
+
+async def take_turns(rounds: int, *runs: Callable[[], Awaitable[float]]) -> list[float]:
+    """Run each in every round, in turn; return their medians."""
+    figures: list[list[float]] = [[] for _ in runs]
+    for _ in range(rounds):
+        for run_once, taken in zip(runs, figures, strict=True):
+            taken.append(await run_once())
+    return [statistics.median(taken) for taken in figures]
+
+
+async def measure(conn: Connection, grow: int) -> list[dict[str, Any]]:
+    """Run everything on one connection."""
+    bench = Bench(conn)
+    await bench.prepare()
+    await bench.ours(8), await bench.plain(8)  # opens the accounts, warms the caches
+    ours, plain, hot, plain_one, ours_one = await take_turns(
+        ROUNDS,
+        lambda: bench.ours(BATCHES_PER_ROUND),
+        lambda: bench.plain(BATCHES_PER_ROUND),
+        lambda: bench.ours(BATCHES_PER_ROUND, users=1),
+        lambda: bench.plain_single(60),
+        lambda: bench.single(60),
+    )
+    deciles = await bench.grow(grow)
+    return [
+        row("ledger, batches of 500", ours, plain, "plain shape, one bare statement"),
+        row("ledger, batched against single", ours, plain_one, "plain, one per transaction"),
+        row("ledger, batched against our single", ours, ours_one, "ours, one per transaction"),
+        row("ledger, one hot account", hot, ours, "ours, spread"),
+        row(f"ledger, last tenth of {grow}", deciles[-1], deciles[0], "first tenth"),
+    ]
+
+
+async def run(database_url: str, grow: int = 40_000) -> list[dict[str, Any]]:
+    """Measure in a database of its own on the server of `database_url`, dropped afterwards."""
+    conn = await asyncpg.connect(database_url)
+    try:
+        return await measure(conn, grow)
+    finally:
+        await conn.close()
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("database_url")
+    parser.add_argument("--grow", type=int, default=40_000, help="entries of the long run")
+    arguments = parser.parse_args()
+    for figures in asyncio.run(run(arguments.database_url, arguments.grow)):
+        print(
+            f"{figures['name']:40} {figures['ours']:>8} {figures['reference']:>8}"
+            f" {figures['unit']} {figures['ratio']:>7}x  {figures['reference_name']}"
+        )
+
+
+if __name__ == "__main__":
+    main()

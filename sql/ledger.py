@@ -1,0 +1,284 @@
+"""The ledger's tables: locking, writing and reading them. Amounts are int minor units."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sql.pool import Connection
+from sql.queries import load_queries
+
+_queries = load_queries("ledger")
+
+
+class LockedAccount(NamedTuple):
+    """An account that stays as it is until the transaction ends, except by us."""
+
+    position: int
+    account_id: int
+    balance_minor: int
+    frozen_reason: str | None
+
+
+class FoundLine(NamedTuple):
+    """A line of an entry that is in the journal already."""
+
+    position: int
+    entry_id: int
+    kind: str
+    debit_owner: str
+    debit_bucket: str
+    credit_owner: str
+    credit_bucket: str
+    asset: str
+    amount_minor: int
+
+
+class Balance(NamedTuple):
+    """What an owner has in one asset. total = available + locked + pending."""
+
+    asset: str
+    available_minor: int
+    locked_minor: int
+    pending_minor: int
+    total_minor: int
+    receivable_minor: int
+    frozen_at: datetime.datetime | None
+    frozen_reason: str | None
+    version: int
+
+
+class StatementLine(NamedTuple):
+    """One posting of an account."""
+
+    entry_id: int
+    line: int
+    kind: str
+    side: str
+    amount_minor: int
+    balance_after_minor: int
+    reference_type: str
+    reference_id: str
+    created_at: datetime.datetime
+
+
+class TrialBalance(NamedTuple):
+    """Debits and credits of one tenant in one asset; the difference is always 0."""
+
+    tenant: str
+    asset: str
+    debits_minor: int
+    credits_minor: int
+    difference_minor: int
+
+
+class Imbalance(NamedTuple):
+    """Debits and credits of one tenant in one asset that differ."""
+
+    tenant: str
+    asset: str
+    difference_minor: int
+
+
+class WrongAccount(NamedTuple):
+    """An account whose balance is not the sum of its journal, both in minor units.
+
+    A side that does not exist is None.
+    """
+
+    account_id: int
+    tenant: str | None
+    owner: str | None
+    asset: str | None
+    bucket: str | None
+    balance_minor: int | None
+    journal_minor: int | None
+
+
+class WrongPosting(NamedTuple):
+    """A posting whose running balance does not follow from the one before."""
+
+    account_id: int
+    entry_id: int
+    line: int
+
+
+async def open_accounts(
+    conn: Connection,
+    tenants: Sequence[str],
+    owners: Sequence[str],
+    assets: Sequence[str],
+    buckets: Sequence[str],
+) -> None:
+    """Open the accounts that do not exist; unknown tenants and assets are left out."""
+    await _queries.open_accounts(
+        conn, tenants=tenants, owners=owners, assets=assets, buckets=buckets
+    )
+
+
+async def lock_accounts(
+    conn: Connection,
+    tenants: Sequence[str],
+    owners: Sequence[str],
+    assets: Sequence[str],
+    buckets: Sequence[str],
+) -> list[LockedAccount]:
+    """Lock accounts until the transaction ends. Those that do not exist are left out."""
+    rows = _queries.lock_accounts(
+        conn, tenants=tenants, owners=owners, assets=assets, buckets=buckets
+    )
+    return [
+        LockedAccount(position, account_id, int(balance), frozen_reason)
+        async for position, account_id, balance, frozen_reason in rows
+    ]
+
+
+async def find_entries(
+    conn: Connection, tenants: Sequence[str], idempotency_keys: Sequence[str]
+) -> list[FoundLine]:
+    """Return the lines of those entries that exist, in order."""
+    rows = _queries.find_entries(conn, tenants=tenants, idempotency_keys=idempotency_keys)
+    return [FoundLine._make((*head, int(amount))) async for *head, amount in rows]
+
+
+async def write_lines(
+    conn: Connection,
+    *,
+    entries: int,
+    entry_numbers: Sequence[int],
+    lines: Sequence[int],
+    debit_accounts: Sequence[int],
+    credit_accounts: Sequence[int],
+    amounts_minor: Sequence[str],
+    debit_balances_after: Sequence[str],
+    credit_balances_after: Sequence[str],
+    tenants: Sequence[str],
+    kinds: Sequence[str],
+    idempotency_keys: Sequence[str],
+    reference_types: Sequence[str],
+    reference_ids: Sequence[str],
+    metadata: Sequence[str | None],
+) -> list[int]:
+    """Append lines to the journal and move the balances; return the new entries' ids.
+
+    Raises asyncpg.UniqueViolationError if a key is taken, and IntegrityConstraintViolationError
+    if the database finds anything else wrong.
+    """
+    ids: list[int] = await _queries.write_lines(
+        conn,
+        entries=entries,
+        entry_numbers=entry_numbers,
+        lines=lines,
+        debit_accounts=debit_accounts,
+        credit_accounts=credit_accounts,
+        amounts_minor=amounts_minor,
+        debit_balances_after=debit_balances_after,
+        credit_balances_after=credit_balances_after,
+        tenants=tenants,
+        kinds=kinds,
+        idempotency_keys=idempotency_keys,
+        reference_types=reference_types,
+        reference_ids=reference_ids,
+        metadata=metadata,
+    )
+    return ids
+
+
+async def freeze_accounts(conn: Connection, account_ids: Sequence[int], reason: str) -> None:
+    """Stop money from leaving accounts; one frozen already keeps its reason."""
+    await _queries.freeze_accounts(conn, account_ids=account_ids, reason=reason)
+
+
+async def unfreeze_accounts(conn: Connection, account_ids: Sequence[int], reason: str) -> None:
+    """Let go of those accounts that were frozen for this reason."""
+    await _queries.unfreeze_accounts(conn, account_ids=account_ids, reason=reason)
+
+
+async def fetch_balances(conn: Connection, tenant: str, owner: str) -> list[Balance]:
+    """Return what an owner has, by asset. Empty if nothing was ever posted."""
+    rows = _queries.fetch_balances(conn, tenant=tenant, owner=owner)
+    return [
+        Balance._make((asset, *map(int, amounts), frozen_at, frozen_reason, version))
+        async for asset, *amounts, frozen_at, frozen_reason, version in rows
+    ]
+
+
+async def fetch_account_balance(
+    conn: Connection, tenant: str, owner: str, asset: str, bucket: str
+) -> int:
+    """Return the balance of one account in its normal side, 0 if it was never opened."""
+    balance = await _queries.fetch_account_balance(
+        conn, tenant=tenant, owner=owner, asset=asset, bucket=bucket
+    )
+    return int(balance or 0)
+
+
+async def fetch_statement(
+    conn: Connection,
+    tenant: str,
+    owner: str,
+    asset: str,
+    bucket: str,
+    *,
+    below_entry_id: int = 2**63 - 1,
+    limit_rows: int = 100,
+) -> list[StatementLine]:
+    """Return a page of an account's postings, newest first.
+
+    The next page is asked for with the last entry_id of this one. An entry is never split
+    between pages, so a page may be a little longer than `limit_rows`.
+    """
+    rows = _queries.fetch_statement(
+        conn,
+        tenant=tenant,
+        owner=owner,
+        asset=asset,
+        bucket=bucket,
+        below_entry_id=below_entry_id,
+        limit_rows=limit_rows,
+    )
+    return [_statement_line(**row) async for row in rows]
+
+
+def _statement_line(
+    amount_minor: str,
+    balance_after_minor: str,
+    **rest: Any,  # noqa: ANN401 - columns that need no conversion
+) -> StatementLine:
+    return StatementLine(
+        amount_minor=int(amount_minor), balance_after_minor=int(balance_after_minor), **rest
+    )
+
+
+async def fetch_trial_balance(conn: Connection, tenant: str | None = None) -> list[TrialBalance]:
+    """Return debits and credits by tenant and asset; of one tenant or of all."""
+    rows = _queries.fetch_trial_balance(conn, tenant=tenant)
+    return [
+        TrialBalance._make((tenant, asset, *map(int, amounts)))
+        async for tenant, asset, *amounts in rows
+    ]
+
+
+async def fetch_imbalances(conn: Connection) -> list[Imbalance]:
+    """Return the tenants and assets whose debits and credits differ. Should be none."""
+    rows = _queries.fetch_imbalances(conn)
+    return [Imbalance(tenant, asset, int(amount)) async for tenant, asset, amount in rows]
+
+
+async def verify_ledger(conn: Connection) -> list[WrongAccount]:
+    """Recompute every balance from the journal and return those that differ. Should be none.
+
+    Reads the whole journal: minutes on a large one.
+    """
+    rows = _queries.verify_ledger(conn)
+    return [
+        WrongAccount._make((*names, balance and int(balance), journal and int(journal)))
+        async for *names, balance, journal in rows
+    ]
+
+
+async def verify_running_balances(conn: Connection) -> list[WrongPosting]:
+    """Return the first 1,000 postings whose running balance is wrong. Reads the whole journal."""
+    rows = _queries.verify_running_balances(conn)
+    return [WrongPosting(*row) async for row in rows]

@@ -1,0 +1,350 @@
+-- migrate:up
+
+-- The double-entry ledger. The only way to move money is to insert journal lines: triggers carry them
+-- into the balances and refuse whatever does not fit, whoever connects. Only who may disable triggers
+-- (the owner of the tables and superusers) can get round them.
+
+-- What an account may be for. New purposes are new rows; a row in use never changes.
+CREATE TABLE buckets (
+    bucket text PRIMARY KEY,
+    kind text NOT NULL CHECK (kind IN ('asset', 'liability', 'equity', 'revenue', 'expense')),
+    of_user boolean NOT NULL,        -- kept for each user, else for the tenant itself
+    -- True where a fact of the chain must be postable although our books did not expect it.
+    may_be_negative boolean NOT NULL,
+    meaning text NOT NULL,
+    CHECK (NOT (kind = 'liability' AND may_be_negative))
+);
+
+INSERT INTO buckets (bucket, kind, of_user, may_be_negative, meaning) VALUES
+('available', 'liability', true, false, 'the user may spend or withdraw it'),
+('locked', 'liability', true, false, 'held for a bid or an escrow'),
+('pending', 'liability', true, false, 'in withdrawals that are not settled yet'),
+('receivable', 'asset', true, false, 'the user owes it: a reorganised credit was already spent'),
+('deposit_wallets', 'asset', false, true, 'on deposit addresses'),
+('hot_wallet', 'asset', false, true, 'on the hot wallet, pays withdrawals'),
+('cold_wallet', 'asset', false, true, 'on cold wallets'),
+('gas_wallet', 'asset', false, true, 'on gas wallets, pays for sweeps'),
+('network_fees', 'expense', false, true, 'paid to the network'),
+('withdrawal_fees', 'revenue', false, true, 'earned from users for withdrawals'),
+('capital', 'equity', false, true, 'put in by the tenant itself'),
+('suspense', 'liability', false, false, 'received, belongs to nobody known');
+
+-- One balance of one owner in one asset. The empty owner is the tenant itself.
+-- balance_minor is in the account's normal side: debits - credits for assets and expenses,
+-- credits - debits for the others. last_entry_id and last_line name the journal line that made it.
+CREATE TABLE accounts (
+    account_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant text NOT NULL REFERENCES tenants,
+    owner text NOT NULL CHECK (length(owner) <= 128),
+    asset text NOT NULL REFERENCES assets,
+    bucket text NOT NULL REFERENCES buckets,
+    kind text NOT NULL,               -- copied from buckets when the account is opened
+    may_be_negative boolean NOT NULL, -- likewise
+    debit_normal boolean NOT NULL GENERATED ALWAYS AS (kind IN ('asset', 'expense')) STORED,
+    balance_minor numeric(78, 0) NOT NULL DEFAULT 0,
+    last_entry_id bigint NOT NULL DEFAULT 0,
+    last_line smallint NOT NULL DEFAULT 0,
+    frozen_at timestamptz,
+    frozen_reason text,
+    UNIQUE (tenant, owner, asset, bucket),
+    CHECK (may_be_negative OR balance_minor >= 0),
+    CHECK ((frozen_at IS NULL) = (frozen_reason IS NULL))
+) WITH (fillfactor = 70); -- room for updates in place: balances change, keys do not
+
+CREATE SEQUENCE journal_entry_ids AS bigint;
+
+-- One row moves one amount from one account to another, so an entry balances by construction.
+-- An entry of several lines is several rows with the same entry_id, lines numbered from 0.
+-- Entry ids grow in the order in which each account was changed.
+CREATE TABLE journal_lines (
+    entry_id bigint NOT NULL CHECK (entry_id > 0),
+    line smallint NOT NULL CHECK (line >= 0),
+    debit_account bigint NOT NULL,
+    credit_account bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    tenant text NOT NULL,
+    kind text NOT NULL,
+    idempotency_key text NOT NULL CHECK (idempotency_key <> ''),
+    amount_minor numeric(78, 0) NOT NULL CHECK (amount_minor > 0),
+    debit_balance_after numeric(78, 0) NOT NULL,
+    credit_balance_after numeric(78, 0) NOT NULL,
+    reference_type text NOT NULL,
+    reference_id text NOT NULL,
+    metadata jsonb,
+    PRIMARY KEY (entry_id, line),
+    CHECK (debit_account <> credit_account)
+);
+CREATE UNIQUE INDEX journal_lines_key ON journal_lines (tenant, idempotency_key) WHERE line = 0;
+CREATE INDEX journal_lines_debit ON journal_lines (debit_account, entry_id);
+CREATE INDEX journal_lines_credit ON journal_lines (credit_account, entry_id);
+
+-- Guards ------------------------------------------------------------------------------------------
+
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% of % is not allowed', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'integrity_constraint_violation';
+END $$;
+
+CREATE TRIGGER journal_lines_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON journal_lines
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER buckets_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON buckets
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER accounts_permanent BEFORE DELETE OR TRUNCATE ON accounts
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- Who an account belongs to never changes, and its history only grows.
+CREATE TRIGGER accounts_identity BEFORE UPDATE ON accounts
+FOR EACH ROW WHEN (
+    (old.account_id, old.tenant, old.owner, old.asset, old.bucket, old.kind, old.may_be_negative)
+    IS DISTINCT FROM
+    (new.account_id, new.tenant, new.owner, new.asset, new.bucket, new.kind, new.may_be_negative)
+    OR (new.last_entry_id, new.last_line) < (old.last_entry_id, old.last_line)
+) EXECUTE FUNCTION refuse_change();
+
+-- An account starts empty and is what its bucket says.
+CREATE FUNCTION open_account() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp AS $$
+DECLARE
+    of_user boolean;
+BEGIN
+    IF NEW.balance_minor <> 0 OR NEW.last_entry_id <> 0 OR NEW.last_line <> 0 THEN
+        RAISE EXCEPTION 'an account starts with a balance of 0'
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    SELECT b.kind, b.may_be_negative, b.of_user INTO NEW.kind, NEW.may_be_negative, of_user
+    FROM buckets AS b WHERE b.bucket = NEW.bucket;
+    IF of_user <> (NEW.owner <> '') THEN
+        RAISE EXCEPTION 'bucket % does not fit owner "%"', NEW.bucket, NEW.owner
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER accounts_open BEFORE INSERT ON accounts
+FOR EACH ROW EXECUTE FUNCTION open_account();
+
+-- A balance is what a journal line says it is.
+CREATE FUNCTION prove_balances() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM changed AS a
+        LEFT JOIN journal_lines AS l ON l.entry_id = a.last_entry_id AND l.line = a.last_line
+        WHERE a.balance_minor IS DISTINCT FROM CASE a.account_id
+            WHEN l.debit_account THEN l.debit_balance_after
+            WHEN l.credit_account THEN l.credit_balance_after
+            ELSE CASE WHEN a.last_entry_id = 0 THEN 0 END
+        END
+    ) THEN
+        RAISE EXCEPTION 'balances change by journal lines only'
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER accounts_prove AFTER UPDATE ON accounts REFERENCING NEW TABLE AS changed
+FOR EACH STATEMENT EXECUTE FUNCTION prove_balances();
+
+-- Carry new lines into the balances. Refuses the whole statement unless every line continues the
+-- balances of its two accounts exactly, in the order of entry_id and line, with both accounts of the
+-- line's tenant and of one asset. Joins other than by index are off because the plan is kept for the
+-- life of a connection, and one made while the tables were small would be quadratic later.
+CREATE FUNCTION apply_journal_lines() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
+DECLARE
+    sides_applied bigint;
+    lines_inserted bigint;
+    lines_first bigint;
+BEGIN
+    WITH sides AS (
+        SELECT
+            l.entry_id, l.line, s.account_id, s.balance_after,
+            s.balance_after - CASE WHEN s.increases THEN l.amount_minor ELSE -l.amount_minor END
+                AS balance_before,
+            d.asset = c.asset AND d.tenant = l.tenant AND c.tenant = l.tenant
+                AND (s.may_be_negative OR s.balance_after >= 0) AS allowed
+        FROM inserted AS l
+        INNER JOIN accounts AS d ON l.debit_account = d.account_id
+        INNER JOIN accounts AS c ON l.credit_account = c.account_id
+        CROSS JOIN LATERAL (VALUES
+            (d.account_id, l.debit_balance_after, d.debit_normal, d.may_be_negative),
+            (c.account_id, l.credit_balance_after, NOT c.debit_normal, c.may_be_negative)
+        ) AS s (account_id, balance_after, increases, may_be_negative)
+    ),
+    chained AS (
+        SELECT
+            *,
+            lag(balance_after) OVER history AS previous,
+            lead(line) OVER history AS next
+        FROM sides WINDOW history AS (PARTITION BY account_id ORDER BY entry_id, line)
+    ),
+    steps AS (
+        SELECT
+            account_id,
+            count(*) AS sides,
+            min(entry_id) AS first_entry_id,
+            max(entry_id) AS last_entry_id,
+            max(line) FILTER (WHERE next IS NULL) AS last_line,
+            max(balance_before) FILTER (WHERE previous IS NULL) AS balance_before,
+            max(balance_after) FILTER (WHERE next IS NULL) AS balance_after,
+            bool_and(allowed AND (previous IS NULL OR previous = balance_before)) AS allowed
+        FROM chained GROUP BY account_id
+    ),
+    applied AS (
+        UPDATE accounts AS a
+        SET
+            balance_minor = s.balance_after,
+            last_entry_id = s.last_entry_id,
+            last_line = s.last_line
+        FROM steps AS s
+        WHERE
+            a.account_id = s.account_id
+            AND s.allowed
+            AND a.balance_minor = s.balance_before
+            AND a.last_entry_id < s.first_entry_id
+        RETURNING s.sides
+    )
+    SELECT coalesce(sum(sides), 0) INTO sides_applied FROM applied;
+    SELECT count(*), count(*) FILTER (WHERE line = 0) INTO lines_inserted, lines_first FROM inserted;
+    IF sides_applied <> 2 * lines_inserted THEN
+        RAISE EXCEPTION 'journal lines do not continue the balances of their accounts'
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    IF lines_first < lines_inserted AND EXISTS (
+        SELECT FROM (
+            SELECT
+                line,
+                (tenant, kind, idempotency_key, line - 1) IS NOT DISTINCT FROM (
+                    lag(tenant) OVER entry, lag(kind) OVER entry,
+                    lag(idempotency_key) OVER entry, lag(line) OVER entry
+                ) AS follows
+            FROM inserted WINDOW entry AS (PARTITION BY entry_id ORDER BY line)
+        ) AS l WHERE line > 0 AND NOT follows
+    ) THEN
+        RAISE EXCEPTION 'an entry is inserted whole, its lines numbered from 0'
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER journal_lines_apply AFTER INSERT ON journal_lines REFERENCING NEW TABLE AS inserted
+FOR EACH STATEMENT EXECUTE FUNCTION apply_journal_lines();
+
+-- Views -------------------------------------------------------------------------------------------
+
+-- Every account with its code, unique within the tenant (assets and buckets hold no colon).
+CREATE VIEW account_codes AS
+SELECT
+    account_id,
+    tenant,
+    asset || ':' || bucket || CASE WHEN owner = '' THEN '' ELSE ':' || owner END AS code,
+    kind,
+    owner,
+    asset,
+    bucket,
+    balance_minor
+FROM accounts;
+
+CREATE VIEW journal_entries AS
+SELECT
+    entry_id,
+    tenant,
+    kind,
+    idempotency_key,
+    reference_type,
+    reference_id,
+    metadata,
+    created_at
+FROM journal_lines
+WHERE line = 0;
+
+-- Two postings a line. balance_after is the account's balance once the line was applied.
+CREATE VIEW postings AS
+SELECT
+    entry_id,
+    line,
+    tenant,
+    debit_account AS account_id,
+    'debit' AS side,
+    amount_minor,
+    debit_balance_after AS balance_after,
+    created_at
+FROM journal_lines
+UNION ALL
+SELECT
+    entry_id,
+    line,
+    tenant,
+    credit_account AS account_id,
+    'credit' AS side,
+    amount_minor,
+    credit_balance_after AS balance_after,
+    created_at
+FROM journal_lines;
+
+-- What each user has. version grows with every change.
+CREATE VIEW balances AS
+SELECT
+    tenant,
+    owner,
+    asset,
+    coalesce(sum(balance_minor) FILTER (WHERE bucket = 'available'), 0) AS available_minor,
+    coalesce(sum(balance_minor) FILTER (WHERE bucket = 'locked'), 0) AS locked_minor,
+    coalesce(sum(balance_minor) FILTER (WHERE bucket = 'pending'), 0) AS pending_minor,
+    coalesce(sum(balance_minor) FILTER (WHERE bucket IN ('available', 'locked', 'pending')), 0)
+        AS total_minor,
+    coalesce(sum(balance_minor) FILTER (WHERE bucket = 'receivable'), 0) AS receivable_minor,
+    min(frozen_at) AS frozen_at,
+    min(frozen_reason) AS frozen_reason,
+    max(last_entry_id) AS version
+FROM accounts
+WHERE owner <> ''
+GROUP BY tenant, owner, asset;
+
+-- Debits and credits of each tenant and asset, from the balances. difference_minor is always 0.
+CREATE VIEW trial_balance AS
+SELECT
+    tenant,
+    asset,
+    sum(CASE WHEN debit_normal = (balance_minor >= 0) THEN abs(balance_minor) ELSE 0 END)
+        AS debits_minor,
+    sum(CASE WHEN debit_normal = (balance_minor >= 0) THEN 0 ELSE abs(balance_minor) END)
+        AS credits_minor,
+    sum(CASE WHEN debit_normal THEN balance_minor ELSE 0 END) AS assets_and_expenses_minor,
+    sum(CASE WHEN debit_normal THEN 0 ELSE balance_minor END)
+        AS liabilities_equity_and_revenue_minor,
+    sum(CASE WHEN debit_normal THEN balance_minor ELSE -balance_minor END) AS difference_minor
+FROM accounts
+GROUP BY tenant, asset;
+
+-- Privileges --------------------------------------------------------------------------------------
+
+-- What the workers need here and no more. Roles belong to the whole cluster: another database may have
+-- made it already, and who may not make roles goes without.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'millrace_app') THEN
+        CREATE ROLE millrace_app NOLOGIN;
+    END IF;
+    GRANT SELECT ON buckets, accounts, journal_lines TO millrace_app;
+    GRANT SELECT ON account_codes, journal_entries, postings, balances, trial_balance TO millrace_app;
+    GRANT INSERT (tenant, owner, asset, bucket), UPDATE (frozen_at, frozen_reason)
+    ON accounts TO millrace_app;
+    GRANT INSERT ON journal_lines TO millrace_app;
+    GRANT USAGE ON SEQUENCE journal_entry_ids TO millrace_app;
+EXCEPTION
+    WHEN insufficient_privilege OR duplicate_object OR unique_violation THEN
+        RAISE NOTICE 'role millrace_app was not set up: %', SQLERRM;
+END $$;
+
+-- migrate:down
+
+DROP VIEW trial_balance, balances, postings, journal_entries, account_codes;
+DROP TABLE journal_lines, accounts, buckets;
+DROP SEQUENCE journal_entry_ids;
+DROP FUNCTION apply_journal_lines, prove_balances, open_account, refuse_change;
