@@ -2,18 +2,63 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
 
+from agents.kafka_io import Publisher
 from chain_adapters.adapter import ChainAdapter
+from chain_adapters.registry import open_adapter
+from metrics import catalogue
+from metrics.rpc import observe_request
 from settings.model import Settings
-from sql.pool import Pool
+from sql.pool import Pool, open_pool
 
 
 @dataclass(frozen=True)
 class Context:
-    """One worker's settings, database pool and chains."""
+    """One worker's settings, database pool, chains and producer."""
 
     settings: Settings
     pool: Pool
     adapters: dict[str, ChainAdapter]
     """By network."""
+    publisher: Publisher
+    holder: UUID = field(default_factory=uuid4)
+    """Names this process in leases."""
+
+
+@asynccontextmanager
+async def open_context(settings: Settings) -> AsyncIterator[Context]:
+    """Connect to Postgres, Kafka and the nodes; all is closed again at the end."""
+    async with AsyncExitStack() as stack:
+        pool = await open_pool(
+            settings.database_url.get_secret_value(), settings.database_pool_size
+        )
+        stack.push_async_callback(pool.close)
+        adapters: dict[str, ChainAdapter] = {}
+        for network in settings.networks:
+            catalogue.prepare_network(network.network)
+            adapter = open_adapter(network, observe_request)
+            stack.push_async_callback(adapter.close)
+            adapters[network.network] = adapter
+        publisher = Publisher(settings)
+        await publisher.start()
+        stack.push_async_callback(publisher.stop)
+        yield Context(settings, pool, adapters, publisher)
+
+
+def wallet_passphrase(settings: Settings) -> str:
+    """Return the key that unlocks the master secret, and forget it in the environment.
+
+    Raises ValueError, naming the variable, if it was not given.
+    """
+    os.environ.pop("MILLRACE_WALLET_ENC_KEY", None)
+    if settings.wallet_enc_key is None:
+        raise ValueError(
+            "MILLRACE_WALLET_ENC_KEY is not set: the signer and `millrace init` need it to unlock"
+            " the master secret"
+        )
+    return settings.wallet_enc_key.get_secret_value()

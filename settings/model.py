@@ -91,6 +91,8 @@ class Settings(BaseSettings):
     topic_replication: int = Field(ge=1, default=1)
     wallet_enc_key: SecretStr | None = None
     """Unlocks the master secret; given to the signer and to `millrace init` alone."""
+    webhook_enc_key: SecretStr | None = None
+    """Unlocks the secrets of webhook endpoints; given to notify and to `millrace webhook` alone."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(ge=0, le=65535, default=9464)
     data_dir: str = ".millrace"

@@ -22,10 +22,17 @@ class DepositFact(msgspec.Struct, frozen=True, tag_field="fact", kw_only=True):
     amount_minor: str
     network: str
     address: str
+    sender: str | None
+    contract: str | None
+    memo: str | None
     transaction_id: str
     transfer_index: str
     height: int
-    memo: str | None = None
+    block_id: str
+    confirm_height: int
+    """The height at which it has its confirmations."""
+    tip_height: int
+    """The height on which the fact was decided."""
 
 
 class DepositConfirmed(DepositFact, frozen=True, tag="deposit_confirmed"):
@@ -50,8 +57,14 @@ class WithdrawalFact(msgspec.Struct, frozen=True, tag_field="fact", kw_only=True
     fee_minor: str
     network: str
     address: str
+    memo: str | None
     transaction_id: str
-    native_asset: str
+    height: int
+    """The block it was mined in."""
+    block_id: str
+    tip_height: int
+    """The height on which the fact was decided."""
+    network_fee_asset: str
     network_fee_minor: str
 
 

@@ -1,0 +1,67 @@
+"""deposits → ledger: deposits that are deep enough in the chain are confirmed, set-based."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agents.context import Context
+from agents.deposit_events import deposit_fact
+from agents.stage import LocalStage, Work
+from metrics import catalogue
+from sql import chain as chain_sql
+from sql import deposits as deposits_sql
+from sql.chain import Cursor
+from topics.deposits import DEPOSITS, BlockMatched
+from topics.ledger import LEDGER, DepositConfirmed, LedgerRecord
+
+FACTS_MAX = 500
+"""Facts in one record: about 250 KB."""
+
+
+class ConfirmDeposits(LocalStage[BlockMatched]):
+    """Confirms by network: one statement however many deposits wait."""
+
+    name = "confirm_deposits"
+    topic = DEPOSITS
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._finality: dict[str, str] = {}
+
+    async def start(self) -> None:
+        """Load what each network calls final."""
+        async with self._context.pool.acquire() as conn:
+            policies = await deposits_sql.deposit_policies(conn)
+        self._finality = {network: policy.finality for network, policy in policies.items()}
+
+    async def apply(self, work: Work, records: Sequence[BlockMatched], _: None) -> None:
+        """Confirm what is deep enough on every network that moved."""
+        for network in sorted({record.network for record in records}):
+            await self._confirm_network(work, network)
+
+    async def _confirm_network(self, work: Work, network: str) -> None:
+        cursor = await chain_sql.read_cursor(work.conn, network)
+        if cursor is None:
+            return
+        final_height = final_height_of(cursor, self._finality[network])
+        confirmed = await deposits_sql.confirm_deposits(
+            work.conn, network, cursor.height, final_height
+        )
+        facts = [
+            deposit_fact(DepositConfirmed, deposit, cursor.height) for deposit in sorted(confirmed)
+        ]
+        for start in range(0, len(facts), FACTS_MAX):
+            work.emit(LEDGER, network, LedgerRecord(list(facts[start : start + FACTS_MAX])))
+        for deposit in confirmed:
+            catalogue.deposits_total.labels(network, deposit.asset, "confirmed").inc()
+
+
+def final_height_of(cursor: Cursor, finality: str) -> int:
+    """Return the height up to which blocks may be relied on by the chain's own word.
+
+    -1 as long as the node has not said; the whole chain where only depth counts.
+    """
+    if finality == "depth":
+        return cursor.height
+    final = cursor.safe_height if finality == "safe" else cursor.finalized_height
+    return -1 if final is None else final

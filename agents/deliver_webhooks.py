@@ -1,0 +1,49 @@
+"""deliveries → webhooks: runs the deliverer inside a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agents.context import Context
+from agents.deposit_events import emit_events
+from agents.stage import Work
+from custody.box import SecretBox
+from notifications.deliver import Deliverer
+from notifications.guard import open_session
+from notifications.signing import Signer
+from sql import stream
+from sql.pool import Connection
+from topics.events import Event
+
+
+class DeliverWebhooks:
+    """Delivers on every notify worker at once; claims in Postgres keep them apart."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        if context.settings.webhook_enc_key is None:
+            raise ValueError("MILLRACE_WEBHOOK_ENC_KEY is not set: it unlocks webhook secrets")
+        self._box = SecretBox(context.settings.webhook_enc_key.get_secret_value())
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        settings = self._context.settings
+        session = open_session(
+            timeout_s=settings.webhook_timeout_s, allow_private=settings.webhook_allow_private
+        )
+        async with session:
+            await Deliverer(
+                self._context.pool,
+                session,
+                Signer(self._box),
+                emit=self._emit,
+                allow_private=settings.webhook_allow_private,
+            ).run()
+
+    async def _emit(self, conn: Connection, events: Sequence[Event]) -> None:
+        work = Work(conn)
+        emit_events(work, events)
+        prefix = self._context.settings.topic_prefix
+        await stream.fill_outbox(
+            conn, [(prefix + topic, key, payload) for topic, key, payload in work.outbox]
+        )

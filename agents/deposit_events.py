@@ -1,0 +1,104 @@
+"""What deposits look like to the outside: pure functions from rows to facts and events."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, TypeVar
+
+from agents.stage import Work
+from sql.deposits import Deposit
+from topics import event_data, events
+from topics.events import EVENTS, Event, EventBatch
+from topics.ledger import DepositFact
+
+FactT = TypeVar("FactT", bound=DepositFact)
+
+
+def deposit_fact(kind: type[FactT], deposit: Deposit, tip_height: int) -> FactT:
+    """Return the fact about a deposit, as it was decided on at `tip_height`."""
+    if deposit.asset is None:
+        raise ValueError(f"deposit {deposit.deposit_id} has no asset and cannot be posted")
+    return kind(
+        deposit_id=deposit.deposit_id,
+        revision=deposit.revision,
+        tenant=deposit.tenant,
+        owner=deposit.owner,
+        purpose=deposit.purpose,
+        asset=deposit.asset,
+        amount_minor=deposit.amount_minor,
+        network=deposit.network,
+        address=deposit.address,
+        sender=deposit.sender,
+        contract=deposit.contract,
+        memo=deposit.memo,
+        transaction_id=deposit.transaction_id,
+        transfer_index=deposit.transfer_index,
+        height=deposit.height,
+        block_id=deposit.block_id,
+        confirm_height=deposit.confirm_height,
+        tip_height=tip_height,
+    )
+
+
+def deposit_data(deposit: Deposit | DepositFact, confirmations: int) -> dict[str, Any]:
+    """Return the fields that every event about a deposit has."""
+    return {
+        "deposit_id": deposit.deposit_id,
+        "owner": deposit.owner,
+        "network": deposit.network,
+        "asset": deposit.asset,
+        "amount_minor": deposit.amount_minor,
+        "address": deposit.address,
+        "sender": deposit.sender,
+        "contract": deposit.contract,
+        "memo": deposit.memo,
+        "transaction_id": deposit.transaction_id,
+        "transfer_index": deposit.transfer_index,
+        "height": deposit.height,
+        "block_id": deposit.block_id,
+        "revision": deposit.revision,
+        "confirmations": confirmations,
+        "confirmations_required": deposit.confirm_height - deposit.height + 1,
+    }
+
+
+def detected_event(deposit: Deposit, now: datetime) -> Event:
+    """Return deposit.detected, or deposit.ignored for one that will not be credited."""
+    key = (now, deposit.status, deposit.deposit_id, deposit.revision)
+    if deposit.ignored_reason is not None:
+        return events.DepositIgnored(
+            id=events.make_event_id(key[0], "deposit.ignored", *key[1:]),
+            tenant=deposit.tenant,
+            occurred_at=now,
+            data=event_data.IgnoredDeposit(
+                **deposit_data(deposit, 1),
+                reason=deposit.ignored_reason,  # type: ignore[arg-type]
+            ),
+        )
+    return events.DepositDetected(
+        id=events.make_event_id(key[0], "deposit.detected", *key[1:]),
+        tenant=deposit.tenant,
+        occurred_at=now,
+        data=event_data.Deposit(**deposit_data(deposit, 1)),
+    )
+
+
+def orphaned_event(deposit: Deposit, now: datetime) -> Event:
+    """Return deposit.orphaned."""
+    return events.DepositOrphaned(
+        id=events.make_event_id(now, "deposit.orphaned", deposit.deposit_id, deposit.revision),
+        tenant=deposit.tenant,
+        occurred_at=now,
+        data=event_data.Deposit(**deposit_data(deposit, 0)),
+    )
+
+
+def emit_events(work: Work, new_events: Iterable[Event]) -> None:
+    """Publish events, one record a tenant."""
+    by_tenant: dict[str, list[Event]] = defaultdict(list)
+    for event in new_events:
+        by_tenant[event.tenant].append(event)
+    for tenant, batch in by_tenant.items():
+        work.emit(EVENTS, tenant, EventBatch(batch))

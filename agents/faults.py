@@ -1,0 +1,24 @@
+"""Which faults pass by themselves, and how long to wait for that."""
+
+from __future__ import annotations
+
+import asyncpg
+from aiokafka.errors import KafkaError
+
+from agents.stage import Retryable
+from chain_adapters.types import NodeUnavailable
+
+PASSING_FAULTS: tuple[type[Exception], ...] = (
+    Retryable,
+    NodeUnavailable,
+    KafkaError,
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+)
+"""The world is not ready. OSError covers refused and reset connections and time-outs."""
+RETRY_S_MIN, RETRY_S_MAX = 0.05, 5.0

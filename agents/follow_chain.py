@@ -1,0 +1,216 @@
+"""node → blocks: follows the best chain of one network and publishes it, block by block.
+
+Postgres first: new blocks are written to the blocks table, unpublished, together with the cursor;
+then they are published; then they are marked. A follower that starts again publishes once more
+what is not marked, so nothing is lost. Removed blocks go through the outbox. Readers ask the
+blocks table whether a block is canonical, so repeats and another order do no harm.
+
+Every write checks the lease: one follower a network, however many run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from agents.lease import LeaseLost
+from chain_adapters.adapter import ChainReader
+from chain_adapters.types import Block, NodeUnavailable, Tip
+from metrics import catalogue
+from settings.model import Network
+from sql import chain as chain_sql
+from sql import stream
+from sql.chain import BlockRow
+from sql.pool import Connection, Pool
+from topics.blocks import BLOCKS, BlockRecord, BlockRemoved, block_added
+
+log = structlog.get_logger(__name__)
+
+READ_AHEAD_BLOCKS = 16
+"""Blocks fetched at the same time while catching up."""
+KEEP_BLOCKS = 10_000
+"""Blocks remembered below the cursor, at least twice the deepest reorganisation."""
+
+
+class Publish(Protocol):
+    """Publishes block records in order and returns once Kafka has acknowledged all of them."""
+
+    async def __call__(self, records: Sequence[BlockRecord]) -> None:
+        """Raise if any record may not have been written."""
+        ...
+
+
+class FollowChain:
+    """Follows one network for as long as `holder` has the lease `lease_name(network)`."""
+
+    def __init__(
+        self,
+        config: Network,
+        reader: ChainReader,
+        pool: Pool,
+        publish: Publish,
+        *,
+        holder: UUID,
+        topic_prefix: str,
+    ) -> None:
+        self._config = config
+        self.network = config.network
+        """The network it follows."""
+        self._reader = reader
+        self._pool = pool
+        self._publish = publish
+        self._holder = holder
+        self._removed_topic = topic_prefix + BLOCKS.name
+
+    async def run(self) -> None:
+        """Follow until the lease is lost (LeaseLost) or no node answers (NodeUnavailable)."""
+        await self._publish_pending()
+        async for tip in self._reader.watch_tip():
+            while await self._step(tip):
+                pass
+
+    async def _step(self, tip: Tip) -> bool:
+        """Append the next blocks, or undo blocks that left the chain; False: nothing to do."""
+        async with self._pool.acquire() as conn:
+            cursor = await chain_sql.read_cursor(conn, self.network)
+            rows = await chain_sql.recent_blocks(conn, self.network, 1)
+        if cursor is None:
+            return await self._append(await self._read(self._first_height(tip), tip), tip)
+        if cursor.halted_reason is not None or tip.height < cursor.height:
+            return False
+        ours = rows[0].block_id
+        if tip.height == cursor.height:
+            return tip.block_id != ours and await self._reorganise()
+        blocks = await self._read(cursor.height + 1, tip)
+        if blocks and blocks[0].parent_id != ours:
+            return await self._reorganise()
+        return await self._append(blocks, tip)
+
+    def _first_height(self, tip: Tip) -> int:
+        configured = self._config.start_height
+        return tip.height if configured is None else min(configured, tip.height)
+
+    async def _read(self, start: int, tip: Tip) -> list[Block]:
+        """Fetch the next blocks, many at once; only as far as each continues the one before."""
+        heights = range(start, min(tip.height, start + READ_AHEAD_BLOCKS - 1) + 1)
+        return linked_prefix(await asyncio.gather(*map(self._fetch, heights)))
+
+    async def _fetch(self, height: int) -> Block | None:
+        started = time.monotonic()
+        block = await self._reader.fetch_block(height)
+        catalogue.block_read_seconds.labels(self.network).observe(time.monotonic() - started)
+        if block is not None and block.height != height:
+            raise NodeUnavailable(f"asked for block {height}, was given {block.height}")
+        return block
+
+    async def _append(self, blocks: Sequence[Block], tip: Tip) -> bool:
+        if not blocks:
+            return False
+        async with self._fenced() as conn:
+            await chain_sql.add_blocks(conn, self.network, blocks)
+            await chain_sql.move_cursor(conn, self.network, blocks[-1].height, tip)
+        await self._publish_blocks(blocks)
+        return True
+
+    async def _publish_blocks(self, blocks: Sequence[Block]) -> None:
+        await self._publish(
+            [record for block in blocks for record in block_added(self.network, block)]
+        )
+        async with self._fenced() as conn:
+            await chain_sql.mark_published(conn, self.network, [b.height for b in blocks])
+            if any(block.height % KEEP_BLOCKS == 0 for block in blocks):
+                keep = max(KEEP_BLOCKS, 2 * self._config.reorg_depth_max)
+                await chain_sql.prune_blocks(conn, self.network, blocks[-1].height - keep)
+        catalogue.blocks_total.labels(self.network, "added").inc(len(blocks))
+
+    async def _publish_pending(self) -> None:
+        """Publish what a follower before us wrote down and may not have published.
+
+        A block that has left the chain since is removed by the next reorganisation check.
+        """
+        async with self._pool.acquire() as conn:
+            rows = await chain_sql.recent_blocks(conn, self.network, READ_AHEAD_BLOCKS)
+        pending = [row for row in reversed(rows) if not row.published]
+        fetched = await asyncio.gather(*(self._fetch(row.height) for row in pending))
+        blocks = [
+            block
+            for row, block in zip(pending, fetched, strict=True)
+            if block is not None and block.block_id == row.block_id
+        ]
+        if blocks:
+            await self._publish_blocks(blocks)
+
+    async def _reorganise(self) -> bool:
+        """Remove our blocks above the highest one that the node's chain shares."""
+        depth_max = self._config.reorg_depth_max
+        async with self._pool.acquire() as conn:
+            rows = await chain_sql.recent_blocks(conn, self.network, depth_max + 1)
+        ancestor = await self._find_ancestor(rows)
+        if ancestor is rows[0]:
+            raise NodeUnavailable(f"{self.network}: the node takes back its own tip")
+        if ancestor is None and len(rows) > depth_max:
+            await self._halt(
+                f"reorganisation deeper than {depth_max} blocks below {rows[0].height}"
+            )
+            return False
+        await self._remove(rows[-1].height if ancestor is None else ancestor.height + 1, rows)
+        return True
+
+    async def _find_ancestor(self, rows: Sequence[BlockRow]) -> BlockRow | None:
+        for row in rows:
+            block = await self._fetch(row.height)
+            if block is not None and block.block_id == row.block_id:
+                return row
+        return None
+
+    async def _remove(self, from_height: int, rows: Sequence[BlockRow]) -> None:
+        tip = Tip(rows[0].height, rows[0].block_id)
+        async with self._fenced() as conn:
+            removed = await chain_sql.remove_blocks(conn, self.network, from_height)
+            await chain_sql.move_cursor(conn, self.network, from_height - 1, tip)
+            records = [BlockRemoved(self.network, height, block) for height, block in removed]
+            await stream.fill_outbox(
+                conn,
+                [(self._removed_topic, self.network, BLOCKS.encode(record)) for record in records],
+            )
+        log.warning("reorganisation", network=self.network, depth=len(removed), above=from_height)
+        catalogue.blocks_total.labels(self.network, "removed").inc(len(removed))
+        catalogue.reorgs_total.labels(self.network).inc()
+        catalogue.reorg_depth_blocks.labels(self.network).observe(len(removed))
+
+    async def _halt(self, reason: str) -> None:
+        async with self._fenced() as conn:
+            await chain_sql.halt_network(conn, self.network, reason)
+        log.critical("network halted", network=self.network, reason=reason)
+
+    @asynccontextmanager
+    async def _fenced(self) -> AsyncIterator[Connection]:
+        """A transaction that commits only while we hold the lease."""
+        async with self._pool.acquire() as conn, conn.transaction():
+            if not await stream.hold_lease(conn, lease_name(self.network), self._holder):
+                raise LeaseLost(self.network)
+            yield conn
+
+
+def lease_name(network: str) -> str:
+    """Return the name of the lease to follow a network."""
+    return f"follow_chain {network}"
+
+
+def linked_prefix(blocks: Sequence[Block | None]) -> list[Block]:
+    """Return the blocks up to the first that is missing or does not name the one before as parent.
+
+    Pure. A node that answers from two chains at once yields a shorter prefix, never a mixed one.
+    """
+    linked: list[Block] = []
+    for block in blocks:
+        if block is None or (linked and block.parent_id != linked[-1].block_id):
+            break
+        linked.append(block)
+    return linked

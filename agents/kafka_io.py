@@ -1,0 +1,142 @@
+"""Kafka beside Faust: making topics, publishing, and reading a partition out of turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError
+
+from agents.run_stage import Record
+from settings.model import Settings
+from sql.stream import OutboxRow, Partition
+from topics.blocks import BLOCKS, BlockRecord
+
+RECORD_BYTES_MAX = 1_000_000
+READ_TIMEOUT_MS = 1000
+
+
+async def create_topics(settings: Settings, names: Sequence[str]) -> list[str]:
+    """Make the topics that are not there yet; return their names."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    await admin.start()
+    try:
+        there = set(await admin.list_topics())
+        missing = [settings.topic_prefix + name for name in names]
+        missing = [name for name in missing if name not in there]
+        response = await admin.create_topics(
+            [
+                NewTopic(name, settings.topic_partitions, settings.topic_replication)
+                for name in missing
+            ]
+        )
+        for topic, code, *message in response.topic_errors:
+            if code not in (0, TopicAlreadyExistsError.errno):
+                raise RuntimeError(f"Kafka would not make topic {topic}: {code} {message}")
+        return missing
+    finally:
+        await admin.close()
+
+
+async def read_cluster_id(bootstrap: str) -> str:
+    """Return Kafka's own id of the cluster: offsets mean nothing without it."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        cluster = await admin.describe_cluster()
+        return str(cluster["cluster_id"])
+    finally:
+        await admin.close()
+
+
+class Publisher:
+    """Publishes and waits until every in-sync replica has it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Connect."""
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka_bootstrap,
+            acks="all",
+            enable_idempotence=True,
+            request_timeout_ms=10_000,
+            max_request_size=2 * RECORD_BYTES_MAX,
+        )
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        """Send what is buffered and disconnect."""
+        if self._producer is not None:
+            await self._producer.stop()
+
+    async def is_connected(self) -> bool:
+        """Whether a broker answers."""
+        if self._producer is None:
+            return False
+        await self._producer.client.fetch_all_metadata()
+        return True
+
+    async def publish(self, records: Sequence[tuple[str, bytes, bytes]]) -> None:
+        """Publish (Kafka topic, key, value) records; those of one key stay in order.
+
+        Returns once all are acknowledged. Raises if any may not have been written; the others
+        may have been.
+        """
+        assert self._producer is not None, "start() first"
+        sent = [await self._producer.send(topic, value, key=key) for topic, key, value in records]
+        await asyncio.gather(*sent)
+
+    async def publish_rows(self, rows: Sequence[OutboxRow]) -> None:
+        """Publish rows of the outbox."""
+        await self.publish([(row.topic, row.key.encode(), row.payload) for row in rows])
+
+    async def publish_blocks(self, records: Sequence[BlockRecord]) -> None:
+        """Publish blocks, keyed by network."""
+        topic = self._settings.topic_prefix + BLOCKS.name
+        await self.publish(
+            [(topic, record.network.encode(), BLOCKS.encode(record)) for record in records]
+        )
+
+
+class KafkaLog:
+    """Reads partitions beside the consumer group; see agents.run_stage.Log."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
+
+    async def bounds(self, partition: Partition) -> tuple[int, int]:
+        """Return the first kept offset and the next one."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap)
+        await consumer.start()
+        try:
+            target = TopicPartition(*partition)
+            first = await consumer.beginning_offsets([target])
+            end = await consumer.end_offsets([target])
+            return first[target], end[target]
+        finally:
+            await consumer.stop()
+
+    async def read(self, partition: Partition, start: int, end: int) -> list[Record]:
+        """Return the records from `start` up to, not including, `end`."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            target = TopicPartition(*partition)
+            consumer.assign([target])
+            consumer.seek(target, start)
+            records: list[Record] = []
+            while await consumer.position(target) < end:
+                batches = await consumer.getmany(target, timeout_ms=READ_TIMEOUT_MS)
+                records += [
+                    Record(m.topic, m.partition, m.offset, m.key, m.value, m.timestamp / 1000)
+                    for m in batches.get(target, [])
+                    if m.offset < end
+                ]
+            return records
+        finally:
+            await consumer.stop()

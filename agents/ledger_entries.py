@@ -1,0 +1,94 @@
+"""From a fact of a chain to the journal entry it calls for. Pure."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from ledger import rules
+from ledger.entries import Entry
+from topics.ledger import (
+    DepositConfirmed,
+    DepositFact,
+    DepositOrphaned,
+    LedgerFact,
+    WithdrawalConfirmed,
+    WithdrawalFact,
+    WithdrawalFailed,
+    WithdrawalUnsettled,
+)
+
+
+def entry_of(fact: LedgerFact, original: Entry | None) -> Entry:
+    """Return the entry for a fact; `original` is the posted entry that a reversal undoes."""
+    if isinstance(fact, DepositConfirmed):
+        return _credit(fact)
+    if isinstance(fact, DepositOrphaned):
+        return _reversal(fact)
+    if isinstance(fact, WithdrawalConfirmed):
+        return _settlement(fact)
+    if isinstance(fact, WithdrawalFailed):
+        return _failure(fact)
+    if original is None:
+        raise ValueError("nothing was posted that could be undone")
+    return rules.withdrawal_unsettled(original)
+
+
+def original_of(fact: LedgerFact) -> list[Entry]:
+    """Return the entries of which this fact undoes the posted one, if any."""
+    if isinstance(fact, DepositOrphaned):
+        return [_credit(fact)]
+    if isinstance(fact, WithdrawalUnsettled):
+        return [_settlement(fact), _failure(fact)]
+    return []
+
+
+def _credit(fact: DepositFact) -> Entry:
+    amount_minor, key = int(fact.amount_minor), _deposit_key(fact)
+    if fact.owner:
+        return rules.deposit_credited(fact.tenant, fact.owner, fact.asset, amount_minor, **key)
+    return rules.wallet_funded(fact.tenant, fact.asset, _wallet(fact), amount_minor, **key)
+
+
+def _reversal(fact: DepositFact) -> Entry:
+    amount_minor, key = int(fact.amount_minor), _deposit_key(fact)
+    if fact.owner:
+        return rules.deposit_reversed(fact.tenant, fact.owner, fact.asset, amount_minor, **key)
+    return rules.wallet_funding_reversed(
+        fact.tenant, fact.asset, _wallet(fact), amount_minor, **key
+    )
+
+
+def _deposit_key(fact: DepositFact) -> dict[str, int]:
+    return {"deposit_id": fact.deposit_id, "revision": fact.revision}
+
+
+def _wallet(fact: DepositFact) -> rules.Wallet:
+    return cast("rules.Wallet", f"{fact.purpose}_wallet")
+
+
+def _settlement(fact: WithdrawalFact) -> Entry:
+    return rules.withdrawal_settled(
+        fact.tenant,
+        fact.owner,
+        fact.asset,
+        int(fact.amount_minor),
+        fee_minor=int(fact.fee_minor),
+        withdrawal_id=fact.withdrawal_id,
+        revision=fact.revision,
+        native_asset=fact.network_fee_asset,
+        gas_minor=int(fact.network_fee_minor),
+    )
+
+
+def _failure(fact: WithdrawalFact) -> Entry:
+    return rules.withdrawal_failed_on_chain(
+        fact.tenant,
+        fact.owner,
+        fact.asset,
+        int(fact.amount_minor),
+        fee_minor=int(fact.fee_minor),
+        withdrawal_id=fact.withdrawal_id,
+        revision=fact.revision,
+        native_asset=fact.network_fee_asset,
+        gas_minor=int(fact.network_fee_minor),
+    )

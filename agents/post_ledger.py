@@ -1,0 +1,136 @@
+"""ledger → events: turns facts of a chain into journal entries, and tells their owners.
+
+Order-proof: a confirmation is posted only while its deposit or withdrawal still stands in that
+revision, a reversal only if what it undoes was posted. Repeats are dropped by idempotency key.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+import structlog
+
+from agents.deposit_events import emit_events
+from agents.ledger_entries import entry_of, original_of
+from agents.ledger_events import events_of
+from agents.stage import LocalStage, Work
+from ledger.entries import Entry, Outcome, PostResult
+from ledger.post import post
+from metrics import catalogue
+from sql import facts as facts_sql
+from sql import ledger as ledger_sql
+from sql import stream
+from sql.stream import DeadLetter
+from topics.ledger import (
+    LEDGER,
+    DepositConfirmed,
+    LedgerFact,
+    LedgerRecord,
+    WithdrawalConfirmed,
+    WithdrawalFailed,
+)
+
+log = structlog.get_logger(__name__)
+
+Item = tuple[LedgerFact, Entry]
+
+
+class PostLedger(LocalStage[LedgerRecord]):
+    """Posts all facts of a batch at once, with a result for each."""
+
+    name = "post_ledger"
+    topic = LEDGER
+
+    async def apply(self, work: Work, records: Sequence[LedgerRecord], _: None) -> None:
+        """Post what holds and is not posted yet."""
+        facts = [fact for record in records for fact in record.facts]
+        items = await self._postable(work, facts)
+        if not items:
+            return
+        started = time.monotonic()
+        results = await post(work.conn, [entry for _, entry in items])
+        catalogue.ledger_post_seconds.observe(time.monotonic() - started)
+        await self._park_refused(work, items, results)
+        now = datetime.now(UTC)
+        emit_events(
+            work,
+            [
+                event
+                for (fact, _), result in zip(items, results, strict=True)
+                if result.outcome is Outcome.POSTED
+                for event in events_of(fact, result, now)
+            ],
+        )
+        for (_, entry), result in zip(items, results, strict=True):
+            catalogue.ledger_entries_total.labels(entry.kind, result.outcome).inc()
+
+    async def _postable(self, work: Work, facts: Sequence[LedgerFact]) -> list[Item]:
+        """Return the entries of the facts that hold, in order."""
+        deposits = await facts_sql.standing_deposits(
+            work.conn,
+            [(f.deposit_id, f.revision) for f in facts if isinstance(f, DepositConfirmed)],
+        )
+        withdrawals = await facts_sql.standing_withdrawals(
+            work.conn,
+            [
+                (f.withdrawal_id, f.revision, _status(f))
+                for f in facts
+                if isinstance(f, WithdrawalConfirmed | WithdrawalFailed)
+            ],
+        )
+        originals = [(f, original) for f in facts for original in original_of(f)]
+        posted = await self._posted(work, [original for _, original in originals])
+        reversed_by = {
+            id(f): original for f, original in originals if original.idempotency_key in posted
+        }
+
+        def holds(fact: LedgerFact) -> bool:
+            if isinstance(fact, DepositConfirmed):
+                return fact.deposit_id in deposits
+            if isinstance(fact, WithdrawalConfirmed | WithdrawalFailed):
+                return fact.withdrawal_id in withdrawals
+            return id(fact) in reversed_by
+
+        return [(fact, entry_of(fact, reversed_by.get(id(fact)))) for fact in facts if holds(fact)]
+
+    async def _posted(self, work: Work, entries: Iterable[Entry]) -> set[str]:
+        keys = {(entry.tenant, entry.idempotency_key) for entry in entries}
+        if not keys:
+            return set()
+        tenants, idempotency_keys = zip(*keys, strict=True)
+        found = await ledger_sql.find_entries(work.conn, tenants, idempotency_keys)
+        return {idempotency_keys[line.position - 1] for line in found}
+
+    async def _park_refused(
+        self, work: Work, items: Sequence[Item], results: Sequence[PostResult]
+    ) -> None:
+        """What a chain has done must be in the ledger: park what cannot be, loudly."""
+        refused = [
+            (fact, result)
+            for (fact, _), result in zip(items, results, strict=True)
+            if result.outcome not in (Outcome.POSTED, Outcome.DUPLICATE)
+        ]
+        for fact, result in refused:
+            log.critical("chain fact cannot be posted", fact=fact, result=result)
+            catalogue.dead_letters_total.labels(self.name).inc()
+        await stream.park_records(
+            work.conn,
+            [
+                DeadLetter(
+                    self.name,
+                    self.topic.name,
+                    -1,
+                    -1,
+                    fact.network.encode(),
+                    self.topic.encode(LedgerRecord([fact])),
+                    f"{result.outcome}: {result.detail}",
+                )
+                for fact, result in refused
+            ],
+        )
+
+
+def _status(fact: WithdrawalConfirmed | WithdrawalFailed) -> str:
+    return "confirmed" if isinstance(fact, WithdrawalConfirmed) else "failed"

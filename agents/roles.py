@@ -1,0 +1,108 @@
+"""Which stages and loops run together in one process.
+
+The roles are split by what they may touch: the signer alone is given the key of the master secret,
+notify alone talks to the outside, chain alone follows nodes. Each can run many times over; Kafka
+shares the partitions among the workers of a role, leases share the loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agents.broadcast_withdrawals import BroadcastWithdrawals
+from agents.check_withdrawals import CheckWithdrawals
+from agents.confirm_deposits import ConfirmDeposits
+from agents.confirm_withdrawals import ConfirmWithdrawals
+from agents.context import Context, wallet_passphrase
+from agents.deliver_webhooks import DeliverWebhooks
+from agents.follow_chain import FollowChain, lease_name
+from agents.loop import Loop
+from agents.match_deposits import MatchDeposits
+from agents.measure_state import MeasureState
+from agents.notify import Notify
+from agents.post_ledger import PostLedger
+from agents.prune_history import PruneHistory
+from agents.reconcile_chain import ReconcileChain
+from agents.relay_outbox import RelayOutbox
+from agents.replace_withdrawals import ReplaceWithdrawals
+from agents.resend_withdrawals import ResendWithdrawals
+from agents.sign_withdrawals import SignWithdrawals
+from agents.stage import Stage
+from agents.stock_keys import StockKeys
+from custody.keystore import open_signer
+
+Body = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Role:
+    """What one process does. `leased` bodies run for ever under the lease named beside them."""
+
+    stages: Sequence[Stage[Any, Any]] = ()
+    loops: Sequence[Loop] = ()
+    leased: Sequence[tuple[str, Body]] = ()
+    """One worker at a time each."""
+    shared: Sequence[Body] = ()
+    """On every worker of the role at once."""
+
+
+async def _chain(context: Context) -> Role:
+    relay = RelayOutbox(context.pool, context.publisher.publish_rows)
+    followers = [
+        FollowChain(
+            network,
+            context.adapters[network.network],
+            context.pool,
+            context.publisher.publish_blocks,
+            holder=context.holder,
+            topic_prefix=context.settings.topic_prefix,
+        )
+        for network in context.settings.networks
+    ]
+    return Role(
+        loops=(MeasureState(context), ReconcileChain(context), PruneHistory(context)),
+        leased=[
+            ("relay_outbox", relay.run),
+            *((lease_name(follower.network), follower.run) for follower in followers),
+        ],
+    )
+
+
+async def _deposits(context: Context) -> Role:
+    return Role(stages=(MatchDeposits(context), ConfirmDeposits(context), PostLedger()))
+
+
+async def _withdrawals(context: Context) -> Role:
+    return Role(
+        stages=(
+            CheckWithdrawals(context),
+            BroadcastWithdrawals(context),
+            ConfirmWithdrawals(context),
+        ),
+        loops=(ResendWithdrawals(context),),
+    )
+
+
+async def _signer(context: Context) -> Role:
+    async with context.pool.acquire() as conn:
+        signer = await open_signer(conn, wallet_passphrase(context.settings))
+    return Role(
+        stages=(SignWithdrawals(context, signer),),
+        loops=(ReplaceWithdrawals(context, signer), StockKeys(context, signer)),
+    )
+
+
+async def _notify(context: Context) -> Role:
+    return Role(stages=(Notify(),), shared=(DeliverWebhooks(context).run,))
+
+
+ROLES: dict[str, Callable[[Context], Awaitable[Role]]] = {
+    "chain": _chain,
+    "deposits": _deposits,
+    "withdrawals": _withdrawals,
+    "signer": _signer,
+    "notify": _notify,
+}
+"""By name, as given to `millrace worker --role`."""

@@ -1,0 +1,21 @@
+"""A transaction with an outbox for those who are no stage: loops and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from agents.stage import Work
+from sql import stream
+from sql.pool import Pool
+
+
+@asynccontextmanager
+async def transact(pool: Pool, topic_prefix: str) -> AsyncIterator[Work]:
+    """Open a transaction; what is emitted is published when, and only if, it commits."""
+    async with pool.acquire() as conn, conn.transaction():
+        work = Work(conn)
+        yield work
+        await stream.fill_outbox(
+            conn, [(topic_prefix + topic, key, payload) for topic, key, payload in work.outbox]
+        )

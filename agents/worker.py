@@ -1,0 +1,221 @@
+"""One worker process: a Faust app that runs the stages and loops of a role until it is stopped.
+
+It ends itself with a status other than 0 whenever it cannot promise to go on (an invariant broken,
+an agent crashed, no progress in spite of lag), and expects to be started again from outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any
+
+import faust
+import structlog
+import uvloop
+from mode.supervisors import CrashingSupervisor
+
+from agents.context import Context, open_context
+from agents.health import health_checks
+from agents.kafka_io import KafkaLog, read_cluster_id
+from agents.lease import Lease
+from agents.roles import ROLES, Role
+from agents.run_loop import run_loop
+from agents.run_stage import Record, StageRunner
+from metrics import catalogue
+from metrics.server import MetricsServer
+from settings.logs import set_up_logs
+from settings.model import Settings
+
+log = structlog.get_logger(__name__)
+
+STALLED = 70
+"""Exit status of a worker that had lag and made no progress."""
+WATCH_S = 1.0
+
+
+class MillraceApp(faust.App):  # type: ignore[misc]
+    """A Faust app that closes what the worker opened, after its agents have stopped."""
+
+    resources: AsyncExitStack
+
+    async def on_shutdown(self) -> None:
+        """Close pools, producers and sockets."""
+        await super().on_shutdown()
+        await self.resources.aclose()
+
+
+class Worker:
+    """Puts one role together and runs it."""
+
+    def __init__(self, settings: Settings, role_name: str) -> None:
+        self._settings = settings
+        self._role_name = role_name
+        self._runners: list[StageRunner] = []
+        self._lag: dict[str, int] = {}
+        self._beat_at = time.monotonic()
+
+    def run(self) -> None:
+        """Run until SIGTERM or SIGINT; ends the process."""
+        set_up_logs(self._settings)
+        loop = uvloop.new_event_loop()
+        asyncio.set_event_loop(loop)
+        app = loop.run_until_complete(self._open())
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+        faust.Worker(
+            app,
+            loop=loop,
+            redirect_stdouts=False,
+            logging_config={"version": 1, "incremental": True},
+        ).execute_from_commandline()
+
+    async def _open(self) -> MillraceApp:
+        stack = AsyncExitStack()
+        context = await stack.enter_async_context(open_context(self._settings))
+        role = await ROLES[self._role_name](context)
+        cluster_id = await read_cluster_id(self._settings.kafka_bootstrap)
+        kafka_log = KafkaLog(self._settings.kafka_bootstrap)
+        for stage in role.stages:
+            await stage.start()
+            self._runners.append(StageRunner(stage, context, cluster_id, kafka_log))
+        app = build_app(self._settings, self._role_name, self._runners)
+        app.resources = stack
+        for body in self._bodies(app, context, role):
+            app.task(_essential(body))
+        await self._serve_metrics(stack, context)
+        return app
+
+    def _bodies(
+        self, app: MillraceApp, context: Context, role: Role
+    ) -> Sequence[Callable[[], Awaitable[None]]]:
+        lease_s = self._settings.lease_s
+        return [
+            partial(self._beat, app),
+            *(partial(run_loop, loop, context) for loop in role.loops),
+            *(
+                partial(Lease(context.pool, name, context.holder, lease_s).run_forever, body)
+                for name, body in role.leased
+            ),
+            *role.shared,
+        ]
+
+    async def _serve_metrics(self, stack: AsyncExitStack, context: Context) -> None:
+        server = MetricsServer(*health_checks(context), shows_shared=_measures)
+        port = await server.start(self._settings.metrics_host, self._settings.metrics_port)
+        stack.push_async_callback(server.stop)
+        log.info("worker ready", role=self._role_name, metrics_port=port, pid=os.getpid())
+
+    async def _beat(self, app: MillraceApp) -> None:
+        """Show that the event loop runs, and measure how far the stages are behind."""
+        while True:
+            self._beat_at = time.monotonic()
+            for runner in self._runners:
+                self._lag[runner.stage.name] = measure_lag(app, self._settings, runner)
+            await asyncio.sleep(WATCH_S)
+
+    def _watch(self) -> None:
+        """End the process if it stands still: in a thread, since the event loop itself may."""
+        while True:
+            time.sleep(WATCH_S)
+            now = time.monotonic()
+            stuck = [
+                runner.stage.name
+                for runner in self._runners
+                if self._lag.get(runner.stage.name, 0) > 0
+                and now - runner.last_progress > self._settings.stage_stall_s
+            ]
+            if stuck or now - self._beat_at > self._settings.stage_stall_s:
+                log.critical("no progress, the worker ends itself", stages=stuck or "event loop")
+                os._exit(STALLED)
+
+
+def build_app(settings: Settings, role_name: str, runners: Sequence[StageRunner]) -> MillraceApp:
+    """Return a Faust app with one agent a stage. Topics are made by `millrace init`, not here."""
+    app = MillraceApp(
+        settings.topic_prefix + role_name,
+        broker=f"kafka://{settings.kafka_bootstrap}",
+        producer_only=not runners,
+        store="memory://",
+        datadir=f"{settings.data_dir}/faust",
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        web_enabled=False,
+        broker_session_timeout=8.0,
+        broker_heartbeat_interval=2.5,
+        agent_supervisor=CrashingSupervisor,
+    )
+    app.producer_only = not runners
+    for runner in runners:
+        _add_agent(app, settings, runner)
+    return app
+
+
+def _add_agent(app: MillraceApp, settings: Settings, runner: StageRunner) -> None:
+    topic = app.topic(
+        settings.topic_prefix + runner.stage.topic.name,
+        key_type=bytes,
+        value_type=bytes,
+        key_serializer="raw",
+        value_serializer="raw",
+    )
+
+    async def agent(stream: Any) -> None:  # noqa: ANN401 - Faust is untyped
+        # Acks by hand, after the commit: Faust's own acks lose messages when an agent raises.
+        async for events in stream.noack_take(settings.stage_batch_max, settings.stage_linger_s):
+            await runner.run([to_record(event.message) for event in events])
+            for event in events:
+                event.ack()
+
+    app.agent(topic, name=runner.stage.name, concurrency=1)(agent)
+
+
+def to_record(message: Any) -> Record:  # noqa: ANN401 - Faust is untyped
+    """Return a Faust message as a record."""
+    return Record(
+        message.topic,
+        message.partition,
+        message.offset,
+        message.key,
+        message.value,
+        message.timestamp,
+    )
+
+
+def measure_lag(app: MillraceApp, settings: Settings, runner: StageRunner) -> int:
+    """Return how many records the stage is behind on the partitions this process holds."""
+    topic = settings.topic_prefix + runner.stage.topic.name
+    total = 0
+    for tp in app.consumer.assignment():
+        if tp.topic == topic:
+            done = max(
+                runner.next_offset(tp.topic, tp.partition),
+                app.consumer._committed_offset.get(tp) or 0,
+            )
+            lag = (app.consumer.highwater(tp) or 0) - done
+            catalogue.stage_lag_records.labels(runner.stage.name, tp.topic, tp.partition).set(lag)
+            total += max(0, lag)
+    return total
+
+
+def _measures() -> bool:
+    return bool(catalogue.lease_held.labels("measure_state")._value.get())
+
+
+def _essential(body: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    """A body whose unexpected end ends the worker."""
+
+    async def run() -> None:
+        try:
+            await body()
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            log.critical("worker ends itself", exc_info=True)
+            os._exit(1)
+
+    return run

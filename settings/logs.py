@@ -1,0 +1,69 @@
+"""Logs: one line an event, as text or JSON, on standard error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+
+import structlog
+
+from settings.model import Settings
+
+REPEATS_MAX_MINUTE = 20
+"""Lines of one place in the code per minute; Kafka clients log thousands while a broker is away."""
+_NOISY = ("aiokafka", "faust", "mode", "kafka")
+
+
+class RepeatFilter(logging.Filter):
+    """Lets a place in the code log so many lines a minute and no more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._window: dict[tuple[str, int], tuple[int, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is let through."""
+        minute = int(time.monotonic() // 60)
+        place = (record.pathname, record.lineno)
+        since, count = self._window.get(place, (minute, 0))
+        count = count + 1 if since == minute else 1
+        self._window[place] = (minute, count)
+        return count <= REPEATS_MAX_MINUTE
+
+
+def set_up_logs(settings: Settings) -> None:
+    """Send our logs and those of the libraries to standard error in one form."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                renderer,
+            ],
+        )
+    )
+    handler.addFilter(RepeatFilter())
+    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(
+            max(logging.WARNING, logging.getLevelName(settings.log_level))
+        )

@@ -1,0 +1,106 @@
+"""The best chain as follow_chain has read it, and how far it got."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from chain_adapters.types import Block, Tip
+from sql.pool import Connection
+from sql.queries import load_queries
+
+_queries = load_queries("chain")
+
+
+class Cursor(NamedTuple):
+    """How far a network is followed; see the cursors table."""
+
+    height: int
+    safe_height: int | None
+    finalized_height: int | None
+    node_height: int
+    matched_height: int | None
+    halted_reason: str | None
+
+
+class BlockRow(NamedTuple):
+    """A block of the best chain as read."""
+
+    height: int
+    block_id: str
+    parent_id: str
+    published: bool
+
+
+async def read_cursor(conn: Connection, network: str) -> Cursor | None:
+    """Return the cursor, None if the network was never followed."""
+    row = await _queries.read_cursor(conn, network=network)
+    return None if row is None else Cursor(*row)
+
+
+async def recent_blocks(conn: Connection, network: str, limit_rows: int) -> list[BlockRow]:
+    """Return the newest blocks, newest first."""
+    rows = await _queries.recent_blocks(conn, network=network, limit_rows=limit_rows)
+    return [BlockRow(*row) for row in rows]
+
+
+async def add_blocks(conn: Connection, network: str, blocks: Sequence[Block]) -> None:
+    """Append blocks, unpublished. A height that is there already is an error."""
+    await _queries.add_blocks(
+        conn,
+        network=network,
+        heights=[block.height for block in blocks],
+        block_ids=[block.block_id for block in blocks],
+        parent_ids=[block.parent_id for block in blocks],
+    )
+
+
+async def mark_published(conn: Connection, network: str, heights: Sequence[int]) -> None:
+    """Remember that Kafka has these blocks."""
+    await _queries.mark_published(conn, network=network, heights=list(heights))
+
+
+async def remove_blocks(conn: Connection, network: str, from_height: int) -> list[tuple[int, str]]:
+    """Take blocks off the best chain; return (height, block id), newest first."""
+    rows = await _queries.remove_blocks(conn, network=network, from_height=from_height)
+    return [(row["height"], row["block_id"]) for row in rows]
+
+
+async def move_cursor(conn: Connection, network: str, height: int, tip: Tip) -> None:
+    """Set the cursor to `height` and remember the node's tip."""
+    await _queries.move_cursor(
+        conn,
+        network=network,
+        height=height,
+        safe_height=tip.safe_height,
+        finalized_height=tip.finalized_height,
+        node_height=tip.height,
+    )
+
+
+async def halt_network(conn: Connection, network: str, reason: str | None) -> None:
+    """Stop following; None resumes."""
+    await _queries.halt_network(conn, network=network, reason=reason)
+
+
+async def mark_matched(conn: Connection, network: str, height: int) -> None:
+    """Remember the highest matched block."""
+    await _queries.mark_matched(conn, network=network, height=height)
+
+
+async def canonical_blocks(
+    conn: Connection, network: str, blocks: Sequence[tuple[int, str]]
+) -> set[str]:
+    """Return the ids of those (height, block id) that are on the best chain now."""
+    rows = await _queries.canonical_blocks(
+        conn,
+        network=network,
+        heights=[height for height, _ in blocks],
+        block_ids=[block_id for _, block_id in blocks],
+    )
+    return {row["block_id"] for row in rows}
+
+
+async def prune_blocks(conn: Connection, network: str, below_height: int) -> None:
+    """Forget blocks below a height."""
+    await _queries.prune_blocks(conn, network=network, below_height=below_height)

@@ -1,0 +1,94 @@
+-- name: read_cursor^
+-- How far a network is followed.
+SELECT
+    height,
+    safe_height,
+    finalized_height,
+    node_height,
+    matched_height,
+    halted_reason
+FROM cursors
+WHERE network = :network::text;
+
+-- name: recent_blocks
+-- The newest blocks of the best chain as read, newest first.
+SELECT
+    height,
+    block_id,
+    parent_id,
+    published
+FROM blocks
+WHERE network = :network::text
+ORDER BY height DESC
+LIMIT :limit_rows::integer;
+
+-- name: add_blocks!
+-- Append blocks to the best chain, not yet published.
+INSERT INTO blocks (network, height, block_id, parent_id)
+SELECT
+    :network::text,
+    b.height,
+    b.block_id,
+    b.parent_id
+FROM
+    unnest(:heights::bigint [], :block_ids::text [], :parent_ids::text [])
+        AS b (height, block_id, parent_id);
+
+-- name: mark_published!
+-- Remember that Kafka has these blocks.
+UPDATE blocks SET published = true
+WHERE network = :network::text AND height = any(:heights::bigint []) AND NOT published;
+
+-- name: remove_blocks
+-- Take the blocks from a height on off the best chain, and tell them, newest first.
+WITH removed AS (
+    DELETE FROM blocks
+    WHERE network = :network::text AND height >= :from_height::bigint
+    RETURNING height, block_id
+)
+
+SELECT
+    removed.height,
+    removed.block_id
+FROM removed
+ORDER BY removed.height DESC;
+
+-- name: move_cursor!
+-- Set how far the network is followed and what the node says of itself.
+INSERT INTO cursors (network, height, safe_height, finalized_height, node_height)
+VALUES (
+    :network::text, :height::bigint, :safe_height::bigint, :finalized_height::bigint,
+    :node_height::bigint
+)
+ON CONFLICT (network) DO UPDATE SET
+    height = excluded.height,
+    safe_height = coalesce(excluded.safe_height, cursors.safe_height),
+    finalized_height = coalesce(excluded.finalized_height, cursors.finalized_height),
+    node_height = excluded.node_height,
+    updated_at = now();
+
+-- name: halt_network!
+-- Stop following a network until an operator resumes it; NULL resumes.
+UPDATE cursors SET halted_reason = :reason::text
+WHERE network = :network::text;
+
+-- name: mark_matched!
+-- Remember the highest block that match_deposits has done.
+UPDATE cursors SET matched_height = greatest(coalesce(matched_height, 0), :height::bigint)
+WHERE network = :network::text;
+
+-- name: canonical_blocks
+-- Which of these blocks are on the best chain.
+SELECT b.block_id
+FROM
+    unnest(:heights::bigint [], :block_ids::text []) AS asked (height, block_id)
+INNER JOIN blocks AS b
+    ON
+        b.network = :network::text
+        AND b.height = asked.height
+        AND b.block_id = asked.block_id;
+
+-- name: prune_blocks!
+-- Forget blocks so deep that no reorganisation is allowed to reach them.
+DELETE FROM blocks
+WHERE network = :network::text AND height < :below_height::bigint;

@@ -1,0 +1,249 @@
+"""Watched addresses and the deposits that came to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sql.pool import Connection
+from sql.queries import load_queries
+
+_queries = load_queries("deposits")
+
+
+class OwnedAddress(NamedTuple):
+    """An address of ours."""
+
+    address: str
+    tenant: str
+    owner: str
+    purpose: str
+
+
+class NewDeposit(NamedTuple):
+    """A transfer to an address of ours, about to be written. Amounts are decimal strings."""
+
+    transaction_id: str
+    transfer_index: str
+    tenant: str
+    owner: str
+    purpose: str
+    address: str
+    sender: str | None
+    contract: str | None
+    asset: str | None
+    amount_minor: str
+    memo: str | None
+    height: int
+    block_id: str
+    ignored_reason: str | None
+    confirm_height: int
+
+
+class Deposit(NamedTuple):
+    """A deposit as it stands; see the deposits table. The amount is a decimal string."""
+
+    deposit_id: int
+    revision: int
+    tenant: str
+    owner: str
+    purpose: str
+    asset: str | None
+    amount_minor: str
+    network: str
+    address: str
+    transaction_id: str
+    transfer_index: str
+    height: int
+    memo: str | None
+    status: str
+    ignored_reason: str | None
+    sender: str | None
+    contract: str | None
+    confirm_height: int
+    block_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssetPolicy:
+    """How deposits of one asset are judged."""
+
+    asset: str
+    minor_min: int
+    confirmations: tuple[tuple[int, int], ...]
+    """(from this amount on, so many confirmations), largest amount first; the last is from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class DepositPolicy:
+    """How deposits on one network are judged. Assets by contract, None is the native one."""
+
+    confirmations: int
+    finality: str
+    assets: dict[str | None, AssetPolicy]
+
+
+class ReservedKey(NamedTuple):
+    """A deposit key that is given out for the first and only time."""
+
+    key_path: str
+    public_key: bytes
+
+
+async def new_addresses(
+    conn: Connection, network: str, after_serial: int, limit_rows: int
+) -> list[tuple[int, str]]:
+    """Return (serial, address) of addresses added after a serial, in order."""
+    rows = await _queries.new_addresses(
+        conn, network=network, after_serial=after_serial, limit_rows=limit_rows
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+async def owned_addresses(
+    conn: Connection, network: str, addresses: Sequence[str]
+) -> dict[str, OwnedAddress]:
+    """Return those of `addresses` that are ours, by address."""
+    rows = await _queries.owned_addresses(conn, network=network, addresses=list(addresses))
+    return {row[0]: OwnedAddress(*row) for row in rows}
+
+
+async def detect_deposits(
+    conn: Connection, network: str, deposits: Sequence[NewDeposit]
+) -> list[Deposit]:
+    """Write deposits; return those that are new or were orphaned before.
+
+    No transfer may stand in `deposits` twice.
+    """
+    columns = list(zip(*deposits, strict=True))
+    rows = await _queries.detect_deposits(
+        conn,
+        network=network,
+        transaction_ids=columns[0],
+        transfer_indexes=columns[1],
+        tenants=columns[2],
+        owners=columns[3],
+        purposes=columns[4],
+        addresses=columns[5],
+        senders=columns[6],
+        contracts=columns[7],
+        assets=columns[8],
+        amounts_minor=columns[9],
+        memos=columns[10],
+        heights=columns[11],
+        block_ids=columns[12],
+        ignored_reasons=columns[13],
+        confirm_heights=columns[14],
+    )
+    return [Deposit(*row) for row in rows]
+
+
+async def orphan_deposits(
+    conn: Connection, network: str, blocks: Sequence[tuple[int, str]]
+) -> list[Deposit]:
+    """Mark the deposits of (height, block id) orphaned; `status` tells what each was before."""
+    rows = await _queries.orphan_deposits(
+        conn,
+        network=network,
+        heights=[height for height, _ in blocks],
+        block_ids=[block_id for _, block_id in blocks],
+    )
+    return [Deposit(*row) for row in rows]
+
+
+async def stale_blocks(
+    conn: Connection, network: str, transaction_ids: Sequence[str]
+) -> list[tuple[int, str]]:
+    """Return (height, block id) of blocks off the chain with deposits of these transactions."""
+    rows = await _queries.stale_blocks(conn, network=network, transaction_ids=list(transaction_ids))
+    return [(row["height"], row["block_id"]) for row in rows]
+
+
+async def confirm_deposits(
+    conn: Connection, network: str, tip_height: int, final_height: int
+) -> list[Deposit]:
+    """Confirm what has its confirmations at `tip_height` and is not above `final_height`."""
+    rows = await _queries.confirm_deposits(
+        conn, network=network, tip_height=tip_height, final_height=final_height
+    )
+    return [Deposit(*row) for row in rows]
+
+
+async def read_deposits(conn: Connection, deposit_ids: Sequence[int]) -> list[Deposit]:
+    """Return deposits by id, in no order."""
+    rows = await _queries.read_deposits(conn, deposit_ids=list(deposit_ids))
+    return [Deposit(*row) for row in rows]
+
+
+async def list_deposits(
+    conn: Connection, tenant: str, owner: str | None, limit_rows: int
+) -> list[Deposit]:
+    """Return a tenant's deposits, newest first, of one owner if given."""
+    rows = await _queries.list_deposits(conn, tenant=tenant, owner=owner, limit_rows=limit_rows)
+    return [Deposit(*row) for row in rows]
+
+
+async def deposit_policies(conn: Connection) -> dict[str, DepositPolicy]:
+    """Return the rules of every network."""
+    policies: dict[str, DepositPolicy] = {}
+    for row in await _queries.deposit_policies(conn):
+        policy = policies.setdefault(
+            row["network"], DepositPolicy(row["confirmations"], row["finality"], {})
+        )
+        if row["asset"] is not None:
+            policy.assets[row["contract"]] = AssetPolicy(
+                row["asset"],
+                int(row["deposit_minor_min"]),
+                _steps(row["confirmations_by_amount"], row["confirmations"]),
+            )
+    return policies
+
+
+def _steps(by_amount: str, default: int) -> tuple[tuple[int, int], ...]:
+    steps = {0: default} | {
+        int(step["from_minor"]): int(step["confirmations"]) for step in json.loads(by_amount)
+    }
+    return tuple(sorted(steps.items(), reverse=True))
+
+
+async def lock_counter(conn: Connection, network: str) -> int:
+    """Lock the network's address counter; return the last serial."""
+    rows = await _queries.lock_counter(conn, network=network)
+    return int(rows[0]["serial"])
+
+
+async def reserve_addresses(conn: Connection, network: str, wanted: int) -> list[ReservedKey]:
+    """Return the next unused deposit keys, fewer than wanted if the pool runs out.
+
+    The network's counter stays locked until the transaction ends.
+    """
+    rows = await _queries.reserve_addresses(conn, network=network, wanted=wanted)
+    return [ReservedKey(row["key_path"], row["public_key"]) for row in rows]
+
+
+async def add_addresses(
+    conn: Connection,
+    network: str,
+    tenant: str,
+    purpose: str,
+    addresses: Sequence[tuple[str, str, str | None, str | None]],
+) -> None:
+    """Watch (address, owner, key path, label) rows. The counter must be locked by the caller."""
+    columns = list(zip(*addresses, strict=True))
+    await _queries.add_addresses(
+        conn,
+        network=network,
+        tenant=tenant,
+        purpose=purpose,
+        addresses=columns[0],
+        owners=columns[1],
+        key_paths=columns[2],
+        labels=columns[3],
+    )
+
+
+async def advance_counter(conn: Connection, network: str, addresses: int, keys: int) -> None:
+    """Count addresses added and deposit keys used."""
+    await _queries.advance_counter(conn, network=network, addresses=addresses, keys=keys)

@@ -1,0 +1,267 @@
+-- name: new_addresses
+-- Addresses added since a serial. Serials are committed in order, so none is ever missed.
+SELECT
+    serial,
+    address
+FROM addresses
+WHERE network = :network::text AND serial > :after_serial::bigint
+ORDER BY serial
+LIMIT :limit_rows::integer;
+
+-- name: owned_addresses
+-- Which of these addresses are ours, and whose.
+SELECT
+    address,
+    tenant,
+    owner,
+    purpose
+FROM addresses
+WHERE network = :network::text AND address = any(:addresses::text []);
+
+-- name: detect_deposits
+-- Write transfers to our addresses as deposits. A transfer that is there already is left alone,
+-- unless its block left the chain: then it starts anew with the next revision.
+INSERT INTO deposits AS d (
+    network, transaction_id, transfer_index, tenant, owner, purpose, address, sender, contract,
+    asset, amount_minor, memo, height, block_id, status, ignored_reason, confirm_height
+)
+SELECT
+    :network::text,
+    t.transaction_id,
+    t.transfer_index,
+    t.tenant,
+    t.owner,
+    t.purpose,
+    t.address,
+    t.sender,
+    t.contract,
+    t.asset,
+    t.amount_minor::numeric,
+    t.memo,
+    t.height,
+    t.block_id,
+    CASE WHEN t.ignored_reason IS NULL THEN 'detected' ELSE 'ignored' END,
+    t.ignored_reason,
+    t.confirm_height
+FROM
+    unnest(
+        :transaction_ids::text [], :transfer_indexes::text [], :tenants::text [],
+        :owners::text [], :purposes::text [], :addresses::text [], :senders::text [],
+        :contracts::text [], :assets::text [], :amounts_minor::text [], :memos::text [],
+        :heights::bigint [], :block_ids::text [], :ignored_reasons::text [],
+        :confirm_heights::bigint []
+    ) AS t (
+        transaction_id, transfer_index, tenant, owner, purpose, address, sender, contract,
+        asset, amount_minor, memo, height, block_id, ignored_reason, confirm_height
+    )
+ON CONFLICT (network, transaction_id, transfer_index) DO UPDATE SET
+    tenant = excluded.tenant,
+    owner = excluded.owner,
+    purpose = excluded.purpose,
+    address = excluded.address,
+    sender = excluded.sender,
+    contract = excluded.contract,
+    asset = excluded.asset,
+    amount_minor = excluded.amount_minor,
+    memo = excluded.memo,
+    height = excluded.height,
+    block_id = excluded.block_id,
+    status = excluded.status,
+    ignored_reason = excluded.ignored_reason,
+    confirm_height = excluded.confirm_height,
+    revision = d.revision + 1,
+    detected_at = now(),
+    confirmed_at = NULL
+WHERE d.status = 'orphaned'
+RETURNING
+    d.deposit_id, d.revision, d.tenant, d.owner, d.purpose, d.asset,
+    d.amount_minor::text AS amount_minor, d.network, d.address, d.transaction_id,
+    d.transfer_index, d.height, d.memo, d.status, d.ignored_reason, d.sender, d.contract,
+    d.confirm_height, d.block_id;
+
+-- name: orphan_deposits
+-- Mark the deposits of blocks that left the chain, and tell what each was before.
+WITH gone AS (
+    SELECT
+        d.deposit_id,
+        d.status AS was
+    FROM deposits AS d
+    INNER JOIN
+        unnest(:heights::bigint [], :block_ids::text []) AS b (height, block_id)
+        ON d.height = b.height AND d.block_id = b.block_id
+    WHERE d.network = :network::text AND d.status <> 'orphaned'
+    ORDER BY d.deposit_id
+    FOR UPDATE OF d
+)
+
+UPDATE deposits AS d SET status = 'orphaned', ignored_reason = NULL
+FROM gone
+WHERE d.deposit_id = gone.deposit_id
+RETURNING
+    d.deposit_id, d.revision, d.tenant, d.owner, d.purpose, d.asset,
+    d.amount_minor::text AS amount_minor, d.network, d.address, d.transaction_id,
+    d.transfer_index, d.height, d.memo, gone.was AS status, d.ignored_reason, d.sender,
+    d.contract, d.confirm_height, d.block_id;
+
+-- name: confirm_deposits
+-- Confirm every deposit that is deep enough and whose block is on the best chain at this moment.
+-- A block older than all we remember is beyond any reorganisation we allow.
+UPDATE deposits AS d SET
+    status = 'confirmed',
+    confirmed_at = now()
+WHERE
+    d.network = :network::text
+    AND d.status = 'detected'
+    AND d.confirm_height <= :tip_height::bigint
+    AND d.height <= :final_height::bigint
+    AND (
+        EXISTS (
+            SELECT 1 FROM blocks AS b
+            WHERE
+                b.network = d.network
+                AND b.height = d.height
+                AND b.block_id = d.block_id
+        )
+        OR d.height < (SELECT min(b.height) FROM blocks AS b WHERE b.network = d.network)
+    )
+RETURNING
+    d.deposit_id, d.revision, d.tenant, d.owner, d.purpose, d.asset,
+    d.amount_minor::text AS amount_minor, d.network, d.address, d.transaction_id,
+    d.transfer_index, d.height, d.memo, d.status, d.ignored_reason, d.sender, d.contract,
+    d.confirm_height, d.block_id;
+
+-- name: read_deposits
+-- Deposits by their ids.
+SELECT
+    d.deposit_id,
+    d.revision,
+    d.tenant,
+    d.owner,
+    d.purpose,
+    d.asset,
+    d.amount_minor::text AS amount_minor,
+    d.network,
+    d.address,
+    d.transaction_id,
+    d.transfer_index,
+    d.height,
+    d.memo,
+    d.status,
+    d.ignored_reason,
+    d.sender,
+    d.contract,
+    d.confirm_height,
+    d.block_id
+FROM deposits AS d
+WHERE d.deposit_id = any(:deposit_ids::bigint []);
+
+-- name: list_deposits
+-- A tenant's deposits, newest first, optionally of one owner.
+SELECT
+    d.deposit_id,
+    d.revision,
+    d.tenant,
+    d.owner,
+    d.purpose,
+    d.asset,
+    d.amount_minor::text AS amount_minor,
+    d.network,
+    d.address,
+    d.transaction_id,
+    d.transfer_index,
+    d.height,
+    d.memo,
+    d.status,
+    d.ignored_reason,
+    d.sender,
+    d.contract,
+    d.confirm_height,
+    d.block_id
+FROM deposits AS d
+WHERE
+    d.tenant = :tenant::text
+    AND (:owner::text IS NULL OR d.owner = :owner::text)
+ORDER BY d.deposit_id DESC
+LIMIT :limit_rows::integer;
+
+-- name: reserve_addresses
+-- Give the next unused deposit keys of a network to addresses-to-be. The counter's row stays
+-- locked until the transaction ends; fewer rows come back if the pool of keys runs out.
+WITH counter AS (
+    INSERT INTO address_counters AS c (network) VALUES (:network::text)
+    ON CONFLICT (network) DO UPDATE SET serial = c.serial
+    RETURNING serial, deposit_keys
+)
+
+SELECT
+    k.key_path,
+    k.public_key,
+    k.key_index,
+    counter.serial
+FROM counter
+INNER JOIN key_pool AS k
+    ON
+        k.network = :network::text
+        AND k.branch = 0
+        AND k.key_index >= counter.deposit_keys
+        AND k.key_index < counter.deposit_keys + :wanted::bigint
+ORDER BY k.key_index;
+
+-- name: add_addresses!
+-- Watch addresses, with the serials that follow the counter's.
+INSERT INTO addresses (network, address, serial, tenant, owner, purpose, key_path, label)
+SELECT
+    :network::text,
+    a.address,
+    c.serial + a.position,
+    :tenant::text,
+    a.owner,
+    :purpose::text,
+    a.key_path,
+    a.label
+FROM
+    unnest(
+        :addresses::text [], :owners::text [], :key_paths::text [], :labels::text []
+    ) WITH ORDINALITY AS a (address, owner, key_path, label, position)
+INNER JOIN address_counters AS c ON c.network = :network::text;
+
+-- name: advance_counter!
+-- Count addresses and used deposit keys.
+UPDATE address_counters SET
+    serial = serial + :addresses::bigint,
+    deposit_keys = deposit_keys + :keys::bigint
+WHERE network = :network::text;
+
+-- name: lock_counter
+-- Take the counter of a network for this transaction; it is made if it is not there.
+INSERT INTO address_counters AS c (network) VALUES (:network::text)
+ON CONFLICT (network) DO UPDATE SET serial = c.serial
+RETURNING serial;
+
+-- name: stale_blocks
+-- Blocks that deposits with these transactions are recorded in although they left the best chain.
+SELECT DISTINCT
+    d.height,
+    d.block_id
+FROM deposits AS d
+WHERE
+    d.network = :network::text
+    AND d.transaction_id = any(:transaction_ids::text [])
+    AND d.status <> 'orphaned'
+    AND EXISTS (
+        SELECT 1 FROM blocks AS b
+        WHERE b.network = d.network AND b.height = d.height AND b.block_id <> d.block_id
+    );
+
+-- name: deposit_policies
+-- Every asset's rules for deposits, and its network's.
+SELECT
+    n.network,
+    n.confirmations,
+    n.finality,
+    a.asset,
+    a.contract,
+    a.deposit_minor_min::text AS deposit_minor_min,
+    a.confirmations_by_amount
+FROM networks AS n
+LEFT JOIN assets AS a ON n.network = a.network;

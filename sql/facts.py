@@ -1,0 +1,33 @@
+"""Whether what a fact says still holds, by the tables it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sql.pool import Connection
+from sql.queries import load_queries
+
+_queries = load_queries("facts")
+
+
+async def standing_deposits(conn: Connection, revisions: Sequence[tuple[int, int]]) -> set[int]:
+    """Return the ids of those (deposit id, revision) that are confirmed at this moment."""
+    rows = await _queries.standing_deposits(
+        conn,
+        deposit_ids=[deposit_id for deposit_id, _ in revisions],
+        revisions=[revision for _, revision in revisions],
+    )
+    return {row["deposit_id"] for row in rows}
+
+
+async def standing_withdrawals(
+    conn: Connection, states: Sequence[tuple[int, int, str]]
+) -> set[int]:
+    """Return the ids of those (withdrawal id, revision, status) that hold at this moment."""
+    rows = await _queries.standing_withdrawals(
+        conn,
+        withdrawal_ids=[withdrawal_id for withdrawal_id, _, _ in states],
+        revisions=[revision for _, revision, _ in states],
+        statuses=[status for _, _, status in states],
+    )
+    return {row["withdrawal_id"] for row in rows}

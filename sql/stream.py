@@ -1,0 +1,163 @@
+"""Inbox, outbox, dead letters and leases: what lets a stage be killed at any point."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sql.pool import Connection
+from sql.queries import load_queries
+
+_queries = load_queries("stream")
+
+Partition = tuple[str, int]
+"""Topic and partition."""
+
+
+class OutboxRow(NamedTuple):
+    """A record to be published."""
+
+    id: int
+    topic: str
+    key: str
+    payload: bytes
+
+
+class DeadLetter(NamedTuple):
+    """A record no stage could use; `error` says why."""
+
+    stage: str
+    topic: str
+    partition: int
+    record_offset: int
+    key: bytes | None
+    payload: bytes | None
+    error: str
+
+
+class StoredDeadLetter(NamedTuple):
+    """A dead letter as it is kept."""
+
+    id: int
+    letter: DeadLetter
+    created_at: datetime
+
+
+class OutboxMeasure(NamedTuple):
+    """How much waits to be published, and for how long."""
+
+    depth: int
+    oldest_s: float
+
+
+async def lock_inbox(
+    conn: Connection, cluster_id: str, stage: str, partitions: Sequence[Partition]
+) -> dict[Partition, int]:
+    """Lock the inbox rows of `partitions` and return the next offset of each."""
+    rows = await _queries.lock_inbox(
+        conn,
+        cluster_id=cluster_id,
+        stage=stage,
+        topics=[topic for topic, _ in partitions],
+        partitions=[partition for _, partition in partitions],
+    )
+    return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+
+async def advance_inbox(
+    conn: Connection, cluster_id: str, stage: str, next_offsets: dict[Partition, int]
+) -> None:
+    """Set the next offset of each partition."""
+    await _queries.advance_inbox(
+        conn,
+        cluster_id=cluster_id,
+        stage=stage,
+        topics=[topic for topic, _ in next_offsets],
+        partitions=[partition for _, partition in next_offsets],
+        next_offsets=list(next_offsets.values()),
+    )
+
+
+async def fill_outbox(conn: Connection, records: Sequence[tuple[str, str, bytes]]) -> None:
+    """Add (topic, key, payload) records in order."""
+    if not records:
+        return
+    topics, keys, payloads = zip(*records, strict=True)
+    await _queries.fill_outbox(conn, topics=list(topics), keys=list(keys), payloads=list(payloads))
+
+
+async def read_outbox(conn: Connection, limit_rows: int) -> list[OutboxRow]:
+    """Return the oldest records, at most `limit_rows`."""
+    rows = await _queries.read_outbox(conn, limit_rows=limit_rows)
+    return [OutboxRow(*row) for row in rows]
+
+
+async def delete_outbox(conn: Connection, ids: Sequence[int]) -> None:
+    """Drop published records."""
+    await _queries.delete_outbox(conn, ids=list(ids))
+
+
+async def measure_outbox(conn: Connection) -> OutboxMeasure:
+    """Return how much waits and for how long."""
+    return OutboxMeasure(*await _queries.measure_outbox(conn))
+
+
+async def park_records(conn: Connection, letters: Sequence[DeadLetter]) -> None:
+    """Keep dead letters; all are of one stage."""
+    if not letters:
+        return
+    await _queries.park_records(
+        conn,
+        stage=letters[0].stage,
+        topics=[letter.topic for letter in letters],
+        partitions=[letter.partition for letter in letters],
+        record_offsets=[letter.record_offset for letter in letters],
+        keys=[letter.key for letter in letters],
+        payloads=[letter.payload for letter in letters],
+        errors=[letter.error for letter in letters],
+    )
+
+
+async def list_dead_letters(conn: Connection, limit_rows: int) -> list[StoredDeadLetter]:
+    """Return open dead letters, oldest first."""
+    rows = await _queries.list_dead_letters(conn, limit_rows=limit_rows)
+    return [StoredDeadLetter(row[0], DeadLetter(*row[1:8]), row[8]) for row in rows]
+
+
+async def redrive_dead_letters(
+    conn: Connection, ids: Sequence[int] | None
+) -> list[tuple[int, str, str, bytes | None, bytes | None]]:
+    """Mark dead letters redriven; return (id, stage, topic, key, payload) of each."""
+    rows = await _queries.redrive_dead_letters(conn, ids=None if ids is None else list(ids))
+    return [tuple(row) for row in rows]
+
+
+async def count_dead_letters(conn: Connection) -> int:
+    """Return how many dead letters are open."""
+    return int(await _queries.count_dead_letters(conn))
+
+
+async def take_lease(conn: Connection, name: str, holder: UUID, lease_s: float) -> bool:
+    """Take or renew the lease; False if somebody else holds it."""
+    taken = await _queries.take_lease(conn, name=name, holder=holder, lease_s=lease_s)
+    return taken is not None
+
+
+async def hold_lease(conn: Connection, name: str, holder: UUID) -> bool:
+    """Whether `holder` has the lease; it then stays so until the transaction ends."""
+    return await _queries.hold_lease(conn, name=name, holder=holder) is not None
+
+
+async def release_lease(conn: Connection, name: str, holder: UUID) -> None:
+    """Give the lease up."""
+    await _queries.release_lease(conn, name=name, holder=holder)
+
+
+async def read_inbox(conn: Connection, cluster_id: str, stage: str, partition: Partition) -> int:
+    """Return the next offset the stage will take; 0 if it never took one."""
+    next_offset = await _queries.read_inbox(
+        conn, cluster_id=cluster_id, stage=stage, topic=partition[0], partition=partition[1]
+    )
+    return next_offset or 0

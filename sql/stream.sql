@@ -1,0 +1,154 @@
+-- name: lock_inbox
+-- Take the rows of these partitions for this transaction, in one order, and tell their next offsets.
+-- Rows that are not there yet are made first.
+WITH wanted AS (
+    SELECT
+        w.topic,
+        w.partition
+    FROM unnest(:topics::text [], :partitions::integer []) AS w (topic, partition)
+),
+
+made AS (
+    INSERT INTO inbox (cluster_id, stage, topic, partition, next_offset)
+    SELECT
+        :cluster_id::text,
+        :stage::text,
+        wanted.topic,
+        wanted.partition,
+        0
+    FROM wanted
+    ORDER BY wanted.topic, wanted.partition
+    ON CONFLICT (cluster_id, stage, topic, partition) DO UPDATE SET updated_at = now()
+    RETURNING topic, partition, next_offset
+)
+
+SELECT
+    made.topic,
+    made.partition,
+    made.next_offset
+FROM made;
+
+-- name: advance_inbox!
+-- Remember what this transaction has done.
+UPDATE inbox SET
+    next_offset = done.next_offset,
+    updated_at = now()
+FROM
+    unnest(:topics::text [], :partitions::integer [], :next_offsets::bigint [])
+        AS done (topic, partition, next_offset)
+WHERE
+    inbox.cluster_id = :cluster_id::text
+    AND inbox.stage = :stage::text
+    AND inbox.topic = done.topic
+    AND inbox.partition = done.partition;
+
+-- name: fill_outbox!
+-- Add records to be published, in this order.
+INSERT INTO outbox (topic, key, payload)
+SELECT
+    r.topic,
+    r.key,
+    r.payload
+FROM
+    unnest(:topics::text [], :keys::text [], :payloads::bytea [])
+    WITH ORDINALITY AS r (topic, key, payload, position)
+ORDER BY r.position;
+
+-- name: read_outbox
+-- The oldest unpublished records. Those of transactions that commit later come in a later read,
+-- whatever their id: nothing is skipped, because rows leave only by delete.
+SELECT
+    id,
+    topic,
+    key,
+    payload
+FROM outbox
+ORDER BY id
+LIMIT :limit_rows::integer;
+
+-- name: delete_outbox!
+-- Drop records that Kafka has acknowledged.
+DELETE FROM outbox WHERE id = any(:ids::bigint []);
+
+-- name: measure_outbox^
+-- Records waiting, and the age of the oldest.
+SELECT
+    count(*) AS depth,
+    coalesce(extract(EPOCH FROM now() - min(created_at)), 0)::double precision AS oldest_s
+FROM outbox;
+
+-- name: park_records!
+-- Keep records that no stage could use.
+INSERT INTO dead_letters (stage, topic, partition, record_offset, key, payload, error)
+SELECT
+    :stage::text,
+    r.topic,
+    r.partition,
+    r.record_offset,
+    r.key,
+    r.payload,
+    r.error
+FROM
+    unnest(
+        :topics::text [], :partitions::integer [], :record_offsets::bigint [],
+        :keys::bytea [], :payloads::bytea [], :errors::text []
+    ) AS r (topic, partition, record_offset, key, payload, error);
+
+-- name: list_dead_letters
+-- Dead letters nobody has redriven, oldest first.
+SELECT
+    id,
+    stage,
+    topic,
+    partition,
+    record_offset,
+    key,
+    payload,
+    error,
+    created_at
+FROM dead_letters
+WHERE redriven_at IS NULL
+ORDER BY id
+LIMIT :limit_rows::integer;
+
+-- name: redrive_dead_letters
+-- Mark dead letters as redriven and return them for publishing; no ids: all that are open.
+UPDATE dead_letters SET redriven_at = now()
+WHERE
+    redriven_at IS NULL
+    AND (:ids::bigint [] IS NULL OR id = any(:ids::bigint []))
+RETURNING id, stage, topic, key, payload;
+
+-- name: count_dead_letters$
+-- Dead letters nobody has redriven.
+SELECT count(*) FROM dead_letters WHERE redriven_at IS NULL;
+
+-- name: take_lease$
+-- Take or renew a lease; nothing comes back if somebody else holds it.
+INSERT INTO leases AS held (name, holder, expires_at)
+VALUES (:name::text, :holder::uuid, now() + make_interval(secs => :lease_s::double precision))
+ON CONFLICT (name) DO UPDATE SET
+    holder = excluded.holder,
+    expires_at = excluded.expires_at
+WHERE held.holder = excluded.holder OR held.expires_at < now()
+RETURNING holder;
+
+-- name: hold_lease$
+-- Keep a lease from changing hands until this transaction ends; nothing comes back if it is lost.
+SELECT holder FROM leases
+WHERE name = :name::text AND holder = :holder::uuid
+FOR SHARE;
+
+-- name: release_lease!
+-- Give a lease up at once, for a graceful stop.
+DELETE FROM leases
+WHERE name = :name::text AND holder = :holder::uuid;
+
+-- name: read_inbox$
+-- The next offset a stage will take of a partition; nothing if it never took one.
+SELECT next_offset FROM inbox
+WHERE
+    cluster_id = :cluster_id::text
+    AND stage = :stage::text
+    AND topic = :topic::text
+    AND partition = :partition::integer;
