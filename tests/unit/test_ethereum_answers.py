@@ -1,0 +1,129 @@
+"""What nodes' words mean: outcomes of broadcasts, refusals of payments, choice of fees."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from chain_adapters.ethereum import quoting, sending
+from chain_adapters.ethereum.pay import Bid
+from chain_adapters.rpc import Fault, Reply
+from chain_adapters.types import BroadcastOutcome, NodeUnavailable, Payment, PaymentRefused
+
+NATIVE = Payment("0x" + 40 * "1", "0x" + 40 * "2", None, 5)
+TOKEN = msgspec.structs.replace(NATIVE, contract="0x" + 40 * "3")
+ID = "0x" + 64 * "a"
+
+
+def answer(result: object) -> Reply:
+    return Reply(1, msgspec.Raw(msgspec.json.encode(result)))
+
+
+@pytest.mark.parametrize(
+    ("words", "outcome"),
+    [
+        ("already known", BroadcastOutcome.ACCEPTED),
+        ("ALREADY_EXISTS: already known", BroadcastOutcome.ACCEPTED),
+        ("AlreadyKnown", BroadcastOutcome.ACCEPTED),
+        ("transaction already imported", BroadcastOutcome.ACCEPTED),
+        ("Known transaction", BroadcastOutcome.ACCEPTED),
+        ("nonce too low: next nonce 5, tx nonce 4", BroadcastOutcome.NONCE_USED),
+        ("OldNonce", BroadcastOutcome.NONCE_USED),
+        ("replacement transaction underpriced", BroadcastOutcome.REFUSED),
+        ("transaction underpriced: tip needed 1, tip permitted 0", BroadcastOutcome.REFUSED),
+        ("insufficient funds for gas * price + value", BroadcastOutcome.REFUSED),
+        ("InsufficientFunds, Account balance: 0", BroadcastOutcome.REFUSED),
+        ("max fee per gas less than block base fee", BroadcastOutcome.REFUSED),
+        ("intrinsic gas too low", BroadcastOutcome.REFUSED),
+        ("internal error", None),
+        ("header not found", None),
+    ],
+)
+def test_words_of_nodes_are_understood(words: str, outcome: BroadcastOutcome | None) -> None:
+    assert sending.classify(Fault(-32000, words)) is outcome
+
+
+@pytest.mark.parametrize("code", [-32005, 429, -32601])
+def test_a_limit_or_a_missing_method_says_nothing_of_the_transaction(code: int) -> None:
+    assert sending.classify(Fault(code, "insufficient funds")) is None
+
+
+def test_an_answer_that_is_not_understood_is_no_outcome() -> None:
+    with pytest.raises(NodeUnavailable):
+        sending.read_answer(Reply(1, error=Fault(-32000, "internal error")), ID)
+
+
+def test_the_hash_of_another_transaction_is_no_outcome() -> None:
+    with pytest.raises(NodeUnavailable):
+        sending.read_answer(answer("0x" + 64 * "b"), ID)
+
+
+@pytest.mark.parametrize(
+    ("payment", "fault", "reason"),
+    [
+        (NATIVE, Fault(3, "execution reverted"), "recipient_reverts"),
+        (NATIVE, Fault(-32000, "invalid opcode: INVALID"), "recipient_reverts"),
+        (TOKEN, Fault(3, "execution reverted: paused"), "token_transfer_reverts"),
+        (TOKEN, Fault(-32015, "VM execution error. Reverted"), "token_transfer_reverts"),
+        (NATIVE, Fault(-32000, "insufficient funds for transfer"), "sender_lacks_funds"),
+    ],
+)
+def test_a_refusal_to_estimate_names_its_reason(
+    payment: Payment, fault: Fault, reason: str
+) -> None:
+    refused = quoting.refusal(payment, fault)
+    assert isinstance(refused, PaymentRefused)
+    assert refused.reason == reason
+
+
+def test_a_refusal_that_is_not_understood_blames_the_node() -> None:
+    assert isinstance(quoting.refusal(NATIVE, Fault(-32000, "header not found")), NodeUnavailable)
+
+
+def test_the_bid_covers_a_doubled_base_fee_and_the_usual_tip() -> None:
+    gwei = 10**9
+    rewards = [[hex(gwei)], [hex(3 * gwei)], [hex(2 * gwei)]]
+    fees = answer({"baseFeePerGas": [hex(20 * gwei), hex(22 * gwei)], "reward": rewards})
+    assert quoting.choose_bid(fees, answer("0x1"), 21_000) == Bid(21_000, 46 * gwei, 2 * gwei)
+
+
+def test_without_base_fee_the_bid_is_a_legacy_gas_price() -> None:
+    bid = quoting.choose_bid(Reply(1, error=Fault(-32601, "?")), answer("0x8"), 21_000)
+    assert bid == Bid(21_000, 9, 9, legacy=True)
+
+
+def test_the_price_is_lowered_to_the_cap_but_not_below_what_is_mined() -> None:
+    bid = Bid(10, 100, 1)
+    assert quoting.cap_bid(bid, 600, 51).price_minor_max == 60
+    with pytest.raises(PaymentRefused) as refused:
+        quoting.cap_bid(bid, 500, 51)
+    assert refused.value.reason == "fee_above_cap"
+
+
+@pytest.mark.parametrize(("estimate", "limit"), [(21_000, 21_000), (50_000, 60_000)])
+def test_gas_has_room_where_code_runs(estimate: int, limit: int) -> None:
+    assert quoting.read_gas(NATIVE, answer(hex(estimate))) == limit
+
+
+WORD = {False: "0x" + 64 * "0", True: "0x" + 63 * "0" + "1"}
+
+
+def test_a_token_that_answers_nothing_or_true_pays() -> None:
+    for called in ("0x", WORD[True]):
+        quoting.check_token(TOKEN, answer("0x60"), answer("0x5"), answer(called))
+
+
+@pytest.mark.parametrize(
+    ("code", "held", "called", "reason"),
+    [
+        ("0x", "0x", "0x", "token_missing"),
+        ("0x60", "0x4", WORD[True], "sender_lacks_funds"),
+        ("0x60", "0x5", WORD[False], "token_transfer_reverts"),
+    ],
+)
+def test_a_token_payment_that_would_move_nothing_is_refused(
+    code: str, held: str, called: str, reason: str
+) -> None:
+    with pytest.raises(PaymentRefused) as refused:
+        quoting.check_token(TOKEN, answer(code), answer(held), answer(called))
+    assert refused.value.reason == reason
