@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import platform
+import tomllib
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from aiohttp import web
 from prometheus_client import generate_latest
@@ -31,8 +33,9 @@ def _never() -> bool:
 def _millrace_version() -> str:
     try:
         return version("millrace")
-    except PackageNotFoundError:  # run from a checkout that was not installed
-        return "unknown"
+    except PackageNotFoundError:  # run from a folder that was not installed, as in the image
+        project = Path(__file__).parents[1] / "pyproject.toml"
+        return str(tomllib.loads(project.read_text())["project"]["version"])
 
 
 class MetricsServer:

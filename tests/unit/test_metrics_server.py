@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import platform
+import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -118,3 +121,13 @@ async def test_stopping_twice_is_harmless() -> None:
     await server.start("127.0.0.1", 0)
     await server.stop()
     await server.stop()
+
+
+async def test_the_version_that_runs_is_told() -> None:
+    project = Path(__file__).parents[2] / "pyproject.toml"
+    labels = {
+        "version": tomllib.loads(project.read_text())["project"]["version"],
+        "python": platform.python_version(),
+    }
+    async with _serving(MetricsServer(live={}, ready={})):
+        assert catalogue.REGISTRY.get_sample_value("millrace_build_info", labels) == 1

@@ -1,0 +1,67 @@
+"""Make the secrets that docker-compose.yml reads, once: `python3 ops/make_secrets.py`.
+
+Files that are there already stay as they are. Needs nothing but Python. Keep copies of wallet.env
+and webhooks.env apart from the backups of the database: without them the master secret and the
+secrets of webhooks cannot be opened again.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[1] / ".millrace/compose"
+
+
+def fresh_secrets() -> dict[str, str]:
+    """Return the content of every file, by name. The database's password is in two of them."""
+    password = secrets.token_urlsafe(24)
+    cluster_id = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+    url = f"postgresql://millrace:{password}@postgres:5432/millrace?sslmode=disable"
+    return {
+        "postgres_password": password,
+        "database.env": f"MILLRACE_DATABASE_URL={url}\n",
+        "grafana_password": secrets.token_urlsafe(24),
+        "kafka.env": f"CLUSTER_ID={cluster_id}\n",
+        "wallet.env": f"MILLRACE_WALLET_ENC_KEY={secrets.token_urlsafe(32)}\n",
+        "webhooks.env": f"MILLRACE_WEBHOOK_ENC_KEY={secrets.token_urlsafe(32)}\n",
+    }
+
+
+def write_missing(folder: Path, contents: Mapping[str, str]) -> list[str]:
+    """Write the files that are not there yet and return their names.
+
+    The folder is its owner's alone. Inside, the files that containers read under users of their
+    own are readable; the env files, which only Compose reads, are not.
+
+    FileExistsError, before anything is written, if only one of the two files with the database's
+    password is there: a new one would not fit.
+    """
+    pair = {"postgres_password", "database.env"}
+    missing = [name for name in contents if not (folder / name).exists()]
+    if len(pair.intersection(missing)) == 1:
+        raise FileExistsError(f"{folder} has only one of {', '.join(sorted(pair))}: restore it")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name in missing:
+        mode = 0o600 if name.endswith(".env") else 0o644
+        handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(handle, "w") as file:
+            file.write(contents[name])
+    return missing
+
+
+def main() -> None:
+    """Write what is missing and say so, never the content."""
+    try:
+        made = write_missing(FOLDER, fresh_secrets())
+    except FileExistsError as error:
+        sys.exit(str(error))
+    sys.stdout.write(f"made in {FOLDER}: {', '.join(made) or 'nothing, all is there'}\n")
+
+
+if __name__ == "__main__":
+    main()
