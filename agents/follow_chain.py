@@ -72,8 +72,12 @@ class FollowChain:
         """Follow until the lease is lost (LeaseLost) or no node answers (NodeUnavailable)."""
         await self._publish_pending()
         async for tip in self._reader.watch_tip():
-            while await self._step(tip):
-                pass
+            await self.catch_up(tip)
+
+    async def catch_up(self, tip: Tip) -> None:
+        """Bring our chain to what the node has, as far as one look at its tip tells."""
+        while await self._step(tip):
+            pass
 
     async def _step(self, tip: Tip) -> bool:
         """Append the next blocks, or undo blocks that left the chain; False: nothing to do."""

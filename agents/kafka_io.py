@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError
 
-from agents.run_stage import Record
+from agents.record import Record
 from settings.model import Settings
 from sql.stream import OutboxRow, Partition
 from topics.blocks import BLOCKS, BlockRecord

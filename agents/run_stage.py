@@ -13,12 +13,13 @@ import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import structlog
 
 from agents.context import Context
 from agents.faults import PASSING_FAULTS, RETRY_S_MAX, RETRY_S_MIN
+from agents.record import Log, Record
 from agents.stage import Invalid, InvariantBroken, Stage, Work
 from metrics import catalogue
 from sql import stream
@@ -30,34 +31,6 @@ log = structlog.get_logger(__name__)
 
 NOT_THE_RECORDS_FAULT: tuple[type[Exception], ...] = (InvariantBroken, *PASSING_FAULTS)
 ERROR_CHARS_MAX = 2000
-
-
-class Record(NamedTuple):
-    """A record as Kafka delivered it."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    time_s: float
-
-    @property
-    def origin(self) -> Partition:
-        """The partition it came from."""
-        return self.topic, self.partition
-
-
-class Log(Protocol):
-    """Kafka's log of a partition, read beside the consumer group."""
-
-    async def bounds(self, partition: Partition) -> tuple[int, int]:
-        """Return the first offset that is kept and the one the next record will get."""
-        ...
-
-    async def read(self, partition: Partition, start: int, end: int) -> list[Record]:
-        """Return the records from `start` up to, not including, `end`, in order."""
-        ...
 
 
 class StageRunner:

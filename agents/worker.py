@@ -26,7 +26,8 @@ from agents.kafka_io import KafkaLog, read_cluster_id
 from agents.lease import Lease
 from agents.roles import ROLES, Role
 from agents.run_loop import run_loop
-from agents.run_stage import Record, StageRunner
+from agents.record import Record
+from agents.run_stage import StageRunner
 from metrics import catalogue
 from metrics.server import MetricsServer
 from settings.logs import set_up_logs

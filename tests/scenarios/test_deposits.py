@@ -1,0 +1,215 @@
+"""Deposits from the block to the ledger: real stages and Postgres on a simulated chain."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Sequence
+
+import pytest
+from pydantic import SecretStr
+
+from agents.confirm_deposits import ConfirmDeposits
+from agents.context import Context
+from agents.follow_chain import FollowChain
+from agents.kafka_io import Publisher
+from agents.match_deposits import MatchDeposits
+from agents.post_ledger import PostLedger
+from agents.record import Record
+from chain_adapters.simulated import SimulatedAdapter, SimulatedChain
+from ledger.entries import AccountRef
+from settings.model import Asset, Network, Settings
+from sql import deposits as deposits_sql
+from sql import ledger as ledger_sql
+from sql.pool import Pool
+from tests.support.pipeline import Pipeline
+
+CONFIRMATIONS = 3
+TOKEN = "0x" + "70" * 20
+
+
+class World:
+    """A chain of its own with a tenant, a user and an address, and the stages that watch it."""
+
+    def __init__(self, pool: Pool, database_url: str) -> None:
+        self.network = f"sim:{secrets.token_hex(8)}"
+        suffix = secrets.token_hex(4)
+        self.coin, self.token = f"SIM-{suffix}", f"TOK-{suffix}"
+        self.tenant = f"t-{suffix}"
+        self.chain = SimulatedChain(self.network)
+        self.adapter = SimulatedAdapter(self.chain)
+        settings = Settings(
+            database_url=SecretStr(database_url),
+            topic_prefix=f"{suffix}.",
+            networks=(
+                Network(
+                    network=self.network,
+                    kind="simulated",
+                    rpc_urls=("simulated",),
+                    native_asset=self.coin,
+                    confirmations=CONFIRMATIONS,
+                    start_height=0,
+                    reorg_depth_max=40,
+                ),
+            ),
+            assets=(Asset(asset=self.coin, network=self.network, decimals=18),),
+        )
+        context = Context(settings, pool, {self.network: self.adapter}, Publisher(settings))
+        self.pool = pool
+        self.pipeline = Pipeline(
+            context, [MatchDeposits(context), ConfirmDeposits(context), PostLedger()]
+        )
+        self.follower: FollowChain
+
+    async def start(self) -> None:
+        async with self.pool.acquire() as conn:
+            await conn.execute("INSERT INTO tenants (tenant, name) VALUES ($1, $1)", self.tenant)
+            await conn.execute(
+                "INSERT INTO users (tenant, owner) VALUES ($1, 'alice'), ($1, 'bob')", self.tenant
+            )
+            await conn.execute(
+                "INSERT INTO networks (network, kind, native_asset, confirmations)"
+                " VALUES ($1, 'simulated', $2, $3)",
+                self.network,
+                self.coin,
+                CONFIRMATIONS,
+            )
+            await conn.execute(
+                "INSERT INTO assets (asset, network, contract, decimals, deposit_minor_min)"
+                " VALUES ($1, $2, NULL, 18, 10), ($3, $2, $4, 6, 0)",
+                self.coin,
+                self.network,
+                self.token,
+                TOKEN,
+            )
+        await self.pipeline.start()
+        self.follower = await self.pipeline.follower(self.network)
+
+    async def watch(self, owner: str = "alice") -> str:
+        address = "0x" + secrets.token_hex(20)
+        async with self.pool.acquire() as conn, conn.transaction():
+            await deposits_sql.lock_counter(conn, self.network)
+            await deposits_sql.add_addresses(
+                conn, self.network, self.tenant, "deposit", [(address, owner, None, None)]
+            )
+            await deposits_sql.advance_counter(conn, self.network, 1, 0)
+        return address
+
+    async def follow(self) -> None:
+        await self.follower.catch_up(self.chain.tip)
+        await self.pipeline.settle()
+
+    async def available(self, asset: str | None = None, owner: str = "alice") -> int:
+        ref = AccountRef(self.tenant, owner, asset or self.coin, "available")
+        async with self.pool.acquire() as conn:
+            return await ledger_sql.fetch_account_balance(
+                conn, ref.tenant, ref.owner, ref.asset, ref.bucket
+            )
+
+    async def statuses(self) -> list[str]:
+        async with self.pool.acquire() as conn:
+            rows = await deposits_sql.list_deposits(conn, self.tenant, None, 1000)
+        return [row.status for row in reversed(rows)]
+
+    async def event_types(self) -> list[str]:
+        from topics.events import EVENTS, event_type
+
+        log = self.pipeline.kafka.topics[self.pipeline.kafka.prefix + EVENTS.name]
+        return [
+            event_type(event)
+            for record in log
+            for event in EVENTS.decode(record.value or b"").events
+        ]
+
+
+@pytest.fixture
+async def world(pool: Pool, database_url: str) -> World:
+    made = World(pool, database_url)
+    await made.start()
+    return made
+
+
+async def test_a_deposit_is_credited_once_it_has_its_confirmations(world: World) -> None:
+    address = await world.watch()
+    world.chain.mint(address, None, 500)
+    await world.follow()
+    assert await world.statuses() == ["detected"]
+    assert await world.available() == 0
+    world.chain.mine(CONFIRMATIONS - 2)
+    await world.follow()
+    assert await world.statuses() == ["detected"]
+    world.chain.mine()
+    await world.follow()
+    assert await world.statuses() == ["confirmed"]
+    assert await world.available() == 500
+    assert await world.event_types() == ["deposit.detected", "deposit.confirmed"]
+
+
+async def test_an_address_registered_a_moment_ago_is_not_missed(world: World) -> None:
+    for _ in range(5):
+        world.chain.mine()
+        await world.follow()
+        address = await world.watch()
+        world.chain.mint(address, None, 100)
+        await world.follow()
+    assert len(await world.statuses()) == 5
+
+
+async def test_tokens_nobody_listed_and_dust_are_recorded_and_not_credited(world: World) -> None:
+    address = await world.watch()
+    world.chain.mint(address, "0x" + "66" * 20, 500)
+    world.chain.mint(address, None, 9)
+    world.chain.mint(address, TOKEN, 1)
+    world.chain.mine(CONFIRMATIONS)
+    await world.follow()
+    assert await world.statuses() == ["ignored", "ignored", "confirmed"]
+    assert await world.available() == 0
+    assert await world.available(world.token) == 1
+
+
+@pytest.mark.parametrize("depth", [1, 2, 8, 32])
+async def test_a_credit_is_taken_back_when_its_block_leaves_the_chain(
+    world: World, depth: int
+) -> None:
+    address = await world.watch()
+    world.chain.mine(3)
+    world.chain.mint(address, None, 700)
+    world.chain.mine(max(depth - 1, CONFIRMATIONS - 1))
+    await world.follow()
+    assert await world.available() == 700
+    world.chain.reorganise(max(depth, CONFIRMATIONS), length=40)
+    await world.follow()
+    assert await world.statuses() == ["orphaned"]
+    assert await world.available() == 0
+    assert (await world.event_types())[-2:] == ["deposit.orphaned", "deposit.reversed"]
+
+
+async def test_a_deeper_reorganisation_than_allowed_halts_the_network(world: World) -> None:
+    world.chain.mine(50)
+    await world.follow()
+    world.chain.reorganise(45, length=60)
+    await world.follow()
+    async with world.pool.acquire() as conn:
+        reason = await conn.fetchval(
+            "SELECT halted_reason FROM cursors WHERE network = $1", world.network
+        )
+        height = await conn.fetchval("SELECT height FROM cursors WHERE network = $1", world.network)
+    assert "deeper than 40" in reason
+    assert height == 50
+
+
+async def test_repeated_and_reordered_records_end_in_the_same_ledger(world: World) -> None:
+    chance = random.Random(7)
+
+    def disorder(records: Sequence[Record]) -> list[list[Record]]:
+        mixed = [*records, *chance.choices(records, k=len(records))]
+        chance.shuffle(mixed)
+        return [[record] for record in mixed]
+
+    address = await world.watch()
+    for _ in range(6):
+        world.chain.mint(address, None, 100)
+    world.chain.mine(CONFIRMATIONS)
+    world.pipeline.deliver = disorder
+    await world.follow()
+    assert await world.available() == 600
