@@ -125,16 +125,22 @@ class Deliverer:
             await asyncio.gather(beating, return_exceptions=True)
 
     async def _turn_until_stopped(self) -> None:
-        while not self._stopping:
-            try:
-                await self._listen()
-                await self._turn()
-            except DATABASE_ERRORS as error:
-                log.warning("webhooks_wait_for_database", error=str(error))
-                self._lose_claims()
-                await self._sleep(self._limits.poll_s)
-            await self._rest()
-        await self._stop()
+        try:
+            while not self._stopping:
+                await self._turn_or_wait()
+                await self._rest()
+        finally:
+            self._stopping = True
+            await self._stop()
+
+    async def _turn_or_wait(self) -> None:
+        try:
+            await self._listen()
+            await self._turn()
+        except DATABASE_ERRORS as error:
+            log.warning("webhooks_wait_for_database", error=str(error))
+            self._lose_claims()
+            await self._sleep(self._limits.poll_s)
 
     async def _turn(self) -> None:
         if self._crash is not None:

@@ -24,12 +24,12 @@ SECRET_BYTES = 32
 class SecretBox(Protocol):
     """Keeps secrets unreadable at rest; custody supplies one that encrypts with AES-GCM."""
 
-    def encrypt(self, plain: bytes, context: bytes) -> bytes:
-        """Return `plain` encrypted and bound to `context`."""
+    def encrypt(self, secret: bytes, purpose: str, /) -> bytes:
+        """Return `secret` encrypted and bound to `purpose`."""
         ...
 
-    def decrypt(self, sealed: bytes, context: bytes) -> bytes:
-        """Undo `encrypt`; raises if the bytes or the context are not the same."""
+    def decrypt(self, sealed: bytes, purpose: str, /) -> bytes:
+        """Undo `encrypt`; raises if the key, the bytes or the purpose are not the same."""
         ...
 
 
@@ -44,11 +44,11 @@ def make_secret() -> str:
 
 def seal_secret(box: SecretBox, endpoint_id: str, secret: str) -> bytes:
     """Encrypt an endpoint's secret; it opens for this endpoint alone."""
-    return box.encrypt(secret.encode(), _context(endpoint_id))
+    return box.encrypt(secret.encode(), _purpose(endpoint_id))
 
 
-def _context(endpoint_id: str) -> bytes:
-    return b"webhook-secret:" + endpoint_id.encode()
+def _purpose(endpoint_id: str) -> str:
+    return f"webhook-secret:{endpoint_id}"
 
 
 class Signer:
@@ -82,7 +82,7 @@ class Signer:
 
     def _open(self, endpoint_id: str, sealed: bytes) -> Webhook:
         try:
-            return Webhook(self._box.decrypt(sealed, _context(endpoint_id)).decode())
+            return Webhook(self._box.decrypt(sealed, _purpose(endpoint_id)).decode())
         except Exception as error:  # whatever the box raises; its text is not for the log
             log.error("webhook_secret_unreadable", endpoint_id=endpoint_id)
             raise SecretUnreadable("the secret of the endpoint cannot be read") from error

@@ -1,0 +1,432 @@
+"""Webhooks from the store to a receiver, on a real database and real HTTP servers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from aiohttp import web
+
+from notifications import endpoints, store
+from sql import notifications as sql
+from sql.notifications import DeliveryRow
+from sql.pool import Connection, Pool
+from tests.support.webhooks import (
+    BOX,
+    answer_with,
+    deliver,
+    hang,
+    make_event,
+    now,
+    receive,
+    register,
+)
+from topics.events import Event, WebhookDisabled, encode_event
+
+
+@pytest.fixture(autouse=True)
+async def no_endpoints_of_other_tests(pool: Pool) -> None:
+    async with pool.acquire() as conn:
+        await conn.execute("DELETE FROM endpoints")
+
+
+async def store_event(pool: Pool, *events: Event) -> None:
+    async with pool.acquire() as conn, conn.transaction():
+        await store.store_events(conn, events, now())
+
+
+async def settled(pool: Pool, tenant: str, state: str, count: int = 1) -> list[DeliveryRow]:
+    """Return the deliveries in a state as soon as there are `count`."""
+    async with asyncio.timeout(15):
+        while True:
+            async with pool.acquire() as conn:
+                rows = await sql.list_deliveries(conn, tenant, state=state, limit_rows=1000)
+            if len(rows) >= count:
+                return rows
+            await asyncio.sleep(0.02)
+
+
+async def attempted(pool: Pool, tenant: str) -> DeliveryRow:
+    """Return the tenant's one delivery as soon as an attempt was written down."""
+    async with asyncio.timeout(15):
+        while True:
+            async with pool.acquire() as conn:
+                rows = await sql.list_deliveries(conn, tenant)
+            if rows and rows[0].attempts:
+                return rows[0]
+            await asyncio.sleep(0.02)
+
+
+async def test_a_webhook_verifies_with_the_public_package(pool: Pool) -> None:
+    async with receive() as receiver, deliver(pool):
+        tenant = await register(pool, "verify", receiver.url)
+        event = make_event("verify")
+        await store_event(pool, event)
+        (received,) = await receiver.wait_for(1)
+        (row,) = await settled(pool, "verify", "delivered")
+
+    assert tenant.webhook.verify(received.body, received.headers) == json.loads(received.body)
+    assert received.body == encode_event(event)
+    assert received.event_id == event.id
+    assert received.headers["content-type"] == "application/json"
+    assert received.headers["user-agent"].startswith("Millrace")
+    assert (row.attempts, row.last_error) == (1, None)
+
+
+async def test_an_event_stored_twice_is_delivered_once(pool: Pool) -> None:
+    async with receive() as receiver:
+        await register(pool, "twice", receiver.url)
+        event = make_event("twice")
+        await store_event(pool, event, event)
+        await store_event(pool, event)
+        async with deliver(pool):
+            await settled(pool, "twice", "delivered")
+
+    async with pool.acquire() as conn:
+        assert len(await sql.list_deliveries(conn, "twice")) == 1
+    assert len(receiver.received) == 1
+
+
+async def test_an_endpoint_hears_its_own_types_and_tenant_only(pool: Pool) -> None:
+    async with receive() as wanted, receive() as other, receive() as stranger, deliver(pool):
+        await register(pool, "types", wanted.url, ["hot_wallet.low"])
+        await register(pool, "types", other.url, ["deposit.confirmed"])
+        await register(pool, "stranger", stranger.url)
+        await store_event(pool, make_event("types"))
+        await wanted.wait_for(1)
+        await settled(pool, "types", "delivered")
+
+    assert (len(other.received), len(stranger.received)) == (0, 0)
+
+
+async def test_a_hanging_endpoint_slows_no_other(pool: Pool) -> None:
+    async with receive(hang) as hanging, receive() as quick:
+        await register(pool, "hanging", hanging.url)
+        await register(pool, "quick", quick.url)
+        await store_event(pool, *(make_event("hanging", n) for n in range(500)))
+        await store_event(pool, *(make_event("quick", n) for n in range(300)))
+        async with deliver(pool, timeout_s=3600.0):
+            await hanging.wait_for(1)
+            await quick.wait_for(300)
+
+    assert len({received.event_id for received in quick.received}) == 300
+    assert len(hanging.received) <= 4
+
+
+async def test_a_time_out_is_a_failure_and_is_tried_again(pool: Pool) -> None:
+    async with receive(hang) as receiver, deliver(pool, timeout_s=0.1):
+        await register(pool, "timeout", receiver.url)
+        await store_event(pool, make_event("timeout"))
+        row = await attempted(pool, "timeout")
+
+    assert (row.state, row.attempts) == ("pending", 1)
+    async with pool.acquire() as conn:
+        (attempt,) = await sql.list_attempts(conn, "timeout", row.delivery_id)
+    assert attempt.error is not None
+    assert "Timeout" in attempt.error
+    assert attempt.status is None
+
+
+async def test_claims_of_a_dead_worker_are_delivered_by_another(pool: Pool) -> None:
+    async with receive() as receiver:
+        await register(pool, "dead", receiver.url)
+        await store_event(pool, *(make_event("dead", n) for n in range(20)))
+        async with pool.acquire() as conn:
+            worker = uuid4()
+            await sql.renew_worker(conn, worker, 0.5)
+            claims = await sql.claim_deliveries(
+                conn, worker, now(), limit_rows=100, room_default=100, rooms={}
+            )
+            assert len(claims) == 20
+        async with deliver(pool):
+            await settled(pool, "dead", "delivered", 20)
+
+    assert len({received.event_id for received in receiver.received}) == 20
+
+
+async def test_a_cancelled_worker_gives_back_what_it_had(pool: Pool) -> None:
+    async with receive(hang) as receiver:
+        await register(pool, "cancel", receiver.url)
+        await store_event(pool, *(make_event("cancel", n) for n in range(10)))
+        async with deliver(pool, timeout_s=3600.0):
+            await receiver.wait_for(4)
+        receiver.answer = answer_with(200)
+        async with deliver(pool):
+            await settled(pool, "cancel", "delivered", 10)
+
+
+async def test_two_workers_share_and_repeat_nothing(pool: Pool) -> None:
+    async with receive() as receiver:
+        await register(pool, "share", receiver.url)
+        await store_event(pool, *(make_event("share", n) for n in range(400)))
+        async with deliver(pool), deliver(pool):
+            await settled(pool, "share", "delivered", 400)
+
+    assert len(receiver.received) == 400
+
+
+async def test_both_secrets_sign_during_a_rotation(pool: Pool) -> None:
+    async with receive() as receiver, deliver(pool):
+        tenant = await register(pool, "rotate", receiver.url)
+        async with pool.acquire() as conn:
+            secret = await endpoints.rotate_secret(
+                conn, BOX, "rotate", tenant.endpoint_id, now(), overlap=timedelta(hours=1)
+            )
+        await store_event(pool, make_event("rotate"))
+        (received,) = await receiver.wait_for(1)
+        await settled(pool, "rotate", "delivered")
+
+    tenant.webhook.verify(received.body, received.headers)
+    type(tenant.webhook)(secret).verify(received.body, received.headers)
+    assert len(received.headers["webhook-signature"].split(" ")) == 2
+
+
+async def test_the_old_secret_signs_no_more_after_its_time(pool: Pool) -> None:
+    async with receive() as receiver, deliver(pool):
+        tenant = await register(pool, "rotated", receiver.url)
+        async with pool.acquire() as conn:
+            secret = await endpoints.rotate_secret(
+                conn, BOX, "rotated", tenant.endpoint_id, now(), overlap=timedelta(0)
+            )
+        await store_event(pool, make_event("rotated"))
+        (received,) = await receiver.wait_for(1)
+        await settled(pool, "rotated", "delivered")
+
+    type(tenant.webhook)(secret).verify(received.body, received.headers)
+    assert len(received.headers["webhook-signature"].split(" ")) == 1
+
+
+async def test_secrets_are_unreadable_at_rest(pool: Pool) -> None:
+    async with receive() as receiver, pool.acquire() as conn:
+        tenant = await register(pool, "rest", receiver.url)
+        stored = await conn.fetchval(
+            "SELECT secret FROM endpoints WHERE endpoint_id = $1", tenant.endpoint_id
+        )
+    assert b"whsec_" not in stored
+
+
+async def test_gone_disables_the_endpoint_at_once_and_tells(pool: Pool) -> None:
+    told: list[Event] = []
+
+    async def emit(_: Connection, events: Sequence[Event]) -> None:
+        told.extend(events)
+
+    async with receive(answer_with(410)) as receiver, deliver(pool, emit=emit):
+        tenant = await register(pool, "gone", receiver.url)
+        await store_event(pool, *(make_event("gone", n) for n in range(100)))
+        await hears(told)
+        await store_event(pool, make_event("gone", 1000))
+        await settled(pool, "gone", "cancelled")
+
+    async with pool.acquire() as conn:
+        (endpoint,) = await sql_endpoint(conn, tenant.endpoint_id)
+        assert endpoint == "gone"
+        rows = await sql.list_deliveries(conn, "gone", limit_rows=1000)
+    assert len(rows) == 100
+    assert {row.state for row in rows} == {"cancelled", "failed"}
+    assert len(receiver.received) <= 8
+    (event,) = told
+    assert isinstance(event, WebhookDisabled)
+    assert (event.data.endpoint_id, event.data.reason) == (tenant.endpoint_id, "gone")
+
+
+async def hears(told: list[Event]) -> None:
+    async with asyncio.timeout(15):
+        while not told:  # noqa: ASYNC110 - as simple as a test should be
+            await asyncio.sleep(0.02)
+
+
+async def sql_endpoint(conn: Connection, endpoint_id: str) -> list[str | None]:
+    rows = await conn.fetch(
+        "SELECT disabled_reason FROM endpoints WHERE endpoint_id = $1", endpoint_id
+    )
+    return [row["disabled_reason"] for row in rows]
+
+
+async def test_five_days_of_nothing_but_failure_disable(pool: Pool) -> None:
+    told: list[Event] = []
+    day = 0
+
+    async def emit(_: Connection, events: Sequence[Event]) -> None:
+        told.extend(events)
+
+    def clock() -> datetime:
+        return now() + timedelta(days=day)
+
+    async with receive(answer_with(500)) as receiver, deliver(pool, emit=emit, clock=clock):
+        await register(pool, "failing", receiver.url)
+        await store_event(pool, make_event("failing"))
+        for passed in range(1, 6):
+            await receiver.wait_for(passed)
+            await attempts_written(pool, "failing", passed)
+            assert not told
+            day = passed
+        await hears(told)
+
+    (event,) = told
+    assert isinstance(event, WebhookDisabled)
+    assert event.data.reason == "failing"
+
+
+async def attempts_written(pool: Pool, tenant: str, count: int) -> None:
+    async with asyncio.timeout(15):
+        while True:
+            async with pool.acquire() as conn:
+                rows = await sql.list_deliveries(conn, tenant)
+            if rows[0].attempts >= count:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def test_a_success_ends_the_run_of_failures(pool: Pool) -> None:
+    async with receive(answer_with(500)) as receiver, deliver(pool):
+        tenant = await register(pool, "recover", receiver.url)
+        await store_event(pool, make_event("recover", 1))
+        await attempted(pool, "recover")
+        async with pool.acquire() as conn:
+            assert await failing_since(conn, tenant.endpoint_id) is not None
+        receiver.answer = answer_with(200)
+        await store_event(pool, make_event("recover", 2))
+        await settled(pool, "recover", "delivered")
+
+    async with pool.acquire() as conn:
+        assert await failing_since(conn, tenant.endpoint_id) is None
+
+
+async def failing_since(conn: Connection, endpoint_id: str) -> datetime | None:
+    found: datetime | None = await conn.fetchval(
+        "SELECT failing_since FROM endpoints WHERE endpoint_id = $1", endpoint_id
+    )
+    return found
+
+
+async def test_retry_after_is_waited_for_by_the_whole_endpoint(pool: Pool) -> None:
+    ahead = timedelta(0)
+    busy = answer_with(503, {"Retry-After": "120"})
+    async with receive(busy) as receiver, deliver(pool, clock=lambda: now() + ahead):
+        await register(pool, "later", receiver.url)
+        await store_event(pool, make_event("later", 1))
+        row = await attempted(pool, "later")
+        receiver.answer = answer_with(200)
+        await store_event(pool, make_event("later", 2))
+        await asyncio.sleep(0.3)
+        before = len(receiver.received)
+        ahead = timedelta(seconds=130)
+        await settled(pool, "later", "delivered", 2)
+
+    assert row.next_attempt_at >= now() + timedelta(seconds=100)
+    assert before == 1
+
+
+async def test_redirects_are_failures_and_are_not_followed(pool: Pool) -> None:
+    async with receive() as target:
+        redirect = answer_with(302, {"Location": target.url})
+        async with receive(redirect) as receiver, deliver(pool):
+            await register(pool, "redirect", receiver.url)
+            await store_event(pool, make_event("redirect"))
+            row = await attempted(pool, "redirect")
+
+    assert (row.state, row.last_error) == ("pending", "HTTP 302")
+    assert target.received == []
+
+
+async def test_a_long_answer_is_cut_and_a_nul_is_kept_out(pool: Pool) -> None:
+    async def flood(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=500)
+        await response.prepare(request)
+        while True:
+            await response.write(b"\0" * 65536)
+
+    async with receive(flood) as receiver, deliver(pool, timeout_s=30.0):
+        await register(pool, "flood", receiver.url)
+        await store_event(pool, make_event("flood"))
+        row = await attempted(pool, "flood")
+
+    async with pool.acquire() as conn:
+        (attempt,) = await sql.list_attempts(conn, "flood", row.delivery_id)
+    assert attempt.response == "\ufffd" * 1024
+    assert attempt.status == 500
+
+
+async def test_private_addresses_get_nothing_though_registered(pool: Pool) -> None:
+    async with receive() as receiver, deliver(pool, allow_private=False):
+        await register(pool, "private", receiver.url)
+        await register(pool, "private", receiver.url.replace("http://", "https://"))
+        await store_event(pool, make_event("private"))
+        await settled(pool, "private", "pending", 2)
+        await attempted(pool, "private")
+
+    assert receiver.received == []
+
+
+async def test_replay_sends_again_under_the_same_id(pool: Pool) -> None:
+    async with receive() as receiver, deliver(pool):
+        tenant = await register(pool, "replay", receiver.url)
+        await store_event(pool, *(make_event("replay", n) for n in range(3)))
+        await settled(pool, "replay", "delivered", 3)
+        chosen = make_event("replay", 1)
+        async with pool.acquire() as conn:
+            by_id = await store.replay(conn, "replay", now(), event_ids=[chosen.id])
+            by_time = await store.replay(
+                conn,
+                "replay",
+                now(),
+                since=now() - timedelta(hours=1),
+                until=now() + timedelta(hours=1),
+                endpoint_id=tenant.endpoint_id,
+            )
+            nothing = await store.replay(conn, "replay", now(), since=now() + timedelta(hours=1))
+            elsewhere = await store.replay(conn, "stranger", now(), event_ids=[chosen.id])
+        await settled(pool, "replay", "delivered", 7)
+
+    assert (len(by_id), len(by_time), nothing, elsewhere) == (1, 3, [], [])
+    assert [received.event_id for received in receiver.received].count(chosen.id) == 3
+
+
+async def test_a_test_goes_to_one_endpoint_whatever_it_listens_to(pool: Pool) -> None:
+    async with receive() as tested, receive() as other, deliver(pool):
+        tenant = await register(pool, "testing", tested.url, ["deposit.confirmed"])
+        await register(pool, "testing", other.url)
+        async with pool.acquire() as conn:
+            await store.test_endpoint(conn, "testing", tenant.endpoint_id, now())
+        (received,) = await tested.wait_for(1)
+        await settled(pool, "testing", "delivered")
+        async with pool.acquire() as conn:
+            with pytest.raises(store.EndpointUnknown):
+                await store.test_endpoint(conn, "stranger", tenant.endpoint_id, now())
+
+    assert json.loads(received.body)["type"] == "webhook.test"
+    assert other.received == []
+
+
+async def test_pruning_forgets_old_events_a_bounded_number_at_a_time(pool: Pool) -> None:
+    async with receive() as receiver:
+        await register(pool, "prune", receiver.url)
+    long_ago = now() - timedelta(days=31)
+    async with pool.acquire() as conn:
+        await store.store_events(conn, [make_event("prune", n) for n in range(5)], long_ago)
+        await store.store_events(conn, [make_event("prune", 5)], now())
+        older_than = now() - timedelta(days=30)
+        pruned = [await store.prune_events(conn, older_than, rows_max=3) for _ in range(3)]
+        left = await sql.list_deliveries(conn, "prune")
+
+    assert pruned == [3, 2, 0]
+    assert [row.event_id for row in left] == [make_event("prune", 5).id]
+
+
+async def test_a_disabled_endpoint_gets_nothing_until_enabled(pool: Pool) -> None:
+    async with receive() as receiver, deliver(pool):
+        tenant = await register(pool, "disabled", receiver.url)
+        async with pool.acquire() as conn:
+            await endpoints.disable_endpoint(conn, "disabled", tenant.endpoint_id, now())
+        await store_event(pool, make_event("disabled", 1))
+        async with pool.acquire() as conn:
+            await endpoints.enable_endpoint(conn, "disabled", tenant.endpoint_id)
+        await store_event(pool, make_event("disabled", 2))
+        await settled(pool, "disabled", "delivered")
+
+    assert [received.event_id for received in receiver.received] == [make_event("disabled", 2).id]

@@ -1,0 +1,169 @@
+"""Receivers of webhooks: real HTTP servers that answer as told and remember what they got."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from aiohttp import web
+from standardwebhooks import Webhook
+
+from custody.box import SecretBox
+from notifications import endpoints
+from notifications.deliver import Deliverer, Emit, Limits
+from notifications.guard import open_session
+from notifications.signing import Signer
+from sql.pool import Connection, Pool
+from topics.event_data import HotWallet
+from topics.events import Event, HotWalletLow, make_event_id
+
+BOX = SecretBox("a passphrase of the tests", iterations=10)
+QUICK = Limits(poll_s=0.05, lease_s=0.6, stop_s=0.2)
+
+
+class Received(NamedTuple):
+    """One request as it came in."""
+
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def event_id(self) -> str:
+        return self.headers["webhook-id"]
+
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass
+class Receiver:
+    """An HTTP server. `answer` decides on every request; it may be replaced while it runs."""
+
+    answer: Answer
+    url: str = ""
+    received: list[Received] = field(default_factory=list)
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.received.append(Received(headers, await request.read()))
+        async with self.changed:
+            self.changed.notify_all()
+        return await self.answer(request)
+
+    async def wait_for(self, count: int) -> list[Received]:
+        """Return what came in as soon as it is `count` requests."""
+        async with asyncio.timeout(15), self.changed:
+            await self.changed.wait_for(lambda: len(self.received) >= count)
+        return self.received
+
+
+def answer_with(status: int, headers: dict[str, str] | None = None, text: str = "") -> Answer:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status, headers=headers, text=text)
+
+    return answer
+
+
+async def hang(_: web.Request) -> web.Response:
+    await asyncio.sleep(3600)
+    return web.Response()
+
+
+@asynccontextmanager
+async def receive(answer: Answer | None = None) -> AsyncIterator[Receiver]:
+    """Run a receiver that says 204 unless told otherwise."""
+    receiver = Receiver(answer or answer_with(204))
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", receiver.handle)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    receiver.url = f"http://{host}:{port}/hook"
+    try:
+        yield receiver
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def deliver(
+    pool: Pool,
+    *,
+    emit: Emit | None = None,
+    clock: Callable[[], datetime] | None = None,
+    limits: Limits = QUICK,
+    timeout_s: float = 1.0,
+    allow_private: bool = True,
+) -> AsyncIterator[None]:
+    """Run a delivery worker."""
+    async with open_session(allow_private=allow_private, timeout_s=timeout_s) as session:
+        worker = Deliverer(
+            pool,
+            session,
+            Signer(BOX),
+            emit=emit or _emit_nothing,
+            allow_private=allow_private,
+            limits=limits,
+            clock=clock or now,
+            random=lambda: 0.5,
+        )
+        running = asyncio.create_task(worker.run())
+        try:
+            yield
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+async def _emit_nothing(_: Connection, events: Sequence[Event]) -> None:
+    raise AssertionError(events)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Tenant(NamedTuple):
+    """A tenant with one endpoint."""
+
+    tenant: str
+    endpoint_id: str
+    webhook: Webhook
+
+
+async def register(
+    pool: Pool, tenant: str, url: str, event_types: Sequence[str] | None = None
+) -> Tenant:
+    """Give a tenant an endpoint; make the tenant if need be."""
+    async with pool.acquire() as conn:
+        await conn.execute(
+            "INSERT INTO tenants (tenant, name) VALUES ($1, $1) ON CONFLICT DO NOTHING", tenant
+        )
+        endpoint = await endpoints.register_endpoint(
+            conn, BOX, tenant, url, now(), event_types=event_types, allow_private=True
+        )
+    return Tenant(tenant, endpoint.endpoint_id, Webhook(endpoint.secret))
+
+
+def make_event(tenant: str, number: int = 0) -> Event:
+    """Return an event; the same arguments give the same one."""
+    occurred_at = datetime(2026, 1, 1, tzinfo=UTC)
+    return HotWalletLow(
+        id=make_event_id(occurred_at, "hot_wallet.low", tenant, number),
+        tenant=tenant,
+        occurred_at=occurred_at,
+        data=HotWallet(
+            network="eip155:1",
+            asset="ETH",
+            address="0x" + "00" * 20,
+            balance_minor=str(number),
+            threshold_minor="10000000000000000000",
+        ),
+    )
