@@ -294,6 +294,11 @@ hot_wallets_short = _shared(
     "network",
     "asset",
 )
+wallets_halted = _shared(
+    "wallets_halted",
+    "Hot wallets from which nothing is signed until an operator resumes them.",
+    "network",
+)
 
 # Webhooks
 

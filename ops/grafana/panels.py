@@ -287,6 +287,12 @@ WITHDRAWALS = Dashboard(
             ),
             stat=True,
         ),
+        Panel(
+            "Halted wallets",
+            "none",
+            _one(f"max by (network) (millrace_wallets_halted{_CHOSEN})", "{{network}}"),
+            stat=True,
+        ),
     ),
     by_network=True,
 )
