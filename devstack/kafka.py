@@ -78,7 +78,8 @@ class Kafka(Server):
 
     def _format(self) -> None:
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        arguments = ["format", "--ignore-formatted", "-t", cluster_id, "-c", str(self._properties)]
+        # Joined by "=", because the id may begin with a dash.
+        arguments = ["format", f"--cluster-id={cluster_id}", "--config", str(self._properties)]
         done = subprocess.run(
             [*self._java(), "kafka.tools.StorageTool", *arguments],
             check=False,

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from shutil import copytree
+from uuid import UUID
 
 import asyncpg
 import psutil
@@ -86,7 +87,11 @@ async def test_a_killed_database_comes_back_where_it_was(own_postgres: Postgres)
     assert await fetch(url, "SELECT n FROM kept") == 7
 
 
-async def test_a_killed_broker_comes_back_where_it_was(data_dir: Path) -> None:
+async def test_a_killed_broker_comes_back_where_it_was(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its cluster id, made of this one, begins with a dash: the tool that formats must not mind.
+    monkeypatch.setattr("uuid.uuid4", lambda: UUID(bytes=b"\xfb" * 16))
     with Kafka(data_dir, heap_mib=128) as broker:
         bootstrap = broker.bootstrap
         await make_topic(bootstrap, "kept")
