@@ -71,7 +71,7 @@ async def store_master_secret(
 
     Of two concurrent calls one raises MasterSecretExists.
     """
-    words = checked_mnemonic(mnemonic) if mnemonic is not None else _english.generate(256)
+    words = checked_mnemonic(mnemonic) if mnemonic is not None else new_mnemonic()
     envelope = await key.seal(words.encode(), _PURPOSE)
     if not await add_master_secret(conn, MASTER_SECRET, envelope):
         raise MasterSecretExists("there is a master secret already")
@@ -92,6 +92,11 @@ async def load_signer(conn: Connection, key: MasterKey) -> Signer:
     finally:
         wipe(words)
         wipe(seed)
+
+
+def new_mnemonic() -> str:
+    """Return 24 new words: 256 bits from the system's random numbers."""
+    return _english.generate(256)
 
 
 def checked_mnemonic(text: str) -> str:

@@ -24,7 +24,7 @@ class WithdrawalCommand(BaseModel):
     """The producer's own id of the order: the idempotency key."""
     owner: Annotated[str, Field(min_length=1, max_length=128)]
     """Whose money, in the tenant's own words."""
-    asset: str
+    asset: Annotated[str, Field(min_length=1, max_length=32)]
     amount_minor: Annotated[str, Field(pattern=r"^(0|-?[1-9][0-9]{0,77})$")]
     """Decimal string of minor units."""
     address: Annotated[str, Field(min_length=1, max_length=256)]

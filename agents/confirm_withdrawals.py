@@ -1,0 +1,219 @@
+"""blocks → ledger: which of our transactions are in the chain, and deep enough.
+
+State-based: records only name blocks to look at, and the blocks table says which are on the best
+chain. Each batch takes back what left the chain, takes in what joined it, and settles what is
+deep enough, so repeated and reordered records end in the same state.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import asyncpg
+
+from agents.confirm_deposits import FACTS_MAX, final_height_of
+from agents.context import Context
+from agents.stage import InvariantBroken, LocalStage, Work
+from metrics import catalogue
+from sql import chain as chain_sql
+from sql import transactions as transactions_sql
+from sql import withdrawals as withdrawals_sql
+from sql.transactions import Inclusion, MinedTransaction
+from sql.withdrawals import Withdrawal, WithdrawalPolicy
+from topics.blocks import BLOCKS, BlockAdded, BlockRecord, TransactionRecord
+from topics.ledger import (
+    LEDGER,
+    LedgerRecord,
+    WithdrawalConfirmed,
+    WithdrawalFact,
+    WithdrawalFailed,
+    WithdrawalUnsettled,
+)
+
+FactT = TypeVar("FactT", bound=WithdrawalFact)
+Seen = dict[str, tuple[BlockAdded, TransactionRecord]]
+"""Transactions and the blocks they are in, by transaction id."""
+
+
+class ConfirmWithdrawals(LocalStage[BlockRecord]):
+    """Works network by network, set-based."""
+
+    name = "confirm_withdrawals"
+    topic = BLOCKS
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def apply(self, work: Work, records: Sequence[BlockRecord], _: None) -> None:
+        """Bring our transactions to what the best chain says."""
+        policies = await withdrawals_sql.withdrawal_policies(work.conn)
+        by_network: dict[str, list[BlockRecord]] = defaultdict(list)
+        for record in records:
+            by_network[record.network].append(record)
+        for network, block_records in sorted(by_network.items()):
+            await self._take_back(work, network, policies)
+            await self._take_in(work, network, block_records, policies)
+            await self._settle(work, network, policies)
+
+    async def _take_back(
+        self, work: Work, network: str, policies: Mapping[str, WithdrawalPolicy]
+    ) -> None:
+        unmined = await transactions_sql.unmine_transactions(work.conn, network)
+        if not unmined:
+            return
+        unsettled = await transactions_sql.unsettle_withdrawals(work.conn, unmined)
+        await transactions_sql.revive_attempts(work.conn, unmined)
+        facts = [
+            # The fact is about the settling that is undone: the revision before this one.
+            fact_of(
+                WithdrawalUnsettled,
+                withdrawal._replace(revision=withdrawal.revision - 1),
+                unmined[withdrawal.withdrawal_id],
+                policies,
+                tip_height=unmined[withdrawal.withdrawal_id].height,
+            )
+            for withdrawal in unsettled
+        ]
+        emit_facts(work, network, facts)
+
+    async def _take_in(
+        self,
+        work: Work,
+        network: str,
+        records: Sequence[BlockRecord],
+        policies: Mapping[str, WithdrawalPolicy],
+    ) -> None:
+        if not await transactions_sql.has_open_transactions(work.conn, network):
+            return
+        canonical = await chain_sql.canonical_blocks(
+            work.conn, network, [(record.height, record.block_id) for record in records]
+        )
+        seen = transactions_in(records, canonical)
+        ours = await transactions_sql.open_transactions(work.conn, network, list(seen))
+        mined = [mined_transaction(*seen[i], policies[asset], n) for i, (asset, n) in ours.items()]
+        if mined:
+            await self._mine(work, network, mined)
+
+    async def _mine(self, work: Work, network: str, mined: Sequence[MinedTransaction]) -> None:
+        try:
+            await transactions_sql.mine_transactions(work.conn, network, mined)
+        except asyncpg.UniqueViolationError:
+            ids = [transaction.transaction_id for transaction in mined]
+            raise InvariantBroken(
+                f"two transactions of one withdrawal are in the chain: one of {ids}"
+            ) from None
+
+    async def _settle(
+        self, work: Work, network: str, policies: Mapping[str, WithdrawalPolicy]
+    ) -> None:
+        cursor = await chain_sql.read_cursor(work.conn, network)
+        if cursor is None:
+            return
+        final_height = final_height_of(cursor, self._finality(network, policies))
+        settled = await transactions_sql.settle_withdrawals(
+            work.conn, network, cursor.height, final_height
+        )
+        if not settled:
+            return
+        await transactions_sql.supersede_attempts(
+            work.conn, [withdrawal.withdrawal_id for withdrawal, _ in settled]
+        )
+        facts = [
+            settled_fact(withdrawal, inclusion, policies, cursor.height)
+            for withdrawal, inclusion in settled
+        ]
+        emit_facts(work, network, facts)
+        for withdrawal, _ in settled:
+            count_settled(withdrawal)
+
+    def _finality(self, network: str, policies: Mapping[str, WithdrawalPolicy]) -> str:
+        return next(
+            (policy.finality for policy in policies.values() if policy.network == network), "depth"
+        )
+
+
+def transactions_in(records: Iterable[BlockRecord], canonical: set[str]) -> Seen:
+    """Return the transactions of those added blocks that are on the best chain. Pure."""
+    return {
+        transaction.id: (record, transaction)
+        for record in records
+        if isinstance(record, BlockAdded) and record.block_id in canonical
+        for transaction in record.transactions
+    }
+
+
+def mined_transaction(
+    block: BlockAdded, transaction: TransactionRecord, policy: WithdrawalPolicy, amount_minor: int
+) -> MinedTransaction:
+    """Return what is to be remembered of a transaction in a block. Pure."""
+    return MinedTransaction(
+        transaction_id=transaction.id,
+        height=block.height,
+        block_id=block.block_id,
+        succeeded=transaction.succeeded,
+        fee_minor=int(transaction.fee_minor),
+        confirm_height=block.height + policy.confirmations_of(amount_minor) - 1,
+    )
+
+
+def fact_of(
+    kind: type[FactT],
+    withdrawal: Withdrawal,
+    inclusion: Inclusion,
+    policies: Mapping[str, WithdrawalPolicy],
+    *,
+    tip_height: int,
+) -> FactT:
+    """Return the fact about a withdrawal and the transaction that decided on it. Pure."""
+    if withdrawal.network is None:
+        raise InvariantBroken(f"withdrawal {withdrawal.withdrawal_id} is mined without a network")
+    return kind(
+        withdrawal_id=withdrawal.withdrawal_id,
+        revision=withdrawal.revision,
+        tenant=withdrawal.tenant,
+        owner=withdrawal.owner,
+        idempotency_key=withdrawal.idempotency_key,
+        asset=withdrawal.asset,
+        amount_minor=str(withdrawal.amount_minor),
+        fee_minor=str(withdrawal.fee_minor),
+        network=withdrawal.network,
+        address=withdrawal.address,
+        memo=withdrawal.memo,
+        transaction_id=inclusion.transaction_id,
+        height=inclusion.height,
+        block_id=inclusion.block_id,
+        tip_height=tip_height,
+        network_fee_asset=policies[withdrawal.asset].native_asset,
+        network_fee_minor=str(inclusion.network_fee_minor),
+    )
+
+
+def settled_fact(
+    withdrawal: Withdrawal,
+    inclusion: Inclusion,
+    policies: Mapping[str, WithdrawalPolicy],
+    tip_height: int,
+) -> WithdrawalConfirmed | WithdrawalFailed:
+    """Return the fact about a withdrawal that was just settled. Pure."""
+    if withdrawal.status == "confirmed":
+        return fact_of(WithdrawalConfirmed, withdrawal, inclusion, policies, tip_height=tip_height)
+    return fact_of(WithdrawalFailed, withdrawal, inclusion, policies, tip_height=tip_height)
+
+
+def emit_facts(
+    work: Work,
+    network: str,
+    facts: Sequence[WithdrawalConfirmed | WithdrawalFailed | WithdrawalUnsettled],
+) -> None:
+    """Hand facts to the ledger, a record at most FACTS_MAX of them."""
+    for start in range(0, len(facts), FACTS_MAX):
+        work.emit(LEDGER, network, LedgerRecord(list(facts[start : start + FACTS_MAX])))
+
+
+def count_settled(withdrawal: Withdrawal) -> None:
+    """Count a withdrawal that is confirmed or failed."""
+    catalogue.withdrawals_total.labels(
+        withdrawal.network, withdrawal.asset, withdrawal.status
+    ).inc()

@@ -1,0 +1,77 @@
+"""Asking nodes what payments cost, many at a time, none of them held up by another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import structlog
+
+from chain_adapters.adapter import ChainAdapter
+from chain_adapters.types import NodeUnavailable, PaymentRefused
+from custody.pay import Priced, payment_of
+from sql.transactions import PaymentRow
+from topics.event_data import HotWallet
+
+log = structlog.get_logger(__name__)
+
+CONCURRENCY = 16
+"""Quotes asked of one network at the same time."""
+
+
+async def price_payments(adapter: ChainAdapter, rows: Iterable[PaymentRow]) -> list[Priced]:
+    """Quote payments that have a wallet. One without an answer has neither quote nor refusal."""
+    gate = asyncio.Semaphore(CONCURRENCY)
+
+    async def price(row: PaymentRow) -> Priced:
+        async with gate:
+            return await _price(adapter, row)
+
+    return list(await asyncio.gather(*(price(row) for row in rows if row.sender is not None)))
+
+
+async def _price(adapter: ChainAdapter, row: PaymentRow) -> Priced:
+    try:
+        return Priced(row, quote=await adapter.quote(payment_of(row)))
+    except PaymentRefused as refusal:
+        return Priced(row, refusal=refusal)
+    except NodeUnavailable as fault:
+        log.warning("no quote", network=adapter.network, fault=str(fault)[:300])
+        return Priced(row)
+
+
+async def measure_low_wallets(
+    adapter: ChainAdapter, priced: Iterable[Priced], native_asset: str, height: int
+) -> dict[str, HotWallet]:
+    """Return by tenant the wallets that lack money for a payment, with what they hold."""
+    lacking = {
+        one.row.tenant: one.row
+        for one in priced
+        if one.refusal is not None and one.refusal.reason == "sender_lacks_funds"
+    }
+    found: dict[str, HotWallet] = {}
+    for tenant, row in lacking.items():
+        try:
+            found[tenant] = await _measure(adapter, row, native_asset, height)
+        except NodeUnavailable:
+            continue  # told the next time
+    return found
+
+
+async def _measure(
+    adapter: ChainAdapter, row: PaymentRow, native_asset: str, height: int
+) -> HotWallet:
+    """Look at the asset to be paid; if there is enough, what lacks is the fee."""
+    sender = row.sender or ""
+    asset, threshold_minor = row.asset, row.amount_minor
+    balance_minor = await adapter.fetch_balance(sender, row.contract, height)
+    if row.contract is not None and balance_minor >= threshold_minor:
+        asset, threshold_minor = native_asset, 1
+        balance_minor = await adapter.fetch_balance(sender, None, height)
+    return HotWallet(
+        network=adapter.network,
+        asset=asset,
+        address=sender,
+        balance_minor=str(balance_minor),
+        threshold_minor=str(threshold_minor),
+    )

@@ -1,0 +1,97 @@
+"""Replaces transactions that hold up their wallet: same nonce, higher fee, stored before sending.
+
+Runs in the signer's process. Old and new share the nonce, so the chain takes one of them at most,
+and whichever lands is recognised.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import structlog
+
+from agents.context import Context
+from agents.loop import Loop
+from agents.quotes import price_payments
+from agents.stage import Work
+from agents.transact import transact
+from chain_adapters.types import PaymentRefused
+from custody import withdrawal_events as told
+from custody.pay import Ready, ready_payments, sign_payment
+from custody.signer import Signer
+from metrics import catalogue
+from settings.model import Network
+from sql import transactions as transactions_sql
+from sql import withdrawals as withdrawals_sql
+from sql.transactions import Attempt, NewTransaction
+from sql.withdrawals import Withdrawal
+from topics.withdrawals import WITHDRAWALS_SIGNED, WithdrawalsSigned
+
+log = structlog.get_logger(__name__)
+
+OPEN = ("signed", "broadcast")
+
+
+class ReplaceWithdrawals(Loop):
+    """Acts on what waits longer than the network's `replace_after_s`, lowest nonce first."""
+
+    name = "replace_withdrawals"
+    every_s = 5.0
+
+    def __init__(self, context: Context, signer: Signer) -> None:
+        super().__init__(context)
+        self._signer = signer
+
+    async def run_once(self) -> None:
+        """Do every network once."""
+        for network in self.context.settings.networks:
+            await self._replace_stuck(network)
+
+    async def _replace_stuck(self, config: Network) -> None:
+        network = config.network
+        async with self.context.pool.acquire() as conn:
+            stuck = await transactions_sql.stuck_transactions(conn, network, config.replace_after_s)
+            rows = await transactions_sql.read_payments(conn, network, stuck, OPEN)
+        priced = await price_payments(self.context.adapters[network], rows)
+        for payment in ready_payments(priced, frozenset(stuck)):
+            async with transact(self.context.pool, self.context.settings.topic_prefix) as work:
+                await self._replace(work, network, payment)
+
+    async def _replace(self, work: Work, network: str, payment: Ready) -> None:
+        """Replace the latest attempt, unless a block has shown one by now."""
+        ids = [payment.row.withdrawal_id]
+        locked = await withdrawals_sql.lock_withdrawals(work.conn, ids, OPEN)
+        attempts = await transactions_sql.latest_attempts(work.conn, ids)
+        for withdrawal in locked:
+            attempt = attempts.get(withdrawal.withdrawal_id)
+            if attempt is not None and withdrawal.sender == payment.sender:
+                await self._outbid(work, network, payment, withdrawal, attempt)
+
+    async def _outbid(
+        self, work: Work, network: str, payment: Ready, withdrawal: Withdrawal, attempt: Attempt
+    ) -> None:
+        payer = self.context.adapters[network]
+        try:
+            new = sign_payment(payer, self._signer, payment, withdrawal.nonce, replaces=attempt)
+        except PaymentRefused as refusal:
+            log.warning(
+                "not replaced",
+                network=network,
+                transaction_id=attempt.transaction_id,
+                reason=refusal.reason,
+            )
+            return
+        await store_replacement(work, network, withdrawal, attempt, new)
+
+
+async def store_replacement(
+    work: Work, network: str, withdrawal: Withdrawal, old: Attempt, new: NewTransaction
+) -> None:
+    """Write the new attempt and hand it on for broadcasting."""
+    await transactions_sql.add_transactions(work.conn, network, [new])
+    event = told.replaced_event(
+        withdrawal, new.transaction_id, old.transaction_id, datetime.now(UTC)
+    )
+    told.emit_events(work, [event])
+    work.emit(WITHDRAWALS_SIGNED, network, WithdrawalsSigned(network, [new.transaction_id]))
+    catalogue.withdrawal_replacements_total.labels(network).inc()

@@ -1,0 +1,167 @@
+"""withdrawals-approved → withdrawals-signed: approved withdrawals become signed bytes, stored.
+
+Runs in the signer's process alone. Nonce, bytes and transaction id are committed together and
+before anything is sent, so whatever dies, no nonce is lost and none is used twice. What cannot be
+quoted or paid now stays approved; resend_withdrawals hands it over again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import structlog
+
+from agents.context import Context
+from agents.quotes import measure_low_wallets, price_payments
+from agents.stage import Stage, Work
+from custody import pay
+from custody import withdrawal_events as told
+from custody.approve import release_holds
+from custody.hot_wallet import NoWalletKey, ensure_hot_wallet
+from custody.pay import ForeignUse, Priced
+from custody.signer import Signer
+from metrics import catalogue
+from sql import chain as chain_sql
+from sql import transactions as transactions_sql
+from sql import withdrawals as withdrawals_sql
+from sql.transactions import NewTransaction, PaymentRow
+from sql.withdrawals import Move
+from topics.event_data import HotWallet
+from topics.withdrawals import (
+    WITHDRAWALS_APPROVED,
+    WITHDRAWALS_SIGNED,
+    WithdrawalsApproved,
+    WithdrawalsSigned,
+)
+
+log = structlog.get_logger(__name__)
+
+APPROVED = ("approved",)
+
+
+class Batch(NamedTuple):
+    """The payments of one network, and the wallets that cannot afford theirs."""
+
+    network: str
+    priced: list[Priced]
+    low_wallets: dict[str, HotWallet]
+
+
+class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
+    """Signs in the order of the withdrawals, wallet by wallet."""
+
+    name = "sign_withdrawals"
+    topic = WITHDRAWALS_APPROVED
+
+    def __init__(self, context: Context, signer: Signer) -> None:
+        self._context = context
+        self._signer = signer
+
+    async def prepare(self, records: Sequence[WithdrawalsApproved]) -> list[Batch]:
+        """Ask what each payment costs now."""
+        by_network: dict[str, set[int]] = defaultdict(set)
+        for record in records:
+            by_network[record.network].update(record.withdrawal_ids)
+        return [await self._price(network, ids) for network, ids in sorted(by_network.items())]
+
+    async def _price(self, network: str, withdrawal_ids: set[int]) -> Batch:
+        adapter = self._context.adapters[network]
+        async with self._context.pool.acquire() as conn:
+            rows = await transactions_sql.read_payments(conn, network, withdrawal_ids, APPROVED)
+            if await self._make_wallets(network, rows):
+                rows = await transactions_sql.read_payments(conn, network, withdrawal_ids, APPROVED)
+            cursor = await chain_sql.read_cursor(conn, network)
+        rows = [row for row in rows if row.halted_reason is None]
+        priced = await price_payments(adapter, rows)
+        native_asset = self._context.settings.network(network).native_asset
+        height = 0 if cursor is None else cursor.height
+        low = await measure_low_wallets(adapter, priced, native_asset, height)
+        return Batch(network, priced, low)
+
+    async def _make_wallets(self, network: str, rows: Sequence[PaymentRow]) -> bool:
+        """Make the hot wallets that tenants lack; whether any was made."""
+        tenants = {row.tenant for row in rows if row.sender is None}
+        for tenant in sorted(tenants):
+            async with self._context.pool.acquire() as conn, conn.transaction():
+                try:
+                    await ensure_hot_wallet(conn, self._context.adapters[network], tenant, network)
+                except NoWalletKey:
+                    log.warning("no key for a hot wallet yet", tenant=tenant, network=network)
+        return bool(tenants)
+
+    async def apply(
+        self, work: Work, _: Sequence[WithdrawalsApproved], prepared: list[Batch]
+    ) -> None:
+        """Sign what is still approved, give back the money of what can never be paid."""
+        await give_up(work, [one for batch in prepared for one in batch.priced if one.is_hopeless])
+        now = datetime.now(UTC)
+        for batch in prepared:
+            told.emit_events(
+                work,
+                [told.hot_wallet_low_event(t, low, now) for t, low in batch.low_wallets.items()],
+            )
+            await self._sign_batch(work, batch)
+
+    async def _sign_batch(self, work: Work, batch: Batch) -> None:
+        network = batch.network
+        ids = [one.row.withdrawal_id for one in batch.priced if one.quote is not None]
+        locked = await withdrawals_sql.lock_withdrawals(work.conn, ids, APPROVED)
+        payments = pay.ready_payments(batch.priced, frozenset(w.withdrawal_id for w in locked))
+        chain = pay.chain_nonces(payments)
+        ours = await transactions_sql.lock_nonces(work.conn, network, chain)
+        foreign = pay.find_foreign_use(chain, ours)
+        await self._halt(work, network, foreign)
+        stopped = {one.sender for one in foreign} | {
+            s for s, row in ours.items() if row.halted_reason
+        }
+        counters = {sender: row.next_nonce for sender, row in ours.items()}
+        signed = pay.sign_in_order(
+            self._context.adapters[network],
+            self._signer,
+            [payment for payment in payments if payment.sender not in stopped],
+            counters,
+        )
+        await transactions_sql.advance_nonces(work.conn, network, counters)
+        await store(work, network, signed)
+
+    async def _halt(self, work: Work, network: str, foreign: Sequence[ForeignUse]) -> None:
+        """Stop wallets whose keys are used elsewhere: their money may be going."""
+        for use in foreign:
+            reason = f"the chain expects nonce {use.chain_nonce}, we gave out {use.our_nonce}"
+            log.error("hot wallet halted", network=network, address=use.sender, reason=reason)
+            await transactions_sql.halt_wallet(work.conn, network, use.sender, reason)
+
+
+async def give_up(work: Work, hopeless: Sequence[Priced]) -> None:
+    """Fail withdrawals that the chain would never take, and give their money back."""
+    moves = [
+        Move(one.row.withdrawal_id, "failed", one.refusal.reason, str(one.refusal)[:300])
+        for one in hopeless
+        if one.refusal is not None
+    ]
+    failed = await withdrawals_sql.move_withdrawals(work.conn, "approved", moves)
+    if failed:
+        await release_holds(work, failed)
+        told.emit_events(work, [told.failed_event(withdrawal) for withdrawal in failed])
+    for withdrawal in failed:
+        catalogue.withdrawals_total.labels(withdrawal.network, withdrawal.asset, "failed").inc()
+
+
+async def store(work: Work, network: str, signed: Sequence[NewTransaction]) -> None:
+    """Write signed transactions and hand them on for broadcasting."""
+    if not signed:
+        return
+    withdrawals = await transactions_sql.sign_withdrawals(
+        work.conn, [(one.withdrawal_id, one.sender, one.nonce) for one in signed]
+    )
+    await transactions_sql.add_transactions(work.conn, network, signed)
+    ids = {one.withdrawal_id: one.transaction_id for one in signed}
+    told.emit_events(work, [told.signed_event(w, ids[w.withdrawal_id]) for w in withdrawals])
+    work.emit(
+        WITHDRAWALS_SIGNED, network, WithdrawalsSigned(network, [s.transaction_id for s in signed])
+    )
+    for withdrawal in withdrawals:
+        catalogue.withdrawals_total.labels(network, withdrawal.asset, "signed").inc()

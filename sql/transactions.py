@@ -1,0 +1,301 @@
+"""Transactions of ours: nonces, signed bytes, what nodes and blocks say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sql.pool import Connection
+from sql.queries import load_queries
+from sql.withdrawals import WITHDRAWAL_COLUMNS, Withdrawal, read_withdrawal
+
+_queries = load_queries("transactions")
+
+
+class PaymentRow(NamedTuple):
+    """What the signer needs to pay a withdrawal. No sender: the tenant has no hot wallet yet."""
+
+    withdrawal_id: int
+    tenant: str
+    asset: str
+    address: str
+    amount_minor: int
+    memo: str | None
+    contract: str | None
+    sender: str | None
+    key_path: str | None
+    halted_reason: str | None
+
+
+class NonceRow(NamedTuple):
+    """The nonce counter of one hot wallet."""
+
+    next_nonce: int
+    halted_reason: str | None
+
+
+class NewTransaction(NamedTuple):
+    """A signed transaction about to be stored. `attempt` counts from 0."""
+
+    transaction_id: str
+    withdrawal_id: int
+    sender: str
+    nonce: int | None
+    attempt: int
+    unsigned: bytes
+    raw: bytes
+    fee_minor_max: int
+
+
+class RawTransaction(NamedTuple):
+    """Bytes to be sent."""
+
+    transaction_id: str
+    raw: bytes
+
+
+class BroadcastRow(NamedTuple):
+    """What was made of one answer of a node. `is_mined`: some attempt at the same is in a block."""
+
+    transaction_id: str
+    withdrawal_id: int
+    nonce: int | None
+    outcome: str
+    is_mined: bool
+
+
+class Attempt(NamedTuple):
+    """The latest transaction of a withdrawal."""
+
+    withdrawal_id: int
+    transaction_id: str
+    attempt: int
+    unsigned: bytes
+
+
+class MinedTransaction(NamedTuple):
+    """A transaction of ours in a block."""
+
+    transaction_id: str
+    height: int
+    block_id: str
+    succeeded: bool
+    fee_minor: int
+    confirm_height: int
+
+
+class Inclusion(NamedTuple):
+    """Where a transaction is, or was, in the chain."""
+
+    transaction_id: str
+    height: int
+    block_id: str
+    network_fee_minor: int
+
+
+class TransactionRow(NamedTuple):
+    """One attempt at a withdrawal, for people to look at."""
+
+    transaction_id: str
+    nonce: int | None
+    attempt: int
+    state: str
+    height: int | None
+    block_id: str | None
+    succeeded: bool | None
+    fee_minor: str | None
+    fee_minor_max: str
+    last_outcome: str | None
+    last_detail: str | None
+    last_sent_at: datetime | None
+
+
+async def read_payments(
+    conn: Connection, network: str, withdrawal_ids: Iterable[int], statuses: Sequence[str]
+) -> list[PaymentRow]:
+    """Return what is to be paid for those of the withdrawals that are in one of `statuses`."""
+    rows = await _queries.read_payments(
+        conn, network=network, withdrawal_ids=sorted(set(withdrawal_ids)), statuses=list(statuses)
+    )
+    return [PaymentRow(*row)._replace(amount_minor=int(row["amount_minor"])) for row in rows]
+
+
+async def lock_nonces(
+    conn: Connection, network: str, chain_nonces: dict[str, int]
+) -> dict[str, NonceRow]:
+    """Lock the counters of senders; a new counter starts at what the chain says."""
+    rows = await _queries.lock_nonces(
+        conn,
+        network=network,
+        senders=list(chain_nonces),
+        next_nonces=list(chain_nonces.values()),
+    )
+    return {row["sender"]: NonceRow(row["next_nonce"], row["halted_reason"]) for row in rows}
+
+
+async def advance_nonces(conn: Connection, network: str, next_nonces: dict[str, int]) -> None:
+    """Set the next nonce of each sender. The caller holds their locks."""
+    await _queries.advance_nonces(
+        conn, network=network, senders=list(next_nonces), next_nonces=list(next_nonces.values())
+    )
+
+
+async def halt_wallet(conn: Connection, network: str, sender: str, reason: str | None) -> None:
+    """Sign nothing more from a wallet; None resumes."""
+    await _queries.halt_wallet(conn, network=network, sender=sender, reason=reason)
+
+
+async def sign_withdrawals(
+    conn: Connection, nonces: Sequence[tuple[int, str, int | None]]
+) -> list[Withdrawal]:
+    """Mark approved withdrawals signed, with (withdrawal id, sender, nonce); return them."""
+    rows = await _queries.sign_withdrawals(
+        conn,
+        withdrawal_ids=[withdrawal_id for withdrawal_id, _, _ in nonces],
+        senders=[sender for _, sender, _ in nonces],
+        nonces=[nonce for _, _, nonce in nonces],
+    )
+    return sorted(map(read_withdrawal, rows))
+
+
+async def add_transactions(
+    conn: Connection, network: str, transactions: Sequence[NewTransaction]
+) -> None:
+    """Store signed transactions. A second one at the same attempt is an error."""
+    columns = [list(column) for column in zip(*transactions, strict=True)]
+    await _queries.add_transactions(
+        conn,
+        network=network,
+        transaction_ids=columns[0],
+        withdrawal_ids=columns[1],
+        senders=columns[2],
+        nonces=columns[3],
+        attempts=columns[4],
+        unsigned=columns[5],
+        raws=columns[6],
+        fees_minor_max=[str(transaction.fee_minor_max) for transaction in transactions],
+    )
+
+
+async def sendable_transactions(
+    conn: Connection, network: str, transaction_ids: Iterable[str]
+) -> list[RawTransaction]:
+    """Return the bytes of those that may still land, in the order of their nonces."""
+    rows = await _queries.sendable_transactions(
+        conn, network=network, transaction_ids=sorted(set(transaction_ids))
+    )
+    return [RawTransaction(*row) for row in rows]
+
+
+async def unseen_transactions(
+    conn: Connection, network: str, after_s: float, limit_rows: int
+) -> list[RawTransaction]:
+    """Return the bytes of those not mined and not sent for `after_s`."""
+    rows = await _queries.unseen_transactions(
+        conn, network=network, after_s=after_s, limit_rows=limit_rows
+    )
+    return [RawTransaction(*row) for row in rows]
+
+
+async def record_broadcasts(
+    conn: Connection, network: str, answers: Sequence[tuple[str, str, str]]
+) -> list[BroadcastRow]:
+    """Remember (transaction id, outcome, detail), one a transaction."""
+    if not answers:
+        return []
+    rows = await _queries.record_broadcasts(
+        conn,
+        network=network,
+        transaction_ids=[transaction_id for transaction_id, _, _ in answers],
+        outcomes=[outcome for _, outcome, _ in answers],
+        details=[detail for _, _, detail in answers],
+    )
+    return [BroadcastRow(*row) for row in rows]
+
+
+async def stuck_transactions(conn: Connection, network: str, after_s: float) -> list[int]:
+    """Return the withdrawals whose transaction holds up its wallet for more than `after_s`."""
+    rows = await _queries.stuck_transactions(conn, network=network, after_s=after_s)
+    return [row["withdrawal_id"] for row in rows]
+
+
+async def latest_attempts(conn: Connection, withdrawal_ids: Iterable[int]) -> dict[int, Attempt]:
+    """Return the latest attempt of each withdrawal of which none is mined."""
+    rows = await _queries.latest_attempts(conn, withdrawal_ids=sorted(set(withdrawal_ids)))
+    return {row["withdrawal_id"]: Attempt(*row) for row in rows}
+
+
+async def unmine_transactions(conn: Connection, network: str) -> dict[int, Inclusion]:
+    """Take back what was mined in blocks that left the chain; return it by withdrawal."""
+    rows = await _queries.unmine_transactions(conn, network=network)
+    return {row["withdrawal_id"]: _inclusion(row[1:]) for row in rows}
+
+
+def _inclusion(columns: Sequence[Any]) -> Inclusion:
+    transaction_id, height, block_id, network_fee_minor = columns
+    return Inclusion(transaction_id, height, block_id, int(network_fee_minor))
+
+
+async def unsettle_withdrawals(conn: Connection, withdrawal_ids: Iterable[int]) -> list[Withdrawal]:
+    """Open settled withdrawals again; return them as they are now, in their next revision."""
+    rows = await _queries.unsettle_withdrawals(conn, withdrawal_ids=sorted(set(withdrawal_ids)))
+    return sorted(map(read_withdrawal, rows))
+
+
+async def revive_attempts(conn: Connection, withdrawal_ids: Iterable[int]) -> None:
+    """Let superseded attempts land again."""
+    await _queries.revive_attempts(conn, withdrawal_ids=sorted(set(withdrawal_ids)))
+
+
+async def has_open_transactions(conn: Connection, network: str) -> bool:
+    """Whether any transaction of the network may yet be mined."""
+    return bool(await _queries.has_open_transactions(conn, network=network))
+
+
+async def open_transactions(
+    conn: Connection, network: str, transaction_ids: Sequence[str]
+) -> dict[str, tuple[str, int]]:
+    """Return (asset, amount) of those that are ours and not mined yet, by transaction."""
+    rows = await _queries.open_transactions(
+        conn, network=network, transaction_ids=list(transaction_ids)
+    )
+    return {row["transaction_id"]: (row["asset"], int(row["amount_minor"])) for row in rows}
+
+
+async def mine_transactions(
+    conn: Connection, network: str, mined: Sequence[MinedTransaction]
+) -> None:
+    """Remember the blocks of transactions. Two attempts at one withdrawal are an error."""
+    columns = [list(column) for column in zip(*mined, strict=True)]
+    await _queries.mine_transactions(
+        conn,
+        network=network,
+        transaction_ids=columns[0],
+        heights=columns[1],
+        block_ids=columns[2],
+        succeeded=columns[3],
+        fees_minor=[str(transaction.fee_minor) for transaction in mined],
+        confirm_heights=columns[5],
+    )
+
+
+async def settle_withdrawals(
+    conn: Connection, network: str, tip_height: int, final_height: int
+) -> list[tuple[Withdrawal, Inclusion]]:
+    """Settle what is deep enough; return it with its transaction, by id."""
+    rows = await _queries.settle_withdrawals(
+        conn, network=network, tip_height=tip_height, final_height=final_height
+    )
+    return sorted((read_withdrawal(row), _inclusion(row[WITHDRAWAL_COLUMNS:])) for row in rows)
+
+
+async def supersede_attempts(conn: Connection, withdrawal_ids: Iterable[int]) -> None:
+    """Send the other attempts no more."""
+    await _queries.supersede_attempts(conn, withdrawal_ids=sorted(set(withdrawal_ids)))
+
+
+async def list_transactions(conn: Connection, withdrawal_id: int) -> list[TransactionRow]:
+    """Return all attempts at a withdrawal."""
+    rows = await _queries.list_transactions(conn, withdrawal_id=withdrawal_id)
+    return [TransactionRow(*row) for row in rows]

@@ -1,0 +1,354 @@
+-- name: read_payments
+-- What the signer needs to pay these approved withdrawals. No wallet: the tenant has none yet.
+SELECT
+    w.withdrawal_id,
+    w.tenant,
+    w.asset,
+    w.address,
+    w.amount_minor::text AS amount_minor,
+    w.memo,
+    a.contract,
+    h.address AS sender,
+    h.key_path,
+    s.halted_reason
+FROM withdrawals AS w
+INNER JOIN assets AS a ON w.asset = a.asset
+LEFT JOIN addresses AS h
+    ON w.tenant = h.tenant AND w.network = h.network AND h.purpose = 'hot'
+LEFT JOIN nonces AS s ON h.network = s.network AND h.address = s.sender
+WHERE
+    w.network = :network::text
+    AND w.status = any(:statuses::text [])
+    AND w.withdrawal_id = any(:withdrawal_ids::bigint [])
+ORDER BY w.withdrawal_id;
+
+-- name: lock_nonces
+-- Take the counters of these wallets for this transaction, in one order. A new one starts where the
+-- chain says.
+INSERT INTO nonces AS n (network, sender, next_nonce)
+SELECT
+    :network::text,
+    s.sender,
+    s.next_nonce
+FROM unnest(:senders::text [], :next_nonces::bigint []) AS s (sender, next_nonce)
+ORDER BY s.sender
+ON CONFLICT (network, sender) DO UPDATE SET next_nonce = n.next_nonce
+RETURNING sender, next_nonce, halted_reason;
+
+-- name: advance_nonces!
+-- Remember which nonces were given out.
+UPDATE nonces AS n SET next_nonce = s.next_nonce
+FROM unnest(:senders::text [], :next_nonces::bigint []) AS s (sender, next_nonce)
+WHERE n.network = :network::text AND n.sender = s.sender;
+
+-- name: halt_wallet!
+-- Sign nothing more from this wallet; NULL resumes.
+UPDATE nonces SET halted_reason = :reason::text
+WHERE network = :network::text AND sender = :sender::text;
+
+-- name: sign_withdrawals
+-- Give withdrawals their sender and nonce, once and for ever.
+UPDATE withdrawals AS w SET
+    status = 'signed',
+    sender = s.sender,
+    nonce = s.nonce
+FROM
+    unnest(:withdrawal_ids::bigint [], :senders::text [], :nonces::bigint [])
+        AS s (withdrawal_id, sender, nonce)
+WHERE w.withdrawal_id = s.withdrawal_id AND w.status = 'approved'
+RETURNING
+    w.withdrawal_id, w.tenant, w.idempotency_key, w.owner, w.asset, w.network, w.address, w.memo,
+    w.amount_minor::text AS amount_minor, w.fee_minor::text AS fee_minor, w.status, w.reason,
+    w.detail, w.revision, w.decided_by, w.sender, w.nonce, w.created_at, w.updated_at;
+
+-- name: add_transactions!
+-- Store signed transactions before anything is sent.
+INSERT INTO transactions (
+    network, transaction_id, withdrawal_id, sender, nonce, attempt, unsigned, raw, fee_minor_max
+)
+SELECT
+    :network::text,
+    t.transaction_id,
+    t.withdrawal_id,
+    t.sender,
+    t.nonce,
+    t.attempt,
+    t.unsigned,
+    t.raw,
+    t.fee_minor_max::numeric
+FROM
+    unnest(
+        :transaction_ids::text [], :withdrawal_ids::bigint [], :senders::text [],
+        :nonces::bigint [], :attempts::integer [], :unsigned::bytea [], :raws::bytea [],
+        :fees_minor_max::text []
+    ) AS t (
+        transaction_id, withdrawal_id, sender, nonce, attempt, unsigned, raw, fee_minor_max
+    );
+
+-- name: sendable_transactions
+-- Bytes of those of these transactions that are not in a block and not overtaken.
+SELECT
+    transaction_id,
+    raw
+FROM transactions
+WHERE
+    network = :network::text
+    AND transaction_id = any(:transaction_ids::text [])
+    AND state IN ('signed', 'broadcast')
+ORDER BY sender, nonce, attempt;
+
+-- name: unseen_transactions
+-- Bytes of transactions that no block has shown for a while since they were last sent.
+SELECT
+    t.transaction_id,
+    t.raw
+FROM transactions AS t
+WHERE
+    t.network = :network::text
+    AND t.state IN ('signed', 'broadcast')
+    AND coalesce(t.last_sent_at, t.created_at)
+    < now() - make_interval(secs => :after_s::double precision)
+    AND NOT EXISTS (
+        SELECT 1 FROM transactions AS o
+        WHERE o.withdrawal_id = t.withdrawal_id AND o.state = 'mined'
+    )
+ORDER BY t.sender, t.nonce, t.attempt
+LIMIT :limit_rows::integer;
+
+-- name: record_broadcasts
+-- Remember what nodes said of transactions. Tells whether another attempt of the same is mined.
+UPDATE transactions AS t SET
+    state = CASE
+        WHEN t.state = 'signed' AND b.outcome = 'accepted' THEN 'broadcast' ELSE t.state
+    END,
+    last_outcome = b.outcome,
+    last_detail = b.detail,
+    first_sent_at = coalesce(t.first_sent_at, now()),
+    last_sent_at = now()
+FROM
+    unnest(:transaction_ids::text [], :outcomes::text [], :details::text [])
+        AS b (transaction_id, outcome, detail)
+WHERE t.network = :network::text AND t.transaction_id = b.transaction_id
+RETURNING
+    t.transaction_id,
+    t.withdrawal_id,
+    t.nonce,
+    b.outcome,
+    EXISTS (
+        SELECT 1 FROM transactions AS o
+        WHERE o.withdrawal_id = t.withdrawal_id AND o.state = 'mined'
+    ) AS is_mined;
+
+-- name: stuck_transactions
+-- Per wallet the latest attempt at its lowest open nonce, if it is waiting for long: since it was
+-- first sent or, if later, since the nonce before it was mined.
+WITH lowest AS (
+    SELECT DISTINCT ON (t.sender)
+        t.transaction_id,
+        t.withdrawal_id,
+        t.sender,
+        t.nonce,
+        t.attempt,
+        t.first_sent_at
+    FROM transactions AS t
+    WHERE
+        t.network = :network::text
+        AND t.state IN ('signed', 'broadcast')
+        AND t.nonce IS NOT NULL
+        AND NOT EXISTS (
+            SELECT 1 FROM transactions AS o
+            WHERE o.withdrawal_id = t.withdrawal_id AND o.state = 'mined'
+        )
+    ORDER BY t.sender ASC, t.nonce ASC, t.attempt DESC
+)
+
+SELECT lowest.withdrawal_id
+FROM lowest
+LEFT JOIN transactions AS p
+    ON
+        p.network = :network::text
+        AND lowest.sender = p.sender
+        AND p.nonce = lowest.nonce - 1
+        AND p.state = 'mined'
+WHERE
+    lowest.first_sent_at IS NOT NULL
+    AND greatest(lowest.first_sent_at, p.mined_at)
+    < now() - make_interval(secs => :after_s::double precision)
+ORDER BY lowest.withdrawal_id;
+
+-- name: latest_attempts
+-- The latest transaction of each of these withdrawals, unless one of them is mined.
+SELECT DISTINCT ON (t.withdrawal_id)
+    t.withdrawal_id,
+    t.transaction_id,
+    t.attempt,
+    t.unsigned
+FROM transactions AS t
+WHERE
+    t.withdrawal_id = any(:withdrawal_ids::bigint [])
+    AND NOT EXISTS (
+        SELECT 1 FROM transactions AS o
+        WHERE o.withdrawal_id = t.withdrawal_id AND o.state = 'mined'
+    )
+ORDER BY t.withdrawal_id ASC, t.attempt DESC;
+
+-- name: unmine_transactions
+-- Put back in the queue what was mined in blocks that left the best chain. Blocks older than all we
+-- remember are beyond any reorganisation we allow.
+WITH gone AS (
+    SELECT
+        t.network,
+        t.transaction_id,
+        t.height,
+        t.block_id,
+        t.fee_minor
+    FROM transactions AS t
+    WHERE
+        t.network = :network::text
+        AND t.state = 'mined'
+        AND t.height >= (SELECT min(b.height) FROM blocks AS b WHERE b.network = :network::text)
+        AND NOT EXISTS (
+            SELECT 1 FROM blocks AS b
+            WHERE b.network = t.network AND b.height = t.height AND b.block_id = t.block_id
+        )
+    ORDER BY t.transaction_id
+    FOR UPDATE
+)
+
+UPDATE transactions AS t SET
+    state = 'broadcast',
+    height = NULL,
+    block_id = NULL,
+    succeeded = NULL,
+    fee_minor = NULL,
+    confirm_height = NULL,
+    mined_at = NULL
+FROM gone
+WHERE t.network = gone.network AND t.transaction_id = gone.transaction_id
+RETURNING
+    t.withdrawal_id, t.transaction_id, gone.height, gone.block_id,
+    gone.fee_minor::text AS network_fee_minor;
+
+-- name: unsettle_withdrawals
+-- Open again those of these withdrawals that were settled; the next settling has the next revision.
+UPDATE withdrawals AS w SET
+    status = 'broadcast',
+    reason = NULL,
+    detail = NULL,
+    revision = w.revision + 1
+WHERE
+    w.withdrawal_id = any(:withdrawal_ids::bigint [])
+    AND w.status IN ('confirmed', 'failed')
+RETURNING
+    w.withdrawal_id, w.tenant, w.idempotency_key, w.owner, w.asset, w.network, w.address, w.memo,
+    w.amount_minor::text AS amount_minor, w.fee_minor::text AS fee_minor, w.status, w.reason,
+    w.detail, w.revision, w.decided_by, w.sender, w.nonce, w.created_at, w.updated_at;
+
+-- name: revive_attempts!
+-- The other attempts at these withdrawals may land again.
+UPDATE transactions SET state = 'broadcast'
+WHERE withdrawal_id = any(:withdrawal_ids::bigint []) AND state = 'superseded';
+
+-- name: has_open_transactions$
+-- Whether any transaction of the network may yet be mined.
+SELECT exists(
+    SELECT 1 FROM transactions
+    WHERE network = :network::text AND state IN ('signed', 'broadcast')
+);
+
+-- name: open_transactions
+-- Which of these transactions are ours and not in a block yet.
+SELECT
+    t.transaction_id,
+    w.asset,
+    w.amount_minor::text AS amount_minor
+FROM transactions AS t
+INNER JOIN withdrawals AS w ON t.withdrawal_id = w.withdrawal_id
+WHERE
+    t.network = :network::text
+    AND t.transaction_id = any(:transaction_ids::text [])
+    AND t.state IN ('signed', 'broadcast');
+
+-- name: mine_transactions!
+-- Transactions of ours are in blocks.
+UPDATE transactions AS t SET
+    state = 'mined',
+    height = m.height,
+    block_id = m.block_id,
+    succeeded = m.succeeded,
+    fee_minor = m.fee_minor::numeric,
+    confirm_height = m.confirm_height,
+    mined_at = now()
+FROM
+    unnest(
+        :transaction_ids::text [], :heights::bigint [], :block_ids::text [],
+        :succeeded::boolean [], :fees_minor::text [], :confirm_heights::bigint []
+    ) AS m (transaction_id, height, block_id, succeeded, fee_minor, confirm_height)
+WHERE
+    t.network = :network::text
+    AND t.transaction_id = m.transaction_id
+    AND t.state IN ('signed', 'broadcast');
+
+-- name: settle_withdrawals
+-- Settle what is deep enough and in a block of the best chain at this moment.
+WITH due AS (
+    SELECT
+        t.withdrawal_id,
+        t.transaction_id,
+        t.height,
+        t.block_id,
+        t.succeeded,
+        t.fee_minor
+    FROM withdrawals AS w
+    INNER JOIN transactions AS t ON w.withdrawal_id = t.withdrawal_id AND t.state = 'mined'
+    WHERE
+        w.network = :network::text
+        AND w.status IN ('signed', 'broadcast')
+        AND t.confirm_height <= :tip_height::bigint
+        AND t.height <= :final_height::bigint
+        AND (
+            EXISTS (
+                SELECT 1 FROM blocks AS b
+                WHERE b.network = t.network AND b.height = t.height AND b.block_id = t.block_id
+            )
+            OR t.height < (SELECT min(b.height) FROM blocks AS b WHERE b.network = t.network)
+        )
+    ORDER BY w.withdrawal_id
+    FOR UPDATE OF w
+)
+
+UPDATE withdrawals AS w SET
+    status = CASE WHEN due.succeeded THEN 'confirmed' ELSE 'failed' END,
+    reason = CASE WHEN NOT due.succeeded THEN 'failed_on_chain' END,
+    detail = CASE WHEN NOT due.succeeded THEN 'the transaction was mined without effect' END
+FROM due
+WHERE w.withdrawal_id = due.withdrawal_id AND w.status IN ('signed', 'broadcast')
+RETURNING
+    w.withdrawal_id, w.tenant, w.idempotency_key, w.owner, w.asset, w.network, w.address, w.memo,
+    w.amount_minor::text AS amount_minor, w.fee_minor::text AS fee_minor, w.status, w.reason,
+    w.detail, w.revision, w.decided_by, w.sender, w.nonce, w.created_at, w.updated_at,
+    due.transaction_id, due.height, due.block_id, due.fee_minor::text AS network_fee_minor;
+
+-- name: supersede_attempts!
+-- The other attempts at these withdrawals can no longer land, and are not sent any more.
+UPDATE transactions SET state = 'superseded'
+WHERE withdrawal_id = any(:withdrawal_ids::bigint []) AND state IN ('signed', 'broadcast');
+
+-- name: list_transactions
+-- All attempts at a withdrawal, in order.
+SELECT
+    transaction_id,
+    nonce,
+    attempt,
+    state,
+    height,
+    block_id,
+    succeeded,
+    fee_minor::text AS fee_minor,
+    fee_minor_max::text AS fee_minor_max,
+    last_outcome,
+    last_detail,
+    last_sent_at
+FROM transactions
+WHERE withdrawal_id = :withdrawal_id::bigint
+ORDER BY attempt;

@@ -1,0 +1,206 @@
+-- name: withdrawal_policies
+-- Every asset's rules for withdrawals, and its network's.
+SELECT
+    a.asset,
+    a.network,
+    a.contract,
+    n.native_asset,
+    n.confirmations,
+    n.finality,
+    a.confirmations_by_amount,
+    a.withdrawal_minor_min::text AS minor_min,
+    a.withdrawal_minor_max::text AS minor_max,
+    a.withdrawal_minor_max_day::text AS minor_max_day,
+    a.withdrawal_count_max_hour AS count_max_hour,
+    a.withdrawal_approval_minor::text AS approval_minor,
+    a.withdrawal_fee_minor::text AS fee_minor
+FROM assets AS a
+INNER JOIN networks AS n ON a.network = n.network;
+
+-- name: tenant_statuses
+-- The status of these tenants.
+SELECT
+    tenant,
+    status
+FROM tenants
+WHERE tenant = any(:tenants::text []);
+
+-- name: lock_users
+-- Take these users' rows for this transaction, in one order, so that limits are judged one by one.
+SELECT u.owner
+FROM users AS u
+INNER JOIN unnest(:tenants::text [], :owners::text []) AS o (tenant, owner)
+    ON u.tenant = o.tenant AND u.owner = o.owner
+ORDER BY u.tenant, u.owner
+FOR NO KEY UPDATE OF u;
+
+-- name: ordered_before
+-- Which of these orders are there already, and what they said.
+SELECT
+    w.tenant,
+    w.idempotency_key,
+    w.request_hash
+FROM withdrawals AS w
+INNER JOIN unnest(:tenants::text [], :idempotency_keys::text []) AS o (tenant, idempotency_key)
+    ON w.tenant = o.tenant AND w.idempotency_key = o.idempotency_key;
+
+-- name: withdrawal_history
+-- What these users ordered of these assets in the last day and hour, refused and failed not counted.
+SELECT
+    w.tenant,
+    w.owner,
+    w.asset,
+    coalesce(sum(w.amount_minor), 0)::text AS day_minor,
+    count(*) FILTER (WHERE w.created_at > now() - interval '1 hour') AS hour_count
+FROM withdrawals AS w
+INNER JOIN
+    unnest(:tenants::text [], :owners::text [], :assets::text []) AS o (tenant, owner, asset)
+    ON w.tenant = o.tenant AND w.owner = o.owner AND w.asset = o.asset
+WHERE
+    w.created_at > now() - interval '24 hours'
+    AND w.status NOT IN ('rejected', 'failed')
+GROUP BY w.tenant, w.owner, w.asset;
+
+-- name: add_withdrawals
+-- Write orders as requested, in this order; those that are there already are left alone.
+INSERT INTO withdrawals (
+    tenant, idempotency_key, request_hash, owner, asset, network, address, memo, amount_minor,
+    fee_minor
+)
+SELECT
+    o.tenant,
+    o.idempotency_key,
+    o.request_hash,
+    o.owner,
+    o.asset,
+    o.network,
+    o.address,
+    o.memo,
+    o.amount_minor::numeric,
+    o.fee_minor::numeric
+FROM
+    unnest(
+        :tenants::text [], :idempotency_keys::text [], :request_hashes::bytea [],
+        :owners::text [], :assets::text [], :networks::text [], :addresses::text [],
+        :memos::text [], :amounts_minor::text [], :fees_minor::text []
+    ) WITH ORDINALITY AS o (
+        tenant, idempotency_key, request_hash, owner, asset, network, address, memo,
+        amount_minor, fee_minor, position
+    )
+ORDER BY o.position
+ON CONFLICT (tenant, idempotency_key) DO NOTHING
+RETURNING
+    withdrawal_id, tenant, idempotency_key, owner, asset, network, address, memo,
+    amount_minor::text AS amount_minor, fee_minor::text AS fee_minor, status, reason, detail,
+    revision, decided_by, sender, nonce, created_at, updated_at;
+
+-- name: move_withdrawals
+-- Take withdrawals from one status to another; those that have left it already are left alone.
+UPDATE withdrawals AS w SET
+    status = m.status,
+    reason = m.reason,
+    detail = m.detail,
+    decided_by = coalesce(w.decided_by, m.decided_by)
+FROM
+    unnest(
+        :withdrawal_ids::bigint [], :statuses::text [], :reasons::text [], :details::text [],
+        :decided_bys::text []
+    ) AS m (withdrawal_id, status, reason, detail, decided_by)
+WHERE w.withdrawal_id = m.withdrawal_id AND w.status = :from_status::text
+RETURNING
+    w.withdrawal_id, w.tenant, w.idempotency_key, w.owner, w.asset, w.network, w.address, w.memo,
+    w.amount_minor::text AS amount_minor, w.fee_minor::text AS fee_minor, w.status, w.reason,
+    w.detail, w.revision, w.decided_by, w.sender, w.nonce, w.created_at, w.updated_at;
+
+-- name: lock_withdrawals
+-- Take those of these withdrawals that have this status, for this transaction, in order.
+SELECT
+    w.withdrawal_id,
+    w.tenant,
+    w.idempotency_key,
+    w.owner,
+    w.asset,
+    w.network,
+    w.address,
+    w.memo,
+    w.amount_minor::text AS amount_minor,
+    w.fee_minor::text AS fee_minor,
+    w.status,
+    w.reason,
+    w.detail,
+    w.revision,
+    w.decided_by,
+    w.sender,
+    w.nonce,
+    w.created_at,
+    w.updated_at
+FROM withdrawals AS w
+WHERE w.withdrawal_id = any(:withdrawal_ids::bigint []) AND w.status = any(:statuses::text [])
+ORDER BY w.withdrawal_id
+FOR UPDATE;
+
+-- name: find_withdrawal^
+-- A withdrawal by its producer's id.
+SELECT
+    w.withdrawal_id,
+    w.tenant,
+    w.idempotency_key,
+    w.owner,
+    w.asset,
+    w.network,
+    w.address,
+    w.memo,
+    w.amount_minor::text AS amount_minor,
+    w.fee_minor::text AS fee_minor,
+    w.status,
+    w.reason,
+    w.detail,
+    w.revision,
+    w.decided_by,
+    w.sender,
+    w.nonce,
+    w.created_at,
+    w.updated_at
+FROM withdrawals AS w
+WHERE w.tenant = :tenant::text AND w.idempotency_key = :idempotency_key::text;
+
+-- name: list_withdrawals
+-- A tenant's withdrawals, newest first, optionally of one owner or status.
+SELECT
+    w.withdrawal_id,
+    w.tenant,
+    w.idempotency_key,
+    w.owner,
+    w.asset,
+    w.network,
+    w.address,
+    w.memo,
+    w.amount_minor::text AS amount_minor,
+    w.fee_minor::text AS fee_minor,
+    w.status,
+    w.reason,
+    w.detail,
+    w.revision,
+    w.decided_by,
+    w.sender,
+    w.nonce,
+    w.created_at,
+    w.updated_at
+FROM withdrawals AS w
+WHERE
+    w.tenant = :tenant::text
+    AND (:owner::text IS NULL OR w.owner = :owner::text)
+    AND (:status::text IS NULL OR w.status = :status::text)
+ORDER BY w.withdrawal_id DESC
+LIMIT :limit_rows::integer;
+
+-- name: stale_approvals
+-- Withdrawals approved a while ago and not signed: their record was lost, or they could not be paid.
+SELECT w.withdrawal_id
+FROM withdrawals AS w
+WHERE
+    w.network = :network::text
+    AND w.status = 'approved'
+    AND w.updated_at < now() - make_interval(secs => :after_s::double precision)
+ORDER BY w.withdrawal_id
+LIMIT :limit_rows::integer;
