@@ -7,7 +7,7 @@ simulated chain included.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from chain_adapters.types import (
@@ -30,11 +30,12 @@ class ChainReader(Protocol):
     native_symbol: str
     native_decimals: int
 
-    def watch_tip(self) -> AsyncIterator[Tip]:
+    def watch_tip(self) -> AsyncGenerator[Tip, None]:
         """Yield the tip now, then again after each change of it, by push where the node has it.
 
         Tips may be skipped, repeated or go back: callers should not assume that heights are
-        consecutive. Ends only by error (NodeUnavailable, WrongNetwork).
+        consecutive. Ends only by error (NodeUnavailable, WrongNetwork); whoever stops listening
+        closes it (contextlib.aclosing).
         """
         ...
 

@@ -8,7 +8,6 @@ hosts only: paths, queries and user parts of an URL may be credentials.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
@@ -217,7 +216,9 @@ class RpcClient:
     def session(self) -> aiohttp.ClientSession:
         """The HTTP session, opened at first use in the running loop."""
         if self._session is None:
-            self._session = aiohttp.ClientSession()
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=self._timeout_s)
+            )
         return self._session
 
     async def close(self) -> None:
@@ -229,15 +230,12 @@ class RpcClient:
     async def exchange(self, url: str, body: bytes) -> tuple[bytes, str | None]:
         """Post a body; return the answer's bytes, or why there is none, free of any URL."""
         try:
-            async with (
-                asyncio.timeout(self._timeout_s),
-                self.session.post(
-                    url,
-                    data=body,
-                    headers={"Content-Type": "application/json"},
-                    allow_redirects=False,
-                ) as response,
-            ):
+            async with self.session.post(
+                url,
+                data=body,
+                headers={"Content-Type": "application/json"},
+                allow_redirects=False,
+            ) as response:
                 # Some gateways send a JSON-RPC error object with status 400.
                 if response.status not in {200, 400}:
                     return b"", f"HTTP status {response.status}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from enum import StrEnum
 
 import msgspec
@@ -269,7 +269,7 @@ class SimulatedAdapter:
             raise NodeUnavailable("simulated failure")
         return kind
 
-    async def watch_tip(self) -> AsyncIterator[Tip]:
+    async def watch_tip(self) -> AsyncGenerator[Tip, None]:
         """See ChainReader."""
         changed = asyncio.Event()
         self.chain.listeners.add(changed)

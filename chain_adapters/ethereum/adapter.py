@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import structlog
 
@@ -66,13 +66,18 @@ class EthereumAdapter:
             network, rpc_urls, chain_id=self._chain_id, timeout_s=timeout_s, observe=observe
         )
         self._reader = BlockReader(traces)
-        self._watcher = TipWatcher(
-            self._rpc, websocket_url, poll_interval_s=poll_interval_s, silence_s=silence_s
-        )
+        self._websocket_url = websocket_url
+        self._poll_interval_s = poll_interval_s
+        self._silence_s = silence_s
 
-    def watch_tip(self) -> AsyncIterator[Tip]:
+    def watch_tip(self) -> AsyncGenerator[Tip, None]:
         """See ChainReader. Pushed while the WebSocket works, polled otherwise."""
-        return self._watcher.watch()
+        return TipWatcher(
+            self._rpc,
+            self._websocket_url,
+            poll_interval_s=self._poll_interval_s,
+            silence_s=self._silence_s,
+        ).watch()
 
     async def fetch_block(self, height: int) -> Block | None:
         """See ChainReader. Block, receipts and traces come from one endpoint."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
 
 import aiohttp
 import msgspec
@@ -23,7 +23,8 @@ from chain_adapters.types import NodeUnavailable, Tip, WrongNetwork
 
 _MESSAGE_BYTES_MAX = 1024 * 1024
 _RECONNECT_S_MAX = 60.0
-_CONNECT_S = 10.0
+_HANDSHAKE_S = 10.0
+_CLOSE = aiohttp.ClientWSTimeout(ws_close=1.0)
 _HEARTBEAT_S = 15.0
 
 
@@ -69,7 +70,7 @@ def tagged_height(reply: Reply) -> int | None:
 
 
 class TipWatcher:
-    """Yields the tips of one network, for as long as someone listens."""
+    """Yields the tips of one network to one listener."""
 
     def __init__(
         self,
@@ -85,22 +86,22 @@ class TipWatcher:
         self._silence_s = silence_s
         self._last: Tip | None = None
 
-    async def watch(self) -> AsyncIterator[Tip]:
+    async def watch(self) -> AsyncGenerator[Tip, None]:
         """Yield the tip now and after each change."""
         reconnect_s = self._poll_interval_s
         while True:
             if self._websocket_url is not None:
-                try:
-                    async for tip in self._pushed(self._websocket_url):
-                        reconnect_s = self._poll_interval_s
-                        yield tip
-                except SocketLost:
-                    pass
-            async for tip in self._polled(reconnect_s):
-                yield tip
+                with suppress(SocketLost):
+                    async with aclosing(self._pushed(self._websocket_url)) as pushed:
+                        async for tip in pushed:
+                            reconnect_s = self._poll_interval_s
+                            yield tip
+            async with aclosing(self._polled(reconnect_s)) as polled:
+                async for tip in polled:
+                    yield tip
             reconnect_s = min(reconnect_s * 2, _RECONNECT_S_MAX)
 
-    async def _polled(self, duration_s: float) -> AsyncIterator[Tip]:
+    async def _polled(self, duration_s: float) -> AsyncGenerator[Tip, None]:
         """Poll for a while: forever if there is no WebSocket to go back to."""
         loop = asyncio.get_running_loop()
         until = loop.time() + duration_s
@@ -113,7 +114,7 @@ class TipWatcher:
                 return
             await asyncio.sleep(self._poll_interval_s)
 
-    async def _pushed(self, url: str) -> AsyncIterator[Tip]:
+    async def _pushed(self, url: str) -> AsyncGenerator[Tip, None]:
         """Yield a tip for each pushed head; SocketLost when the socket is of no more use.
 
         The pushed head is yielded at once, and again if the safe or finalized height moved with
@@ -158,15 +159,12 @@ async def subscribe(rpc: RpcClient, url: str) -> AsyncIterator[aiohttp.ClientWeb
     """
     fault = ""
     try:
-        async with (
-            asyncio.timeout(_CONNECT_S) as limit,
-            rpc.session.ws_connect(
-                url, heartbeat=_HEARTBEAT_S, max_msg_size=_MESSAGE_BYTES_MAX
-            ) as socket,
-        ):
-            await check_chain(socket, rpc.chain_id, show_host(url))
-            await ask(socket, "eth_subscribe", "newHeads")
-            limit.reschedule(None)
+        async with rpc.session.ws_connect(
+            url, heartbeat=_HEARTBEAT_S, max_msg_size=_MESSAGE_BYTES_MAX, timeout=_CLOSE
+        ) as socket:
+            async with asyncio.timeout(_HANDSHAKE_S):
+                await check_chain(socket, rpc.chain_id, show_host(url))
+                await ask(socket, "eth_subscribe", "newHeads")
             yield socket
     except (aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError, ValueError) as error:
         fault = type(error).__name__

@@ -102,17 +102,22 @@ BROKEN: dict[str, Handler] = {
 
 @pytest.mark.parametrize("name", BROKEN)
 async def test_the_next_endpoint_is_asked_when_one_is_broken(name: str) -> None:
-    async with serve(BROKEN[name]) as broken, serve(answering("fine")) as honest:
-        async with client(broken, honest, response_bytes_max=50_000) as rpc:
-            assert await rpc.first(ask) == "fine"
+    async with (
+        serve(BROKEN[name]) as broken,
+        serve(answering("fine")) as honest,
+        client(broken, honest, response_bytes_max=50_000) as rpc,
+    ):
+        assert await rpc.first(ask) == "fine"
 
 
 @pytest.mark.parametrize("name", BROKEN)
 async def test_without_a_usable_answer_the_node_is_unavailable(name: str) -> None:
-    async with serve(BROKEN[name]) as broken:
-        async with client(broken, "http://127.0.0.1:1", response_bytes_max=50_000) as rpc:
-            with pytest.raises(NodeUnavailable) as raised:
-                await rpc.first(ask)
+    async with (
+        serve(BROKEN[name]) as broken,
+        client(broken, "http://127.0.0.1:1", response_bytes_max=50_000) as rpc,
+    ):
+        with pytest.raises(NodeUnavailable) as raised:
+            await rpc.first(ask)
     shown = "".join(traceback.format_exception(raised.value)) + repr(raised.value)
     assert SECRET not in shown
     assert "127.0.0.1" in shown
@@ -126,9 +131,12 @@ async def test_no_url_is_shown_when_it_cannot_be_used() -> None:
 
 
 async def test_an_endpoint_of_another_chain_is_passed_over() -> None:
-    async with serve(answering("lie", chain_id=1)) as wrong, serve(answering("fine")) as right:
-        async with client(wrong, right) as rpc:
-            assert await rpc.first(ask) == "fine"
+    async with (
+        serve(answering("lie", chain_id=1)) as wrong,
+        serve(answering("fine")) as right,
+        client(wrong, right) as rpc,
+    ):
+        assert await rpc.first(ask) == "fine"
 
 
 async def test_endpoints_of_another_chain_alone_are_refused() -> None:
@@ -164,9 +172,12 @@ async def test_every_call_is_observed() -> None:
         assert seconds >= 0
         seen.append((network, method, endpoint, ok))
 
-    async with serve(BROKEN["server error"]) as broken, serve(answering("fine")) as honest:
-        async with client(broken, honest, observe=observe) as rpc:
-            await rpc.first(ask)
+    async with (
+        serve(BROKEN["server error"]) as broken,
+        serve(answering("fine")) as honest,
+        client(broken, honest, observe=observe) as rpc,
+    ):
+        await rpc.first(ask)
     assert seen == [
         (NETWORK, "eth_chainId", 0, False),
         (NETWORK, "eth_chainId", 1, True),
