@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from agents.kafka_io import Publisher
+from agents.outlet import Outlet
 from chain_adapters.adapter import ChainAdapter
 from chain_adapters.registry import open_adapter
 from metrics import catalogue
@@ -17,7 +18,7 @@ from settings.model import Settings
 from sql.pool import Pool, open_pool
 
 
-@dataclass(frozen=True)
+@dataclass
 class Context:
     """One worker's settings, database pool, chains and producer."""
 
@@ -28,6 +29,11 @@ class Context:
     publisher: Publisher
     holder: UUID = field(default_factory=uuid4)
     """Names this process in leases."""
+    outlet: Outlet = field(init=False)
+    """Publishes what was just committed."""
+
+    def __post_init__(self) -> None:
+        self.outlet = Outlet(self.pool, self.publisher.publish_rows)
 
 
 @asynccontextmanager

@@ -58,12 +58,12 @@ class PostLedger(LocalStage[LedgerRecord]):
             work,
             [
                 event
-                for (fact, entry), result in zip(items, results, strict=True)
+                for (fact, _entry), result in zip(items, results, strict=True)
                 if result.outcome is Outcome.POSTED
                 for event in events_of(fact, result, now)
             ],
         )
-        for (fact, entry), result in zip(items, results, strict=True):
+        for (_fact, entry), result in zip(items, results, strict=True):
             catalogue.ledger_entries_total.labels(entry.kind, result.outcome).inc()
 
     async def _postable(self, work: Work, facts: Sequence[LedgerFact]) -> list[Item]:

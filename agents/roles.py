@@ -49,7 +49,6 @@ class Role:
 
 
 async def _chain(context: Context) -> Role:
-    relay = RelayOutbox(context.pool, context.publisher.publish_rows)
     followers = [
         FollowChain(
             network,
@@ -62,11 +61,13 @@ async def _chain(context: Context) -> Role:
         for network in context.settings.networks
     ]
     return Role(
-        loops=(MeasureState(context), ReconcileChain(context), PruneHistory(context)),
-        leased=[
-            ("relay_outbox", relay.run),
-            *((lease_name(follower.network), follower.run) for follower in followers),
-        ],
+        loops=(
+            RelayOutbox(context),
+            MeasureState(context),
+            ReconcileChain(context),
+            PruneHistory(context),
+        ),
+        leased=[(lease_name(follower.network), follower.run) for follower in followers],
     )
 
 

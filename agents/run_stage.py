@@ -24,7 +24,7 @@ from agents.stage import Invalid, InvariantBroken, Stage, Work
 from metrics import catalogue
 from sql import stream
 from sql.pool import Connection
-from sql.stream import DeadLetter, Partition
+from sql.stream import DeadLetter, OutboxRow, Partition
 from topics.topic import Undecodable
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,11 @@ class StageRunner:
     """Applies batches to one stage until they are done; never returns with a record undone."""
 
     def __init__(
-        self, stage: Stage[Any, Any], context: Context, cluster_id: str, kafka_log: Log
+        self,
+        stage: Stage[Any, Any],
+        context: Context,
+        cluster_id: str,
+        kafka_log: Log,
     ) -> None:
         self.stage = stage
         self.last_progress = time.monotonic()
@@ -124,7 +128,8 @@ class StageRunner:
             work = Work(conn)
             if fresh:
                 await self.stage.apply(work, fresh, prepared)
-            await self._finish(conn, records, done, letters, work)
+            rows = await self._finish(conn, records, done, letters, work)
+        self._context.outlet.offer(rows)
         self._count_parked(len(letters))
 
     def _decode(
@@ -164,16 +169,17 @@ class StageRunner:
         done: dict[Partition, int],
         letters: Sequence[DeadLetter],
         work: Work,
-    ) -> None:
+    ) -> list[OutboxRow]:
         prefix = self._context.settings.topic_prefix
         await stream.park_records(
             conn, [x for x in letters if x.record_offset >= done[x.topic, x.partition]]
         )
-        await stream.fill_outbox(
+        rows = await stream.fill_outbox(
             conn, [(prefix + topic, key, payload) for topic, key, payload in work.outbox]
         )
         ends = {p: max(end, done[p]) for p, end in _ends(records).items()}
         await stream.advance_inbox(conn, self._cluster_id, self.stage.name, ends)
+        return rows
 
     def _letter(self, record: Record, error: str) -> DeadLetter:
         log.error(

@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from agents.outlet import Outlet
 from agents.stage import Work
 from sql import stream
 from sql.pool import Pool
 
 
 @asynccontextmanager
-async def transact(pool: Pool, topic_prefix: str) -> AsyncIterator[Work]:
-    """Open a transaction; what is emitted is published when, and only if, it commits."""
+async def transact(
+    pool: Pool, topic_prefix: str, outlet: Outlet | None = None
+) -> AsyncIterator[Work]:
+    """Open a transaction; what is emitted is published when, and only if, it commits.
+
+    At once by the outlet of a worker, within a second or two by relay_outbox without one.
+    """
     async with pool.acquire() as conn, conn.transaction():
         work = Work(conn)
         yield work
-        await stream.fill_outbox(
+        rows = await stream.fill_outbox(
             conn, [(topic_prefix + topic, key, payload) for topic, key, payload in work.outbox]
         )
+    if outlet is not None:
+        outlet.offer(rows)

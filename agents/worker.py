@@ -24,10 +24,11 @@ from agents.context import Context, open_context
 from agents.health import health_checks
 from agents.kafka_io import KafkaLog, read_cluster_id
 from agents.lease import Lease
+from agents.record import Record
 from agents.roles import ROLES, Role
 from agents.run_loop import run_loop
-from agents.record import Record
 from agents.run_stage import StageRunner
+from agents.take import take_batches
 from metrics import catalogue
 from metrics.server import MetricsServer
 from settings.logs import set_up_logs
@@ -51,6 +52,13 @@ class MillraceApp(faust.App):  # type: ignore[misc]
         await self.resources.aclose()
 
 
+class FaustWorker(faust.Worker):  # type: ignore[misc]
+    """Faust's process runner, with our logs instead of its own."""
+
+    def _setup_logging(self) -> None:
+        """Leave alone what settings.logs has set up."""
+
+
 class Worker:
     """Puts one role together and runs it."""
 
@@ -68,12 +76,7 @@ class Worker:
         asyncio.set_event_loop(loop)
         app = loop.run_until_complete(self._open())
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
-        faust.Worker(
-            app,
-            loop=loop,
-            redirect_stdouts=False,
-            logging_config={"version": 1, "incremental": True},
-        ).execute_from_commandline()
+        FaustWorker(app, loop=loop, redirect_stdouts=False, quiet=True).execute_from_commandline()
 
     async def _open(self) -> MillraceApp:
         stack = AsyncExitStack()
@@ -97,6 +100,7 @@ class Worker:
         lease_s = self._settings.lease_s
         return [
             partial(self._beat, app),
+            context.outlet.run,
             *(partial(run_loop, loop, context) for loop in role.loops),
             *(
                 partial(Lease(context.pool, name, context.holder, lease_s).run_forever, body)
@@ -167,7 +171,7 @@ def _add_agent(app: MillraceApp, settings: Settings, runner: StageRunner) -> Non
 
     async def agent(stream: Any) -> None:  # noqa: ANN401 - Faust is untyped
         # Acks by hand, after the commit: Faust's own acks lose messages when an agent raises.
-        async for events in stream.noack_take(settings.stage_batch_max, settings.stage_linger_s):
+        async for events in take_batches(stream.noack().events(), settings.stage_batch_max):
             await runner.run([to_record(event.message) for event in events])
             for event in events:
                 event.ack()

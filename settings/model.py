@@ -99,8 +99,6 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     stage_batch_max: int = Field(ge=1, default=200)
-    stage_linger_s: float = Field(gt=0, default=0.005)
-    """How long a stage gathers records before it takes them as a batch."""
     stage_stall_s: float = Field(gt=0, default=60.0)
     """A worker that has lag and makes no progress for so long ends itself."""
     lease_s: float = Field(gt=0, default=5.0)

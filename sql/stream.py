@@ -80,17 +80,22 @@ async def advance_inbox(
     )
 
 
-async def fill_outbox(conn: Connection, records: Sequence[tuple[str, str, bytes]]) -> None:
-    """Add (topic, key, payload) records in order."""
+async def fill_outbox(
+    conn: Connection, records: Sequence[tuple[str, str, bytes]]
+) -> list[OutboxRow]:
+    """Add (Kafka topic, key, payload) records in order; return them as rows."""
     if not records:
-        return
+        return []
     topics, keys, payloads = zip(*records, strict=True)
-    await _queries.fill_outbox(conn, topics=list(topics), keys=list(keys), payloads=list(payloads))
+    rows = await _queries.fill_outbox(
+        conn, topics=list(topics), keys=list(keys), payloads=list(payloads)
+    )
+    return [OutboxRow(row["id"], *record) for row, record in zip(rows, records, strict=True)]
 
 
-async def read_outbox(conn: Connection, limit_rows: int) -> list[OutboxRow]:
-    """Return the oldest records, at most `limit_rows`."""
-    rows = await _queries.read_outbox(conn, limit_rows=limit_rows)
+async def read_outbox(conn: Connection, older_than_s: float, limit_rows: int) -> list[OutboxRow]:
+    """Return the oldest records that are older than so many seconds."""
+    rows = await _queries.read_outbox(conn, older_than_s=older_than_s, limit_rows=limit_rows)
     return [OutboxRow(*row) for row in rows]
 
 

@@ -42,8 +42,8 @@ WHERE
     AND inbox.topic = done.topic
     AND inbox.partition = done.partition;
 
--- name: fill_outbox!
--- Add records to be published, in this order.
+-- name: fill_outbox
+-- Add records to be published, in this order, and tell their ids.
 INSERT INTO outbox (topic, key, payload)
 SELECT
     r.topic,
@@ -52,17 +52,19 @@ SELECT
 FROM
     unnest(:topics::text [], :keys::text [], :payloads::bytea [])
     WITH ORDINALITY AS r (topic, key, payload, position)
-ORDER BY r.position;
+ORDER BY r.position
+RETURNING id;
 
 -- name: read_outbox
--- The oldest unpublished records. Those of transactions that commit later come in a later read,
--- whatever their id: nothing is skipped, because rows leave only by delete.
+-- The oldest records that nobody has published for a while. Those of transactions that commit later
+-- come in a later read, whatever their id: nothing is skipped, because rows leave only by delete.
 SELECT
     id,
     topic,
     key,
     payload
 FROM outbox
+WHERE created_at <= now() - make_interval(secs => :older_than_s::double precision)
 ORDER BY id
 LIMIT :limit_rows::integer;
 

@@ -66,15 +66,6 @@ CREATE TABLE outbox (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
-CREATE FUNCTION announce_outbox() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM pg_notify('outbox', '');
-    RETURN NULL;
-END $$;
-
-CREATE TRIGGER announce_outbox AFTER INSERT ON outbox
-FOR EACH STATEMENT EXECUTE FUNCTION announce_outbox();
-
 -- Records no stage could use, kept whole until someone redrives or discards them.
 CREATE TABLE dead_letters (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -100,4 +91,3 @@ CREATE TABLE leases (
 -- migrate:down
 
 DROP TABLE leases, dead_letters, outbox, inbox, assets, networks, users, tenants;
-DROP FUNCTION announce_outbox;

@@ -87,7 +87,7 @@ class Pipeline:
     async def relay(self) -> int:
         """Publish the outbox."""
         async with self.pool.acquire() as conn:
-            rows = await stream.read_outbox(conn, 10_000)
+            rows = await stream.read_outbox(conn, 0, 10_000)
             await self.kafka.publish_rows(rows)
             await stream.delete_outbox(conn, [row.id for row in rows])
         return len(rows)
