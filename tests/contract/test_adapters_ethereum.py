@@ -1,0 +1,207 @@
+"""What only Ethereum's adapter promises, on a real node: pushed heads and inner calls."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from chain_adapters.ethereum.adapter import EthereumAdapter
+from chain_adapters.types import Tip, Transaction, Transfer, WrongNetwork
+from devstack.anvil import Anvil
+from tests.support.chain_worlds import AnvilWorld, open_anvil_world
+
+FORWARD = "0x6000600060006000346000355af1"
+"""CALL the address in the first word of the data with all the ether, then what follows."""
+STOP, REVERT = "00", "60006000fd"
+
+
+@pytest.fixture(scope="module")
+async def world(anvil: Anvil) -> AsyncIterator[AnvilWorld]:
+    opened = await open_anvil_world(anvil)
+    yield opened
+    await opened.close()
+
+
+async def run_contract(world: AnvilWorld, contract: str, argument: str) -> Transaction:
+    """Send 7 wei to a contract with an address as argument; return the mined transaction."""
+    accounts = await world.call("eth_accounts")
+    call = {"from": accounts[0], "to": contract, "value": "0x7", "gas": "0x186a0"}
+    id_ = await world.call(
+        "eth_sendTransaction", {**call, "data": "0x" + argument[2:].rjust(64, "0")}
+    )
+    await world.mine()
+    block = await world.adapter.fetch_block(await world.height())
+    assert block is not None
+    return next(transaction for transaction in block.transactions if transaction.id == id_)
+
+
+async def deploy(world: AnvilWorld, code: str) -> str:
+    address = world.new_address()
+    await world.call("anvil_setCode", address, code)
+    return address
+
+
+async def balance(world: AnvilWorld, address: str) -> int:
+    return await world.adapter.fetch_balance(address, None, await world.height())
+
+
+async def test_ether_forwarded_by_a_contract_is_a_transfer(world: AnvilWorld) -> None:
+    contract, recipient = await deploy(world, FORWARD + STOP), world.new_address()
+    mined = await run_contract(world, contract, recipient)
+    assert mined.transfers == (
+        Transfer("value", mined.payer, contract, None, 7),
+        Transfer("call:1", contract, recipient, None, 7),
+    )
+    assert await balance(world, recipient) == 7
+    assert await balance(world, contract) == 0
+
+
+async def test_ether_forwarded_and_reverted_is_none(world: AnvilWorld) -> None:
+    contract, recipient = await deploy(world, FORWARD + REVERT), world.new_address()
+    mined = await run_contract(world, contract, recipient)
+    assert (mined.succeeded, mined.transfers) == (False, ())
+    assert await balance(world, recipient) == 0
+
+
+async def test_an_inner_call_that_reverts_moves_nothing(world: AnvilWorld) -> None:
+    outer = await deploy(world, FORWARD + STOP)
+    inner = await deploy(world, FORWARD + REVERT)
+    mined = await run_contract(world, outer, inner)
+    assert mined.transfers == (Transfer("value", mined.payer, outer, None, 7),)
+    assert await balance(world, outer) == 7
+    assert await balance(world, inner) == 0
+
+
+async def test_without_traces_inner_calls_are_not_there(anvil: Anvil, world: AnvilWorld) -> None:
+    mined = await run_contract(world, await deploy(world, FORWARD + STOP), world.new_address())
+    adapter = EthereumAdapter(f"eip155:{anvil.chain_id}", [anvil.rpc_url], traces="never")
+    block = await adapter.fetch_block(await world.height())
+    await adapter.close()
+    assert block is not None
+    assert [t.transfers for t in block.transactions if t.id == mined.id] == [mined.transfers[:1]]
+
+
+@asynccontextmanager
+async def tips_of(
+    anvil: Anvil, websocket_url: str, *, poll_interval_s: float, silence_s: float = 60.0
+) -> AsyncIterator[AsyncGenerator[Tip, None]]:
+    adapter = EthereumAdapter(
+        f"eip155:{anvil.chain_id}",
+        [anvil.rpc_url],
+        websocket_url=websocket_url,
+        poll_interval_s=poll_interval_s,
+        silence_s=silence_s,
+    )
+    try:
+        async with asyncio.timeout(20), aclosing(adapter.watch_tip()) as tips:
+            yield tips
+    finally:
+        await adapter.close()
+
+
+async def reach(tips: AsyncGenerator[Tip, None], height: int) -> None:
+    """Listen until a height is told."""
+    while (await anext(tips)).height < height:
+        pass
+
+
+async def test_new_heads_are_pushed(anvil: Anvil, world: AnvilWorld) -> None:
+    height = await world.height()
+    async with tips_of(anvil, anvil.websocket_url, poll_interval_s=3600) as tips:
+        await reach(tips, height)
+        for step in range(1, 4):
+            await world.mine()
+            await reach(tips, height + step)
+
+
+class Socket:
+    """A WebSocket endpoint that subscribes and then pushes nothing."""
+
+    def __init__(self, chain_id: int) -> None:
+        self.subscribers = 0
+        self.url = ""
+        self._chain_id = chain_id
+        self._open: set[web.WebSocketResponse] = set()
+
+    async def handle(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        self._open.add(socket)
+        async for message in socket:
+            call = json.loads(message.data)
+            subscribes = call["method"] == "eth_subscribe"
+            self.subscribers += subscribes
+            result = "0x1" if subscribes else hex(self._chain_id)
+            await socket.send_json({"jsonrpc": "2.0", "id": call["id"], "result": result})
+        self._open.discard(socket)
+        return socket
+
+    async def drop_all(self) -> None:
+        for socket in list(self._open):
+            await socket.close()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Socket]:
+        app = web.Application()
+        app.router.add_get("/", self.handle)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = "ws://{}:{}".format(*runner.addresses[0][:2])
+        try:
+            yield self
+        finally:
+            await self.drop_all()
+            await runner.cleanup()
+
+
+async def test_a_socket_that_falls_silent_is_no_blindness(anvil: Anvil, world: AnvilWorld) -> None:
+    height = await world.height()
+    async with (
+        Socket(anvil.chain_id).running() as socket,
+        tips_of(anvil, socket.url, poll_interval_s=0.05, silence_s=0.1) as tips,
+    ):
+        await reach(tips, height)
+        for step in range(1, 4):
+            await world.mine()
+            await reach(tips, height + step)
+
+
+async def test_a_dropped_socket_is_opened_again(anvil: Anvil, world: AnvilWorld) -> None:
+    height = await world.height()
+    async with (
+        Socket(anvil.chain_id).running() as socket,
+        tips_of(anvil, socket.url, poll_interval_s=0.05, silence_s=0.1) as tips,
+    ):
+        await reach(tips, height)
+        for step in range(1, 4):
+            await socket.drop_all()
+            await world.mine()
+            await reach(tips, height + step)
+        while socket.subscribers < 2:
+            await world.mine()
+            await anext(tips)
+
+
+async def test_a_socket_that_cannot_be_opened_is_polled_around(
+    anvil: Anvil, world: AnvilWorld
+) -> None:
+    height = await world.height()
+    async with tips_of(anvil, "ws://127.0.0.1:1/key", poll_interval_s=0.05) as tips:
+        await reach(tips, height)
+        await world.mine()
+        await reach(tips, height + 1)
+
+
+async def test_a_socket_of_another_chain_is_refused(anvil: Anvil) -> None:
+    async with (
+        Socket(chain_id=1).running() as socket,
+        tips_of(anvil, socket.url, poll_interval_s=0.05) as tips,
+    ):
+        with pytest.raises(WrongNetwork):
+            await anext(tips)
