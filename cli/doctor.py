@@ -1,0 +1,5 @@
+"""TODO."""
+
+
+def doctor() -> None:
+    """x"""

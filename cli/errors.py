@@ -1,0 +1,135 @@
+"""Expected errors in words an operator can act on: what happened, what it means, what to do."""
+
+from __future__ import annotations
+
+FAILED = 1
+"""Exit status: the command was understood, and the answer is no or the world is not ready."""
+MISUSED = 2
+"""Exit status: the command or the configuration is wrong."""
+
+
+class Problem(Exception):
+    """An error that is told instead of traced. Holds no secret."""
+
+    def __init__(
+        self, what: str, *, meaning: str = "", remedy: str = "", status: int = FAILED
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.meaning = meaning
+        self.remedy = remedy
+        self.status = status
+
+
+def misused(what: str, remedy: str = "") -> Problem:
+    """Return the problem of a command that cannot be meant so."""
+    return Problem(what, remedy=remedy, status=MISUSED)
+
+
+def not_found(what: str, remedy: str = "") -> Problem:
+    """Return the problem of something that is not there."""
+    return Problem(what, remedy=remedy)
+
+
+NO_DATABASE = "Is MILLRACE_DATABASE_URL right, and does the server run? `millrace doctor` tells."
+NO_BROKER = "Is MILLRACE_KAFKA_BOOTSTRAP right, and does the broker run? `millrace doctor` tells."
+NOT_SET_UP = "Run `millrace init`; it is harmless to run it again."
+
+
+def explain(error: BaseException) -> Problem | None:
+    """Return the problem an expected error stands for, None for one nobody expected."""
+    if isinstance(error, Problem):
+        return error
+    for explain_some in (_of_settings, _of_database, _of_kafka, _of_chain, _of_ours):
+        if problem := explain_some(error):
+            return problem
+    return None
+
+
+def _of_settings(error: BaseException) -> Problem | None:
+    import tomllib
+
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    remedy = "Look at millrace.toml (or the file in MILLRACE_CONFIG) and at MILLRACE_* variables."
+    if isinstance(error, ValidationError):
+        # The input is left out of the message: it may be a secret.
+        faults = [
+            f"{'.'.join(map(str, fault['loc'])) or error.title}: {fault['msg']}"
+            for fault in error.errors(include_input=False, include_url=False)
+        ]
+        if error.title != "Settings":
+            return misused(f"not valid: {'; '.join(faults)}")
+        return misused(f"the configuration is not valid: {'; '.join(faults)}", remedy)
+    if isinstance(error, SettingsError):
+        return misused(f"the configuration cannot be read: {error}", remedy)
+    if isinstance(error, tomllib.TOMLDecodeError):
+        return misused(f"the configuration is not TOML: {error}", remedy)
+    return None
+
+
+def _of_database(error: BaseException) -> Problem | None:
+    import asyncpg
+
+    from sql.migrate import MigrationError
+
+    missing = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
+    if isinstance(error, (*missing, asyncpg.InvalidCatalogNameError)):
+        return Problem(
+            f"the database is not set up: {error}",
+            meaning="It is new, or older than this version of Millrace.",
+            remedy=NOT_SET_UP,
+        )
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        return Problem(f"the database refuses us: {error}", remedy=NO_DATABASE)
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return Problem(f"the database user may not do this: {error}", remedy=NO_DATABASE)
+    away = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
+    if isinstance(error, (*away, asyncpg.InsufficientResourcesError, asyncpg.InterfaceError)):
+        return Problem(
+            f"the database is away: {error}",
+            meaning="What was under way is undone; nothing is half done.",
+            remedy=NO_DATABASE,
+        )
+    if isinstance(error, MigrationError):
+        return Problem(f"a migration failed: {error}", remedy=NO_DATABASE)
+    return None
+
+
+def _of_kafka(error: BaseException) -> Problem | None:
+    from aiokafka.errors import KafkaError
+
+    if isinstance(error, KafkaError):
+        return Problem(
+            f"the broker is away or refuses: {type(error).__name__} {error}".rstrip(),
+            remedy=NO_BROKER,
+        )
+    return None
+
+
+def _of_chain(error: BaseException) -> Problem | None:
+    from chain_adapters.types import AdapterError, InvalidAddress, NodeUnavailable
+
+    if isinstance(error, InvalidAddress):
+        return misused(f"not an address of this network: {error}")
+    if isinstance(error, NodeUnavailable):
+        return Problem(
+            f"no node gave a usable answer: {error}",
+            remedy="Look at rpc_urls of the network; `millrace doctor` asks each endpoint.",
+        )
+    if isinstance(error, AdapterError):
+        return Problem(str(error))
+    return None
+
+
+def _of_ours(error: BaseException) -> Problem | None:
+    from custody.errors import CustodyError, NoMasterSecret, WrongKey
+
+    if isinstance(error, NoMasterSecret):
+        return Problem("there is no master secret yet", remedy=NOT_SET_UP)
+    if isinstance(error, WrongKey):
+        return Problem(str(error), remedy="Give the key it was sealed with in the environment.")
+    if isinstance(error, CustodyError):
+        return Problem(str(error))
+    return None

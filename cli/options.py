@@ -1,0 +1,26 @@
+"""Options that many commands share, spelt once."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+JsonWanted: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print JSON, with amounts as strings of minor units.")
+]
+Tenant: TypeAlias = Annotated[str, typer.Option("--tenant", help="The tenant's name.")]
+Owner: TypeAlias = Annotated[
+    str, typer.Option("--owner", help="The tenant's own name for its user.")
+]
+OwnerWanted: TypeAlias = Annotated[str | None, typer.Option("--owner", help="Of this user only.")]
+NetworkWanted: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--network", help="CAIP-2 id, e.g. eip155:1. Needed if there are several."),
+]
+Limit: TypeAlias = Annotated[
+    int, typer.Option("--limit", min=1, max=10_000, help="At most so many rows.")
+]
+Actor: TypeAlias = Annotated[
+    str, typer.Option("--actor", help="Who decides; kept with the decision.")
+]

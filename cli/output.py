@@ -1,0 +1,152 @@
+"""What commands print: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Context, Decimal
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+from cli.errors import Problem
+
+WIDE = 400
+"""Columns when nobody looks: a table in a file or a pipe is never folded."""
+_EXACT = Context(prec=100)
+
+
+@cache
+def console(*, error: bool = False) -> Console:
+    """Return the console of standard output or of standard error."""
+    from rich.console import Console
+
+    stream = sys.stderr if error else sys.stdout
+    width = None if stream.isatty() else WIDE
+    return Console(stderr=error, width=width, highlight=False, markup=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """Tell a person something on standard error."""
+    console(error=True).print(text)
+
+
+def print_json(value: object) -> None:
+    """Print one JSON value. Amounts must be strings already; see `plain`."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - any row's field
+    """Return a field as JSON has it: bytes in hex, moments in RFC 3339."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, bytes):
+        return value.hex()
+    return value
+
+
+def as_json(row: Any) -> dict[str, Any]:  # noqa: ANN401 - any NamedTuple
+    """Return a row's fields for JSON. An amount (`…_minor`, `…_minor_…`) becomes a string."""
+    return {
+        name: str(value) if _is_amount(name) and value is not None else plain(value)
+        for name, value in row._asdict().items()
+    }
+
+
+def _is_amount(name: str) -> bool:
+    return "minor" in name.split("_")
+
+
+def print_rows(
+    rows: Sequence[Mapping[str, Any]], *, json_wanted: bool, empty: str, columns: Sequence[str] = ()
+) -> None:
+    """Print rows as a JSON array, or as a table of `columns` (all, if none are named)."""
+    if json_wanted:
+        print_json(list(rows))
+    elif not rows:
+        say(empty)
+    else:
+        print_table(columns or tuple(rows[0]), rows)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print a table with a heading."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        table.add_column(name.replace("_", " "), justify="right" if "amount" in name else "left")
+    for row in rows:
+        table.add_row(*(Text(_cell(row[name])) for name in columns))
+    console().print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
+def print_fields(fields: Mapping[str, Any], *, json_wanted: bool) -> None:
+    """Print one thing: a JSON object, or a line for each field."""
+    if json_wanted:
+        print_json(dict(fields))
+        return
+    width = max(map(len, fields), default=0) + 2
+    for name, value in fields.items():
+        console().print(f"{name.replace('_', ' '):<{width}}{_cell(value)}")
+
+
+def print_problem(problem: Problem) -> None:
+    """Tell what happened, what it means and what to do."""
+    lines = [f"millrace: {problem.what}", problem.meaning, problem.remedy]
+    sys.stderr.write("\n  ".join(line for line in lines if line) + "\n")
+
+
+def whole(amount_minor: int, decimals: int) -> str:
+    """Return an amount in whole units of its asset, exactly: (1500, 3) is "1.5"."""
+    text = f"{Decimal(amount_minor).scaleb(-decimals, _EXACT):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def minor(text: str, decimals: int) -> int:
+    """Return an amount in minor units. Raises ValueError unless it is a whole number of them."""
+    try:
+        amount = Decimal(text).scaleb(decimals, _EXACT)
+        is_whole = amount.is_finite() and amount == amount.to_integral_value(context=_EXACT)
+    except ArithmeticError:
+        raise ValueError(f"{text!r} is no amount") from None
+    if not is_whole:
+        raise ValueError(f"{text!r} is no amount with at most {decimals} decimals")
+    return int(amount)
+
+
+def progress_bar() -> Progress:
+    """Return a progress bar on standard error, which keeps quiet when nobody looks."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console(error=True),
+        disable=not sys.stderr.isatty(),
+    )

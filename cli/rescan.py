@@ -1,0 +1,5 @@
+"""TODO."""
+
+
+def rescan() -> None:
+    """x"""

@@ -1,0 +1,116 @@
+"""What every command needs: settings, a database, one event loop, and errors told in words."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cli.errors import NO_BROKER, NO_DATABASE, Problem, explain, misused
+from cli.output import print_problem, say
+
+if TYPE_CHECKING:
+    from chain_adapters.adapter import ChainAdapter
+    from settings.model import Network, Settings
+    from sql.pool import Pool
+
+ResultT = TypeVar("ResultT")
+CONNECTIONS = 2
+CONNECT_TIMEOUT_S = 10.0
+
+
+def run(work: Coroutine[Any, Any, ResultT]) -> ResultT:
+    """Run a command's work to its end."""
+    return asyncio.run(work)
+
+
+def tell(error: BaseException) -> int | None:
+    """Print an expected error and return its exit status; None for one nobody expected."""
+    problem = explain(error)
+    if problem is None:
+        return None
+    print_problem(problem)
+    return problem.status
+
+
+def settings() -> Settings:
+    """Return the configuration; of the development stack, if that runs here and nothing is set."""
+    from cli.dev_env import adopt_dev_env
+    from settings.model import load_settings
+
+    quiet_logs()
+    adopted = adopt_dev_env(Path.cwd(), os.environ)
+    if adopted and sys.stderr.isatty():
+        say(f"(settings from {adopted}: the development stack)")
+    file = os.environ.get("MILLRACE_CONFIG")
+    if file and not Path(file).is_file():
+        raise misused(f"MILLRACE_CONFIG names {file}, which is not there")
+    return load_settings()
+
+
+def quiet_logs() -> None:
+    """Keep log lines off the terminal: a command tells what matters itself."""
+    import structlog
+
+    logging.getLogger().addHandler(logging.NullHandler())
+    structlog.configure(logger_factory=structlog.stdlib.LoggerFactory())
+
+
+@asynccontextmanager
+async def database(config: Settings) -> AsyncIterator[Pool]:
+    """Connect to the database. Problem if it is away."""
+    from sql.pool import open_pool
+
+    url = config.database_url.get_secret_value()
+    try:
+        pool = await asyncio.wait_for(open_pool(url, CONNECTIONS), CONNECT_TIMEOUT_S)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise Problem(
+            f"the database cannot be reached: {_words(error)}", remedy=NO_DATABASE
+        ) from error
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+@asynccontextmanager
+async def broker_errors() -> AsyncIterator[None]:
+    """Tell a broker that cannot be reached as such."""
+    try:
+        yield
+    except (OSError, TimeoutError) as error:
+        raise Problem(f"the broker cannot be reached: {_words(error)}", remedy=NO_BROKER) from error
+
+
+@asynccontextmanager
+async def chain(network: Network) -> AsyncIterator[ChainAdapter]:
+    """Open a network's adapter; nothing is asked of a node before its first use."""
+    from chain_adapters.registry import open_adapter
+
+    adapter = open_adapter(network)
+    try:
+        yield adapter
+    finally:
+        await adapter.close()
+
+
+def pick_network(config: Settings, wanted: str | None) -> Network:
+    """Return the network asked for, or the only one there is."""
+    names = [network.network for network in config.networks]
+    if wanted is None and len(names) == 1:
+        return config.networks[0]
+    if wanted is None:
+        raise misused(f"say which --network: {', '.join(names) or 'none is configured'}")
+    if wanted not in names:
+        raise misused(f"network {wanted} is not configured; there is {', '.join(names) or 'none'}")
+    return config.network(wanted)
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,214 @@
+"""`millrace init` and `millrace migrate`: all a new installation needs, repeatable."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from cli import session
+from cli.errors import Problem, misused
+from cli.options import JsonWanted
+from cli.output import print_json, say
+
+if TYPE_CHECKING:
+    from settings.model import Settings
+    from sql.pool import Connection
+
+
+class Step(NamedTuple):
+    """What init did in one matter."""
+
+    step: str
+    done: list[str]
+
+    @property
+    def words(self) -> str:
+        """The step for a person."""
+        return ", ".join(self.done) or "nothing to do"
+
+
+def migrate(json_wanted: JsonWanted = False) -> None:
+    """Bring the database's schema up to date (and make the database, if need be)."""
+    config = session.settings()
+    step = migrate_schema(config)
+    if json_wanted:
+        print_json([step._asdict()])
+    else:
+        tell_step(step)
+
+
+def init(
+    import_mnemonic: Annotated[
+        bool,
+        typer.Option(
+            "--import-mnemonic",
+            help="Ask for the 24 words of the master secret (or read them from a pipe) instead of"
+            " making new ones.",
+        ),
+    ] = False,
+    show_mnemonic: Annotated[
+        bool,
+        typer.Option(
+            "--show-mnemonic",
+            help="Show the new 24 words this once. On a terminal only.",
+        ),
+    ] = False,
+    json_wanted: JsonWanted = False,
+) -> None:
+    """Set everything up: schema, topics, networks and assets, master secret. Repeatable."""
+    if show_mnemonic and (import_mnemonic or not (sys.stdout.isatty() and sys.stderr.isatty())):
+        raise misused(
+            "--show-mnemonic needs a terminal and a new mnemonic",
+            "The words would end up in a file or a log. Without the option nobody sees them.",
+        )
+    config = session.settings()
+    words = read_mnemonic() if import_mnemonic else None
+    tell = ignore_step if json_wanted else tell_step
+    steps = session.run(set_up(config, tell, words, show=show_mnemonic))
+    if json_wanted:
+        print_json([step._asdict() for step in steps])
+
+
+def tell_step(step: Step) -> None:
+    """Tell a person what was done."""
+    say(f"{step.step + ':':<15}{step.words}")
+
+
+def ignore_step(step: Step) -> None:
+    """Tell nobody."""
+
+
+def read_mnemonic() -> str:
+    """Ask for the words without showing them, or read them from a pipe."""
+    if sys.stdin.isatty():
+        from getpass import getpass
+
+        return getpass("The 24 words (not shown): ")
+    return sys.stdin.read()
+
+
+async def set_up(
+    config: Settings,
+    tell: Callable[[Step], None],
+    mnemonic: str | None = None,
+    *,
+    show: bool = False,
+) -> list[Step]:
+    """Do all that is not done yet; return what was done, told step by step.
+
+    Two at once do no harm.
+    """
+    steps: list[Step] = []
+
+    def done(step: Step) -> None:
+        steps.append(step)
+        tell(step)
+
+    done(await asyncio.to_thread(migrate_schema, config))
+    done(await make_topics(config))
+    async with session.database(config) as pool, pool.acquire() as conn:
+        for step in await fill_catalogue(conn, config):
+            done(step)
+        done(await make_master_secret(conn, config, mnemonic, show=show))
+    return steps
+
+
+def migrate_schema(config: Settings) -> Step:
+    """Apply the migrations that are missing."""
+    from sql.migrate import migrate as apply_migrations
+
+    output = apply_migrations(config.database_url.get_secret_value())
+    names = [
+        line.split(":", 1)[1].strip() for line in output.splitlines() if line[:9] == "Applying:"
+    ]
+    return Step("migrations", names)
+
+
+async def make_topics(config: Settings) -> Step:
+    """Make the topics that are missing."""
+    from agents.kafka_io import create_topics
+    from topics.catalogue import ALL_TOPICS
+
+    async with session.broker_errors():
+        return Step("topics", await create_topics(config, [topic.name for topic in ALL_TOPICS]))
+
+
+async def fill_catalogue(conn: Connection, config: Settings) -> list[Step]:
+    """Bring networks and assets to what is configured."""
+    from sql import catalogue
+
+    contracts = await canonical_contracts(config)
+    async with conn.transaction():
+        networks = await catalogue.upsert_networks(conn, config.networks)
+        assets = await catalogue.upsert_assets(conn, config.assets, contracts)
+        known = {row.asset: row for row in await catalogue.list_assets(conn)}
+        for asset, contract in zip(config.assets, contracts, strict=True):
+            row = known[asset.asset]
+            was, wanted = row[1:4], (asset.network, contract, asset.decimals)
+            if was != wanted:
+                raise misused(
+                    f"asset {asset.asset} is kept as {was} and configured as {wanted}"
+                    " (network, contract, decimals)",
+                    "What was counted cannot change its unit: give the new asset a new name.",
+                )
+    return [Step("networks", networks), Step("assets", assets)]
+
+
+async def canonical_contracts(config: Settings) -> list[str | None]:
+    """Return each asset's contract in its chain's canonical form."""
+    contracts: list[str | None] = []
+    for asset in config.assets:
+        network = session.pick_network(config, asset.network)
+        async with session.chain(network) as adapter:
+            contract = asset.contract
+            contracts.append(None if contract is None else adapter.parse_address(contract))
+    return contracts
+
+
+async def make_master_secret(
+    conn: Connection, config: Settings, mnemonic: str | None, *, show: bool
+) -> Step:
+    """Make the master secret if there is none."""
+    from custody.errors import MasterSecretExists
+    from custody.keystore import MASTER_SECRET, create_master_secret
+    from sql.custody import read_master_secret
+
+    there = await read_master_secret(conn, MASTER_SECRET) is not None
+    if there and mnemonic is not None:
+        raise Problem(
+            "there is a master secret already",
+            meaning="A second one would orphan the addresses that came from the first.",
+        )
+    if there:
+        return Step("master secret", [])
+    if config.wallet_enc_key is None:
+        raise Problem(
+            "there is no master secret yet, and no key to seal one with",
+            remedy="Set MILLRACE_WALLET_ENC_KEY to a long random text (the signer needs the same),"
+            " keep a copy apart from the database's backups, and run `millrace init` again.",
+        )
+    words = new_mnemonic() if show else mnemonic
+    try:
+        await create_master_secret(conn, config.wallet_enc_key.get_secret_value(), words)
+    except MasterSecretExists:
+        return Step("master secret", [])
+    if show and words is not None:
+        show_words(words)
+    return Step("master secret", ["imported" if mnemonic is not None else "made"])
+
+
+def new_mnemonic() -> str:
+    """Return 24 new words (256 bits, BIP-39)."""
+    from mnemonic import Mnemonic
+
+    return Mnemonic("english").generate(256)
+
+
+def show_words(words: str) -> None:
+    """Show a new mnemonic on the terminal, for the only time."""
+    say("Write these 24 words down and keep them apart from every computer:")
+    typer.echo(f"\n  {words}\n")

@@ -1,0 +1,67 @@
+"""`millrace tenant`: who uses Millrace."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import session
+from cli.errors import misused, not_found
+from cli.options import JsonWanted
+from cli.output import as_json, print_fields, print_rows
+
+if TYPE_CHECKING:
+    from sql.pool import Connection
+    from sql.tenants import Tenant
+
+app = typer.Typer(no_args_is_help=True, help="Who uses Millrace.")
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+@app.command("new")
+def new(
+    tenant: Annotated[str, typer.Argument(help="Its short name: a-z, 0-9, _ and -, up to 63.")],
+    name: Annotated[str | None, typer.Option("--name", help="Its full name.")] = None,
+    json_wanted: JsonWanted = False,
+) -> None:
+    """Take a tenant in. A second time does nothing and says so."""
+    if not NAME.fullmatch(tenant):
+        raise misused(
+            f"{tenant!r} is no short name: a-z, 0-9, _ and -, at most 63, no _ or - first"
+        )
+    made, row = session.run(_add(tenant, name or tenant))
+    print_fields({**as_json(row), "new": made}, json_wanted=json_wanted)
+
+
+@app.command("list")
+def list_(json_wanted: JsonWanted = False) -> None:
+    """List all tenants."""
+    rows = [as_json(row) for row in session.run(_list())]
+    print_rows(rows, json_wanted=json_wanted, empty="No tenants yet: `millrace tenant new NAME`.")
+
+
+async def require_tenant(conn: Connection, tenant: str) -> Tenant:
+    """Return the tenant. Problem if there is none of that name."""
+    from sql import tenants
+
+    found = await tenants.list_tenants(conn, tenant)
+    if not found:
+        raise not_found(f"there is no tenant {tenant!r}", "`millrace tenant list` shows them all.")
+    return found[0]
+
+
+async def _add(tenant: str, name: str) -> tuple[bool, Tenant]:
+    from sql import tenants
+
+    async with session.database(session.settings()) as pool, pool.acquire() as conn:
+        made = await tenants.add_tenant(conn, tenant, name)
+        return made, await require_tenant(conn, tenant)
+
+
+async def _list() -> list[Tenant]:
+    from sql import tenants
+
+    async with session.database(session.settings()) as pool, pool.acquire() as conn:
+        return await tenants.list_tenants(conn)

@@ -1,0 +1,5 @@
+"""TODO."""
+
+import typer
+
+app = typer.Typer()

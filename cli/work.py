@@ -1,0 +1,64 @@
+"""`millrace worker`: one process of one role."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import session
+from cli.errors import NOT_SET_UP, Problem, misused
+
+if TYPE_CHECKING:
+    from settings.model import Settings
+
+
+def worker(
+    role: Annotated[
+        str, typer.Option("--role", help="chain, deposits, withdrawals, signer or notify.")
+    ],
+) -> None:
+    """Run the stages and loops of one role until SIGTERM. Run as many of a role as you like."""
+    from agents.roles import ROLES
+    from agents.worker import Worker
+
+    if role not in ROLES:
+        raise misused(f"there is no role {role!r}; there is {', '.join(ROLES)}")
+    config = session.settings()
+    require_secrets(config, role)
+    asyncio.run(require_set_up(config))
+    Worker(config, role).run()
+
+
+def require_secrets(config: Settings, role: str) -> None:
+    """Raise Problem if the role's key was not given."""
+    keys = {
+        "signer": ("MILLRACE_WALLET_ENC_KEY", config.wallet_enc_key, "unlocks the master secret"),
+        "notify": ("MILLRACE_WEBHOOK_ENC_KEY", config.webhook_enc_key, "unlocks webhook secrets"),
+    }
+    name, key, purpose = keys.get(role, ("", "", ""))
+    if key is None:
+        raise misused(f"{name} is not set: it {purpose}", "Give it in the environment.")
+
+
+async def require_set_up(config: Settings) -> None:
+    """Raise Problem unless `millrace init` has run with this configuration."""
+    from agents.kafka_survey import survey_broker
+    from sql.catalogue import list_networks
+    from topics.catalogue import ALL_TOPICS
+
+    async with session.database(config) as pool, pool.acquire() as conn:
+        known = {row.network for row in await list_networks(conn)}
+    missing = [network.network for network in config.networks if network.network not in known]
+    async with session.broker_errors():
+        broker = await survey_broker(config.kafka_bootstrap)
+    missing += sorted(
+        {config.topic_prefix + topic.name for topic in ALL_TOPICS} - set(broker.partitions)
+    )
+    if missing:
+        raise Problem(
+            f"not set up yet: {', '.join(missing)}",
+            meaning="The database or the broker is new, or the configuration has grown.",
+            remedy=NOT_SET_UP,
+        )

@@ -1,0 +1,44 @@
+-- name: add_tenant$
+-- Take a tenant in; nothing comes back if there is one of that name already.
+INSERT INTO tenants (tenant, name)
+VALUES (:tenant::text, :name::text)
+ON CONFLICT DO NOTHING
+RETURNING tenant;
+
+-- name: list_tenants
+-- All tenants, or the one asked for.
+SELECT
+    tenant,
+    name,
+    status,
+    wallet_index,
+    created_at
+FROM tenants
+WHERE :tenant::text IS NULL OR tenant = :tenant::text
+ORDER BY tenant;
+
+-- name: add_users!
+-- Take in a tenant's users; those that are there already stay as they are.
+INSERT INTO users (tenant, owner)
+SELECT
+    :tenant::text,
+    o.owner
+FROM unnest(:owners::text []) AS o (owner)
+ORDER BY o.owner
+ON CONFLICT DO NOTHING;
+
+-- name: list_balances
+-- What the owners of a tenant have, by owner and asset, after an owner.
+SELECT
+    owner,
+    asset,
+    available_minor::text AS available_minor,
+    locked_minor::text AS locked_minor,
+    pending_minor::text AS pending_minor,
+    total_minor::text AS total_minor,
+    receivable_minor::text AS receivable_minor,
+    frozen_reason
+FROM balances
+WHERE tenant = :tenant::text AND (:owner::text IS NULL OR owner = :owner::text)
+ORDER BY owner, asset
+LIMIT :limit_rows::integer;
