@@ -55,8 +55,13 @@ def dev_network(chain_id: int, rpc_url: str, websocket_url: str | None) -> dict[
 
 async def _each(actions: Iterable[Callable[[], None]]) -> None:
     """Run blocking actions side by side; wait for all, then raise the first error."""
-    threads = [asyncio.to_thread(action) for action in actions]
-    for result in await asyncio.gather(*threads, return_exceptions=True):
+    threads = asyncio.gather(*map(asyncio.to_thread, actions), return_exceptions=True)
+    try:
+        results = await asyncio.shield(threads)
+    except asyncio.CancelledError:
+        await threads  # a thread cannot be cancelled, and what it starts must not be missed
+        raise
+    for result in results:
         if isinstance(result, BaseException):
             raise result
 

@@ -8,10 +8,11 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
+import aiosql
 import pytest
 
 from sql.pool import Pool
-from sql.queries import FOLDER, load_queries
+from sql.queries import FOLDER
 
 SUBJECTS = sorted(file.stem for file in FOLDER.glob("*.sql"))
 NAME = re.compile(r"^-- name: (\w+)", re.MULTILINE)
@@ -30,7 +31,7 @@ def test_there_are_queries_to_check() -> None:
 
 @pytest.mark.parametrize(("subject", "name"), QUERIES)
 async def test_the_database_accepts_the_query(pool: Pool, subject: str, name: str) -> None:
-    query = getattr(load_queries(subject), name)
+    query = getattr(aiosql.from_path(FOLDER / f"{subject}.sql", "asyncpg"), name)
     async with pool.acquire() as connection:
         await connection.prepare(query.sql)
 
