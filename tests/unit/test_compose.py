@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from compose_spec import PyCompose
+from typer.core import TyperGroup
 
 from devstack.paths import kafka_jars_dir
 from ops.make_secrets import fresh_secrets, write_missing
@@ -108,6 +109,16 @@ def test_every_role_has_one_service_and_no_other_exists() -> None:
     assert {name: service["command"] for name, service in WORKERS.items()} == {
         role: ["worker", "--role", role] for role in ROLES
     }
+
+
+def test_every_command_is_one_the_program_has() -> None:
+    from typer.main import get_command
+
+    from cli.main import app
+
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    assert {service["command"][0] for service in OURS.values()} <= set(group.commands)
 
 
 def test_only_the_signer_and_init_can_open_the_master_secret() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from prometheus_client import generate_latest
@@ -12,6 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from metrics import catalogue
 from metrics.catalogue import CATALOGUE, LABELS, REGISTRY, SHARED_REGISTRY, Entry
 from metrics.rpc import observe_request
+
+ROOT = Path(__file__).parents[2]
 
 # A label named like these would have as many values as there are users or transactions.
 UNBOUNDED = {"address", "tenant", "owner", "transaction_id", "block_id", "height", "url", "id"}
@@ -79,3 +82,14 @@ def test_a_request_to_a_node_is_timed_and_tells_whether_the_endpoint_answers() -
     assert REGISTRY.get_sample_value("millrace_rpc_endpoint_up", endpoint) == 0
     observe_request("eip155:77", "eth_chainId", 1, 0.25, ok=True)
     assert REGISTRY.get_sample_value("millrace_rpc_endpoint_up", endpoint) == 1
+
+
+def test_every_metric_is_fed_by_the_program() -> None:
+    """A metric that nothing sets would leave its graphs empty and its alerts silent."""
+    folders = ("agents", "chain_adapters", "custody", "ledger", "metrics", "notifications", "sql")
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
+    program = "\n".join(file.read_text() for file in files if file.name != "catalogue.py")
+    names = [
+        name for name, value in vars(catalogue).items() if isinstance(value, MetricWrapperBase)
+    ]
+    assert [name for name in names if not re.search(rf"\b{name}\b", program)] == []
