@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import aiosql
 import pytest
@@ -22,6 +24,11 @@ def names_of(file: Path) -> list[str]:
     return NAME.findall(file.read_text())
 
 
+@cache
+def statements_of(subject: str) -> Any:  # noqa: ANN401 - the attributes are made at run time
+    return aiosql.from_path(FOLDER / f"{subject}.sql", "asyncpg", mandatory_parameters=False)
+
+
 QUERIES = [(subject, name) for subject in SUBJECTS for name in names_of(FOLDER / f"{subject}.sql")]
 
 
@@ -31,7 +38,7 @@ def test_there_are_queries_to_check() -> None:
 
 @pytest.mark.parametrize(("subject", "name"), QUERIES)
 async def test_the_database_accepts_the_query(pool: Pool, subject: str, name: str) -> None:
-    query = getattr(aiosql.from_path(FOLDER / f"{subject}.sql", "asyncpg"), name)
+    query = getattr(statements_of(subject), name)
     async with pool.acquire() as connection:
         await connection.prepare(query.sql)
 
