@@ -10,16 +10,19 @@ import argparse
 import asyncio
 import itertools
 import random
+import secrets
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
 from ledger.chart import Kind
 from ledger.entries import AccountRef, Entry, Line, Outcome
 from ledger.post import post
+from sql.migrate import migrate
 from sql.pool import Connection
 
 BATCH = 500
@@ -30,48 +33,61 @@ TENANT = "bench"
 ASSET = "BENCH"
 WALLETS = AccountRef(TENANT, "", ASSET, "deposit_wallets")
 
-Timed = Callable[[int], Awaitable[float]]
-"""Posts that many entries and returns entries per second."""
-
 PLAIN_SCHEMA = """
-DROP TABLE IF EXISTS plain_postings, plain_journals, plain_balances;
+CREATE TABLE plain_balances (
+    account_id bigint PRIMARY KEY,
+    balance_minor numeric(78, 0) NOT NULL
+);
 CREATE TABLE plain_journals (
     journal_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    idempotency_key text NOT NULL UNIQUE,
+    tenant text NOT NULL,
     kind text NOT NULL,
-    reference text NOT NULL,
+    idempotency_key text NOT NULL,
+    reference_type text NOT NULL,
+    reference_id text NOT NULL,
+    metadata jsonb,
     created_at timestamptz NOT NULL DEFAULT now()
 );
+CREATE UNIQUE INDEX ON plain_journals (tenant, idempotency_key);
 CREATE TABLE plain_postings (
+    posting_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     journal_id bigint NOT NULL,
-    account text NOT NULL,
+    account_id bigint NOT NULL,
     side text NOT NULL,
-    amount_minor numeric(78, 0) NOT NULL
+    amount_minor numeric(78, 0) NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX ON plain_postings (account, journal_id);
-CREATE TABLE plain_balances (account text PRIMARY KEY, balance_minor numeric(78, 0) NOT NULL);
+CREATE INDEX ON plain_postings (account_id, posting_id);
 """
+"""The facts of our rows but the running balances, with the same ways to find them again."""
 
 PLAIN_POST = """
 WITH new AS (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]::numeric[])
-        AS t (key, debit, credit, amount)
+    SELECT * FROM unnest(
+        $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+        $7::bigint[], $8::bigint[], $9::text[]::numeric[]
+    ) AS t (tenant, kind, key, reference_type, reference_id, metadata, debit, credit, amount)
 ), journal AS (
-    INSERT INTO plain_journals (idempotency_key, kind, reference)
-    SELECT key, 'DEPOSIT', key FROM new RETURNING journal_id, idempotency_key
+    INSERT INTO plain_journals
+        (tenant, kind, idempotency_key, reference_type, reference_id, metadata)
+    SELECT tenant, kind, key, reference_type, reference_id, metadata::jsonb FROM new
+    RETURNING journal_id, idempotency_key
 ), posting AS (
-    INSERT INTO plain_postings (journal_id, account, side, amount_minor)
-    SELECT j.journal_id, s.account, s.side, n.amount
+    INSERT INTO plain_postings (journal_id, account_id, side, amount_minor)
+    SELECT j.journal_id, s.account_id, s.side, n.amount
     FROM journal AS j JOIN new AS n ON n.key = j.idempotency_key
-    CROSS JOIN LATERAL (VALUES (n.debit, 'debit'), (n.credit, 'credit')) AS s (account, side)
+    CROSS JOIN LATERAL (VALUES (n.debit, 'debit'), (n.credit, 'credit')) AS s (account_id, side)
 )
-INSERT INTO plain_balances (account, balance_minor)
-SELECT s.account, sum(s.change) FROM new AS n
-CROSS JOIN LATERAL (VALUES (n.debit, n.amount), (n.credit, -n.amount)) AS s (account, change)
-GROUP BY s.account
-ON CONFLICT (account) DO UPDATE
+INSERT INTO plain_balances (account_id, balance_minor)
+SELECT s.account_id, sum(s.change) FROM new AS n
+CROSS JOIN LATERAL (VALUES (n.debit, n.amount), (n.credit, -n.amount)) AS s (account_id, change)
+GROUP BY s.account_id
+ON CONFLICT (account_id) DO UPDATE
 SET balance_minor = plain_balances.balance_minor + excluded.balance_minor
 """
+
+Movement = tuple[str, int, int]
+"""Key, number of the user, amount in minor units."""
 
 
 class Bench:
@@ -87,27 +103,25 @@ class Bench:
         await self._conn.execute(PLAIN_SCHEMA)
         await self._conn.execute(
             f"""
-            INSERT INTO tenants (tenant, name) VALUES ('{TENANT}', 'Benchmark')
-            ON CONFLICT DO NOTHING;
+            INSERT INTO tenants (tenant, name) VALUES ('{TENANT}', 'Benchmark');
             INSERT INTO networks (network, kind, native_asset, confirmations)
-            VALUES ('bench:1', 'simulated', '{ASSET}', 1) ON CONFLICT DO NOTHING;
-            INSERT INTO assets (asset, network, decimals) VALUES ('{ASSET}', 'bench:1', 18)
-            ON CONFLICT DO NOTHING;
+            VALUES ('bench:1', 'simulated', '{ASSET}', 1);
+            INSERT INTO assets (asset, network, decimals) VALUES ('{ASSET}', 'bench:1', 18);
             """
         )
 
-    def _movements(self, count: int, users: int) -> list[tuple[str, str, int]]:
-        """Return (key, user, amount) of new deposits spread over so many users."""
+    def _movements(self, count: int, users: int = SPREAD_USERS) -> list[Movement]:
+        """Return new deposits spread over so many users."""
         return [
             (
                 f"deposit:{next(self._serial)}:credit:0",
-                f"user-{self._random.randrange(users)}",
+                self._random.randrange(users),
                 self._random.randrange(10**15, 10**18),
             )
             for _ in range(count)
         ]
 
-    def _entries(self, count: int, users: int) -> list[Entry]:
+    def _entries(self, count: int, users: int = SPREAD_USERS) -> list[Entry]:
         return [
             Entry(
                 TENANT,
@@ -116,9 +130,9 @@ class Bench:
                 (
                     Line(
                         WALLETS,
-                        AccountRef(TENANT, user, ASSET, "available"),
+                        AccountRef(TENANT, f"user-{user}", ASSET, "available"),
                         amount_minor,
-                        repays=AccountRef(TENANT, user, ASSET, "receivable"),
+                        repays=AccountRef(TENANT, f"user-{user}", ASSET, "receivable"),
                     ),
                 ),
                 "deposit",
@@ -127,52 +141,43 @@ class Bench:
             for key, user, amount_minor in self._movements(count, users)
         ]
 
+    async def _post_plain(self, movements: Sequence[Movement]) -> None:
+        count = len(movements)
+        async with self._conn.transaction():
+            await self._conn.execute(
+                PLAIN_POST,
+                [TENANT] * count,
+                ["DEPOSIT"] * count,
+                [key for key, _, _ in movements],
+                ["deposit"] * count,
+                [key for key, _, _ in movements],
+                [None] * count,
+                [-1] * count,
+                [user for _, user, _ in movements],
+                [str(amount_minor) for _, _, amount_minor in movements],
+            )
+
     async def _post(self, entries: Sequence[Entry]) -> None:
         async with self._conn.transaction():
             results = await post(self._conn, entries)
         if any(result.outcome is not Outcome.POSTED for result in results):
             raise RuntimeError("an entry was refused")
 
-    async def ours(self, batches: int, users: int = SPREAD_USERS) -> float:
+    async def ours(self, batches: int, users: int = SPREAD_USERS, size: int = BATCH) -> float:
         """Post batches with `post`; entries per second."""
-        work = [self._entries(BATCH, users) for _ in range(batches)]
+        work = [self._entries(size, users) for _ in range(batches)]
         started = time.perf_counter()
         for entries in work:
             await self._post(entries)
-        return batches * BATCH / (time.perf_counter() - started)
+        return batches * size / (time.perf_counter() - started)
 
-    async def plain(self, batches: int) -> float:
+    async def plain(self, batches: int, size: int = BATCH) -> float:
         """Post batches with the bare statement; entries per second."""
-        work = [self._movements(BATCH, SPREAD_USERS) for _ in range(batches)]
+        work = [self._movements(size) for _ in range(batches)]
         started = time.perf_counter()
         for movements in work:
-            async with self._conn.transaction():
-                await self._conn.execute(
-                    PLAIN_POST,
-                    [key for key, _, _ in movements],
-                    ["deposit_wallets"] * BATCH,
-                    [user for _, user, _ in movements],
-                    [str(amount_minor) for _, _, amount_minor in movements],
-                )
-        return batches * BATCH / (time.perf_counter() - started)
-
-    async def single(self, entries: int) -> float:
-        """Post one entry per transaction with `post`; entries per second."""
-        work = self._entries(entries, SPREAD_USERS)
-        started = time.perf_counter()
-        for entry in work:
-            await self._post([entry])
-        return entries / (time.perf_counter() - started)
-
-    async def plain_single(self, entries: int) -> float:
-        """Post one entry per transaction with the bare statement; entries per second."""
-        work = self._movements(entries, SPREAD_USERS)
-        started = time.perf_counter()
-        for key, user, amount_minor in work:
-            await self._conn.execute(
-                PLAIN_POST, [key], ["deposit_wallets"], [user], [str(amount_minor)]
-            )
-        return entries / (time.perf_counter() - started)
+            await self._post_plain(movements)
+        return batches * size / (time.perf_counter() - started)
 
     async def grow(self, entries: int) -> list[float]:
         """Post so many entries; return the rate of each tenth."""
@@ -210,8 +215,8 @@ async def measure(conn: Connection, grow: int) -> list[dict[str, Any]]:
         lambda: bench.ours(BATCHES_PER_ROUND),
         lambda: bench.plain(BATCHES_PER_ROUND),
         lambda: bench.ours(BATCHES_PER_ROUND, users=1),
-        lambda: bench.plain_single(60),
-        lambda: bench.single(60),
+        lambda: bench.plain(60, size=1),
+        lambda: bench.ours(60, size=1),
     )
     deciles = await bench.grow(grow)
     return [
@@ -224,12 +229,26 @@ async def measure(conn: Connection, grow: int) -> list[dict[str, Any]]:
 
 
 async def run(database_url: str, grow: int = 40_000) -> list[dict[str, Any]]:
-    """Measure in a database of its own on the server of `database_url`, dropped afterwards."""
-    conn = await asyncpg.connect(database_url)
+    """Measure in a database made for it on the server of `database_url`, and drop it."""
+    name = f"bench_ledger_{secrets.token_hex(4)}"
+    server = await asyncpg.connect(database_url)
     try:
-        return await measure(conn, grow)
+        await server.execute(f"CREATE DATABASE {name}")
+        url = with_database(database_url, name)
+        await asyncio.to_thread(migrate, url)
+        conn = await asyncpg.connect(url)
+        try:
+            return await measure(conn, grow)
+        finally:
+            await conn.close()
+            await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
-        await conn.close()
+        await server.close()
+
+
+def with_database(database_url: str, name: str) -> str:
+    """Return the address of another database of the same server."""
+    return urlunsplit(urlsplit(database_url)._replace(path=f"/{name}"))
 
 
 def main() -> None:

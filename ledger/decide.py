@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from ledger.chart import BALANCE_MINOR_LIMIT, BUCKETS, REORGANISED_CREDIT
 from ledger.entries import AccountRef, Entry, Line, Outcome, PostResult
@@ -15,13 +15,21 @@ Key: TypeAlias = tuple[str, str]
 class Account:
     """A locked account while a batch is decided; its balance moves along."""
 
-    __slots__ = ("account_id", "balance_minor", "debit_normal", "frozen_reason", "may_be_negative")
+    __slots__ = (
+        "account_id",
+        "asset",
+        "balance_minor",
+        "debit_normal",
+        "frozen_reason",
+        "may_be_negative",
+    )
 
     def __init__(
         self, ref: AccountRef, account_id: int, balance_minor: int, frozen_reason: str | None
     ) -> None:
         bucket = BUCKETS[ref.bucket]
         self.account_id = account_id
+        self.asset = ref.asset
         self.debit_normal = bucket.debit_normal
         self.may_be_negative = bucket.may_be_negative
         self.balance_minor = balance_minor
@@ -45,10 +53,11 @@ class StoredEntry(NamedTuple):
 
 
 class PlannedLine(NamedTuple):
-    """One row to write. `entry_number` counts the posted entries of the batch from 1."""
+    """One row to write. `entry_number` counts the posted entries of the batch from 0."""
 
     entry_number: int
     line: int
+    asset: str
     debit_account: int
     credit_account: int
     amount_minor: int
@@ -68,13 +77,15 @@ class Plan:
         self.numbered: list[bool] = []
         self.posted: list[Entry] = []
         self.lines: list[PlannedLine] = []
+        self.refused = False
+        """Whether any entry was valid and still not posted."""
         self.frozen: set[int] = set()
         self.unfrozen: set[int] = set()
 
     def results_with_ids(self, entry_ids: Sequence[int]) -> list[PostResult]:
         """Return the results with entry numbers replaced by the ids given to them."""
         return [
-            PostResult(result.outcome, entry_ids[result.entry_id - 1], "", result.shortfall_minor)
+            PostResult(result.outcome, entry_ids[result.entry_id], "", result.shortfall_minor)
             if numbered and result.entry_id is not None
             else result
             for result, numbered in zip(self.results, self.numbered, strict=True)
@@ -101,6 +112,9 @@ class _Refused(Exception):
     def __init__(self, outcome: Outcome, detail: str) -> None:
         super().__init__(detail)
         self.result = PostResult(outcome, None, detail)
+
+
+_UNKNOWN: Final = PostResult(Outcome.INVALID, None, "unknown tenant or asset")
 
 
 class _Decider:
@@ -134,27 +148,29 @@ class _Decider:
         written, undo = len(self._plan.lines), list[tuple[Account, int]]()
         try:
             shortfall_minor = self._post(entry, undo)
-        except _Refused as refused:
+        except (_Refused, KeyError) as refused:
             del self._plan.lines[written:]
             for account, balance_minor in reversed(undo):
                 account.balance_minor = balance_minor
-            return refused.result, False
-        self._plan.posted.append(entry)
+            self._plan.refused = True
+            return refused.result if isinstance(refused, _Refused) else _UNKNOWN, False
         number = len(self._plan.posted)
+        self._plan.posted.append(entry)
         self._seen[key] = (entry, number)
         return PostResult(Outcome.POSTED, number, "", shortfall_minor), True
 
     def _post(self, entry: Entry, undo: list[tuple[Account, int]]) -> int:
+        accounts = self._accounts
         shortfall_minor = 0
         detours: list[tuple[Line, Account]] = []
         first = len(self._plan.lines)
         for line in entry.lines:
-            debit, credit = self._account(line.debit), self._account(line.credit)
+            debit, credit = accounts[line.debit], accounts[line.credit]
             if debit.frozen_reason is not None and entry.enforce_frozen:
                 raise _Refused(Outcome.FROZEN, debit.frozen_reason)
             amount_minor = line.amount_minor
             if line.overflow is not None and debit.balance_minor < amount_minor:
-                over = self._account(line.overflow)
+                over = accounts[line.overflow]
                 missing_minor = amount_minor - max(debit.balance_minor, 0)
                 self._move(over, credit, missing_minor, first, undo)
                 shortfall_minor += missing_minor
@@ -168,12 +184,6 @@ class _Decider:
         for line, account in detours:
             self._freeze_or_unfreeze(line, account)
         return shortfall_minor
-
-    def _account(self, ref: AccountRef) -> Account:
-        account = self._accounts.get(ref)
-        if account is None:
-            raise _Refused(Outcome.INVALID, "unknown tenant or asset")
-        return account
 
     def _repay(
         self, line: Line, debit: Account, first: int, undo: list[tuple[Account, int]]
@@ -211,8 +221,9 @@ class _Decider:
         plan = self._plan
         plan.lines.append(
             PlannedLine(
-                len(plan.posted) + 1,
+                len(plan.posted),
                 len(plan.lines) - first,
+                debit.asset,
                 debit.account_id,
                 credit.account_id,
                 amount_minor,

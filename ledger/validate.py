@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 from ledger.chart import BALANCE_MINOR_LIMIT, BUCKETS
@@ -12,62 +14,55 @@ OWNER_CHARACTERS_MAX = 128
 LINES_MAX = 1000
 
 
-class Validator:
-    """Checks entries; remembers the accounts it has seen, because a batch repeats them."""
-
-    def __init__(self) -> None:
-        self._accounts: dict[AccountRef, str] = {}
-
-    def problem_of(self, entry: Entry) -> str:
-        """Return why the entry can never be posted, "" if nothing is wrong with it."""
-        if not 0 < len(entry.lines) <= LINES_MAX:
-            return f"an entry has 1 to {LINES_MAX} lines"
-        if not is_key(entry.idempotency_key):
-            return f"the idempotency key is not 1 to {KEY_CHARACTERS_MAX} printable characters"
-        if not (is_storable(entry.reference_type) and is_storable(entry.reference_id)):
-            return "the reference has characters that cannot be stored"
-        if entry.metadata is not None and encode_metadata(entry) is None:
-            return "the metadata cannot be stored as JSON"
-        for line in entry.lines:
-            if problem := self._problem_of_line(line, entry.tenant):
-                return problem
-        return ""
-
-    def _problem_of_line(self, line: Line, tenant: str) -> str:
-        debit, credit = line.debit, line.credit
-        if not 0 < line.amount_minor < BALANCE_MINOR_LIMIT:
-            return "an amount is not between 1 and 10^78 - 1"
-        if debit == credit:
-            return "a line debits and credits the same account"
-        if problem := self._problem_of_account(debit) or self._problem_of_account(credit):
+def problem_of(entry: Entry) -> str:
+    """Return why the entry can never be posted, "" if nothing is wrong with it."""
+    if not 0 < len(entry.lines) <= LINES_MAX:
+        return f"an entry has 1 to {LINES_MAX} lines"
+    if not is_key(entry.idempotency_key):
+        return f"the idempotency key is not 1 to {KEY_CHARACTERS_MAX} printable characters"
+    if not (is_reference(entry.reference_type) and is_reference(entry.reference_id)):
+        return f"the reference is not up to {KEY_CHARACTERS_MAX} printable characters"
+    if entry.metadata is not None and encode_metadata(entry) is None:
+        return "the metadata cannot be stored as JSON"
+    for line in entry.lines:
+        if problem := _problem_of_line(line, entry.tenant):
             return problem
-        if not (debit.tenant == credit.tenant == tenant and debit.asset == credit.asset):
-            return "a line mixes tenants or assets"
-        if line.overflow is not None or line.repays is not None:
-            return self._problem_of_detour(line)
-        return ""
+    return ""
 
-    def _problem_of_detour(self, line: Line) -> str:
-        if line.overflow is not None and line.repays is not None:
-            return "a line has both an overflow and a debt to repay"
-        detour = line.overflow or line.repays
-        if detour is None or detour in (line.debit, line.credit):
-            return "an overflow or debt is one of the line's own accounts"
-        if (detour.tenant, detour.asset) != (line.debit.tenant, line.debit.asset):
-            return "a line mixes tenants or assets"
-        if line.overflow is not None and BUCKETS[line.debit.bucket].debit_normal:
-            return "an overflow needs a debited account of liability, equity or revenue"
-        if line.repays is not None and not BUCKETS[line.repays.bucket].debit_normal:
-            return "a debt to repay is an asset"
-        return self._problem_of_account(detour)
 
-    def _problem_of_account(self, ref: AccountRef) -> str:
-        problem = self._accounts.get(ref)
-        if problem is None:
-            problem = self._accounts[ref] = _problem_of_account(ref)
+def _problem_of_line(line: Line, tenant: str) -> str:
+    debit, credit = line.debit, line.credit
+    if not 0 < line.amount_minor < BALANCE_MINOR_LIMIT:
+        return "an amount is not between 1 and 10^78 - 1"
+    if problem := _problem_of_account(debit) or _problem_of_account(credit):
         return problem
+    if not (debit.tenant == credit.tenant == tenant and debit.asset == credit.asset):
+        return "a line mixes tenants or assets"
+    if debit == credit:
+        return "a line debits and credits the same account"
+    if line.overflow is not None or line.repays is not None:
+        return _problem_of_detour(line)
+    return ""
 
 
+def _problem_of_detour(line: Line) -> str:  # noqa: PLR0911 - one return a rule
+    detour = line.overflow or line.repays
+    if detour is None or (line.overflow is not None and line.repays is not None):
+        return "a line has both an overflow and a debt to repay"
+    if detour in (line.debit, line.credit):
+        return "an overflow or debt is one of the line's own accounts"
+    if detour.tenant != line.debit.tenant or detour.asset != line.debit.asset:
+        return "a line mixes tenants or assets"
+    if problem := _problem_of_account(detour):
+        return problem
+    if not BUCKETS[detour.bucket].debit_normal:
+        return "an overflow or debt is not an asset"
+    if line.overflow is not None and BUCKETS[line.debit.bucket].debit_normal:
+        return "an overflow stands in for an account of assets or expenses"
+    return ""
+
+
+@lru_cache(maxsize=100_000)
 def _problem_of_account(ref: AccountRef) -> str:
     bucket = BUCKETS.get(ref.bucket)
     if bucket is None:
@@ -84,6 +79,11 @@ def _problem_of_account(ref: AccountRef) -> str:
 def is_key(text: str) -> bool:
     """Whether a text can be an idempotency key."""
     return 0 < len(text) <= KEY_CHARACTERS_MAX and text.isprintable()
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text can be a reference's type or id."""
+    return len(text) <= KEY_CHARACTERS_MAX and text.isprintable()
 
 
 def is_storable(text: str) -> bool:

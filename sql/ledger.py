@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from io import BytesIO
 from typing import Any, NamedTuple
 
 from sql.pool import Connection
@@ -11,14 +12,24 @@ from sql.queries import load_queries
 
 _queries = load_queries("ledger")
 
-
-class LockedAccount(NamedTuple):
-    """An account that stays as it is until the transaction ends, except by us."""
-
-    position: int
-    account_id: int
-    balance_minor: int
-    frozen_reason: str | None
+_LINE_COLUMNS = (
+    "entry_id",
+    "line",
+    "debit_account",
+    "credit_account",
+    "amount_minor",
+    "debit_balance_after",
+    "credit_balance_after",
+    "tenant",
+    "asset",
+    "kind",
+    "idempotency_key",
+    "reference_type",
+    "reference_id",
+    "metadata",
+)
+_NULL = "\x01"
+"""NULL in COPY: a character that no printable text has."""
 
 
 class FoundLine(NamedTuple):
@@ -117,20 +128,32 @@ async def open_accounts(
     )
 
 
-async def lock_accounts(
+async def find_accounts(
     conn: Connection,
     tenants: Sequence[str],
     owners: Sequence[str],
     assets: Sequence[str],
     buckets: Sequence[str],
-) -> list[LockedAccount]:
-    """Lock accounts until the transaction ends. Those that do not exist are left out."""
-    rows = _queries.lock_accounts(
+) -> list[tuple[int, int]]:
+    """Return (position from 1, account id) of those accounts that exist."""
+    rows = _queries.find_accounts(
         conn, tenants=tenants, owners=owners, assets=assets, buckets=buckets
     )
+    return [(position, account_id) async for position, account_id in rows]
+
+
+async def lock_accounts(
+    conn: Connection, account_ids: Sequence[int]
+) -> list[tuple[int, str, str | None]]:
+    """Lock accounts until the transaction ends; those that do not exist are left out.
+
+    Returns (account id, balance as text, why it is frozen).
+    """
     return [
-        LockedAccount(position, account_id, int(balance), frozen_reason)
-        async for position, account_id, balance, frozen_reason in rows
+        row
+        async for row in _queries.lock_accounts(
+            conn, account_ids="{" + ",".join(map(str, account_ids)) + "}"
+        )
     ]
 
 
@@ -142,47 +165,57 @@ async def find_entries(
     return [FoundLine._make((*head, int(amount))) async for *head, amount in rows]
 
 
+async def reserve_entry_ids(conn: Connection, entries: int) -> list[int]:
+    """Return so many new entry ids, ascending. Call it with the accounts locked."""
+    ids: list[int] = await _queries.reserve_entry_ids(conn, entries=entries)
+    return ids
+
+
 async def write_lines(
     conn: Connection,
     *,
-    entries: int,
-    entry_numbers: Sequence[int],
-    lines: Sequence[int],
-    debit_accounts: Sequence[int],
-    credit_accounts: Sequence[int],
-    amounts_minor: Sequence[str],
-    debit_balances_after: Sequence[str],
-    credit_balances_after: Sequence[str],
-    tenants: Sequence[str],
-    kinds: Sequence[str],
-    idempotency_keys: Sequence[str],
-    reference_types: Sequence[str],
-    reference_ids: Sequence[str],
-    metadata: Sequence[str | None],
-) -> list[int]:
-    """Append lines to the journal and move the balances; return the new entries' ids.
+    entry_ids: Iterable[int],
+    lines: Iterable[int],
+    debit_accounts: Iterable[int],
+    credit_accounts: Iterable[int],
+    amounts_minor: Iterable[int],
+    debit_balances_after: Iterable[int],
+    credit_balances_after: Iterable[int],
+    tenants: Iterable[str],
+    assets: Iterable[str],
+    kinds: Iterable[str],
+    idempotency_keys: Iterable[str],
+    reference_types: Iterable[str],
+    reference_ids: Iterable[str],
+    metadata: Iterable[str | None],
+) -> None:
+    """Append lines to the journal; triggers carry them into the balances.
 
-    Raises asyncpg.UniqueViolationError if a key is taken, and IntegrityConstraintViolationError
+    COPY takes less than half the time of INSERT with unnest. Texts must be printable. Raises
+    asyncpg.UniqueViolationError if a key is taken, and asyncpg.IntegrityConstraintViolationError
     if the database finds anything else wrong.
     """
-    ids: list[int] = await _queries.write_lines(
-        conn,
-        entries=entries,
-        entry_numbers=entry_numbers,
-        lines=lines,
-        debit_accounts=debit_accounts,
-        credit_accounts=credit_accounts,
-        amounts_minor=amounts_minor,
-        debit_balances_after=debit_balances_after,
-        credit_balances_after=credit_balances_after,
-        tenants=tenants,
-        kinds=kinds,
-        idempotency_keys=idempotency_keys,
-        reference_types=reference_types,
-        reference_ids=reference_ids,
-        metadata=metadata,
+    rows = zip(
+        map(str, entry_ids),
+        map(str, lines),
+        map(str, debit_accounts),
+        map(str, credit_accounts),
+        map(str, amounts_minor),
+        map(str, debit_balances_after),
+        map(str, credit_balances_after),
+        tenants,
+        assets,
+        kinds,
+        idempotency_keys,
+        reference_types,
+        reference_ids,
+        [_NULL if text is None else text for text in metadata],
+        strict=True,
     )
-    return ids
+    text = "\n".join(map("\t".join, rows)).replace("\\", "\\\\")
+    await conn.copy_to_table(
+        "journal_lines", source=BytesIO(text.encode()), columns=_LINE_COLUMNS, null=_NULL
+    )
 
 
 async def freeze_accounts(conn: Connection, account_ids: Sequence[int], reason: str) -> None:

@@ -11,23 +11,30 @@ INNER JOIN assets ON w.asset = assets.asset
 ORDER BY w.tenant, w.owner, w.asset, w.bucket
 ON CONFLICT (tenant, owner, asset, bucket) DO NOTHING;
 
--- name: lock_accounts
--- Lock accounts in the order of their ids, to prevent deadlocks, and return what they hold.
--- position is the place in the arrays, from 1. Amounts travel as text: decoding Decimals is slow.
+-- name: find_accounts
+-- The ids of those accounts that exist. position is the place in the arrays, from 1.
 SELECT
     w.position,
-    a.account_id,
-    a.balance_minor::text AS balance_minor,
-    a.frozen_reason
+    a.account_id
 FROM
     unnest(:tenants::text [], :owners::text [], :assets::text [], :buckets::text [])
     WITH ORDINALITY AS w (tenant, owner, asset, bucket, position)
 INNER JOIN accounts AS a
     ON
         w.tenant = a.tenant AND w.owner = a.owner
-        AND w.asset = a.asset AND w.bucket = a.bucket
-ORDER BY a.account_id
-FOR NO KEY UPDATE OF a;
+        AND w.asset = a.asset AND w.bucket = a.bucket;
+
+-- name: lock_accounts
+-- Lock accounts in the order of their ids, to prevent deadlocks, and return what they hold. Amounts
+-- travel as text: decoding Decimals is slow.
+SELECT
+    account_id,
+    balance_minor::text AS balance_minor,
+    frozen_reason
+FROM accounts
+WHERE account_id = any(:account_ids::text::bigint [])
+ORDER BY account_id
+FOR NO KEY UPDATE;
 
 -- name: find_entries
 -- The lines of those entries that are in the journal already, by tenant and idempotency key.
@@ -52,58 +59,9 @@ INNER JOIN accounts AS d ON l.debit_account = d.account_id
 INNER JOIN accounts AS c ON l.credit_account = c.account_id
 ORDER BY l.entry_id, l.line;
 
--- name: write_lines$
--- Append lines to the journal; triggers carry them into the balances. entry_numbers says which of the
--- :entries new entries a line belongs to, from 1; the array of the new entry ids is returned.
-WITH reserved AS MATERIALIZED (
-    SELECT array_agg(nextval('journal_entry_ids')) AS entry_ids
-    FROM generate_series(1, :entries::integer)
-),
-
-written AS (
-    INSERT INTO journal_lines (
-        entry_id, line, debit_account, credit_account, tenant, kind, idempotency_key,
-        amount_minor, debit_balance_after, credit_balance_after,
-        reference_type, reference_id, metadata
-    )
-    SELECT
-        reserved.entry_ids[w.entry_number],
-        w.line,
-        w.debit_account,
-        w.credit_account,
-        w.tenant,
-        w.kind,
-        w.idempotency_key,
-        w.amount_minor::numeric(78, 0),
-        w.debit_balance_after::numeric(78, 0),
-        w.credit_balance_after::numeric(78, 0),
-        w.reference_type,
-        w.reference_id,
-        w.metadata::jsonb
-    FROM
-        reserved,
-        unnest(
-            :entry_numbers::integer [],
-            :lines::smallint [],
-            :debit_accounts::bigint [],
-            :credit_accounts::bigint [],
-            :tenants::text [],
-            :kinds::text [],
-            :idempotency_keys::text [],
-            :amounts_minor::text [],
-            :debit_balances_after::text [],
-            :credit_balances_after::text [],
-            :reference_types::text [],
-            :reference_ids::text [],
-            :metadata::text []
-        ) AS w (
-            entry_number, line, debit_account, credit_account, tenant, kind, idempotency_key,
-            amount_minor, debit_balance_after, credit_balance_after,
-            reference_type, reference_id, metadata
-        )
-)
-
-SELECT entry_ids FROM reserved;
+-- name: reserve_entry_ids$
+-- New entry ids. Taken with the accounts locked, so that ids grow along each account.
+SELECT array_agg(nextval('journal_entry_ids')) FROM generate_series(1, :entries::integer);
 
 -- name: freeze_accounts!
 -- Stop money from leaving accounts. One frozen already keeps its first reason.

@@ -33,12 +33,16 @@ INSERT INTO buckets (bucket, kind, of_user, may_be_negative, meaning) VALUES
 -- balance_minor is in the account's normal side: debits - credits for assets and expenses,
 -- credits - debits for the others. last_entry_id and last_line name the journal line that made it.
 CREATE TABLE accounts (
-    account_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- Random, so that an id remembered from another database, from before a restore or from a
+    -- transaction that was rolled back names nothing here, never somebody else's account.
+    account_id bigint PRIMARY KEY DEFAULT
+    ('x' || encode(substr(uuid_send(gen_random_uuid()), 9), 'hex'))::bit(64)::bigint
+    & 9223372036854775807,
     tenant text NOT NULL REFERENCES tenants,
     owner text NOT NULL CHECK (length(owner) <= 128),
     asset text NOT NULL REFERENCES assets,
-    bucket text NOT NULL REFERENCES buckets,
-    kind text NOT NULL,               -- copied from buckets when the account is opened
+    bucket text NOT NULL,             -- of buckets
+    kind text NOT NULL,               -- copied from there when the account is opened
     may_be_negative boolean NOT NULL, -- likewise
     debit_normal boolean NOT NULL GENERATED ALWAYS AS (kind IN ('asset', 'expense')) STORED,
     balance_minor numeric(78, 0) NOT NULL DEFAULT 0,
@@ -63,8 +67,9 @@ CREATE TABLE journal_lines (
     credit_account bigint NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     tenant text NOT NULL,
+    asset text NOT NULL,
     kind text NOT NULL,
-    idempotency_key text NOT NULL CHECK (idempotency_key <> ''),
+    idempotency_key text COLLATE "C" NOT NULL CHECK (idempotency_key <> ''),
     amount_minor numeric(78, 0) NOT NULL CHECK (amount_minor > 0),
     debit_balance_after numeric(78, 0) NOT NULL,
     credit_balance_after numeric(78, 0) NOT NULL,
@@ -116,7 +121,7 @@ BEGIN
     END IF;
     SELECT b.kind, b.may_be_negative, b.of_user INTO NEW.kind, NEW.may_be_negative, of_user
     FROM buckets AS b WHERE b.bucket = NEW.bucket;
-    IF of_user <> (NEW.owner <> '') THEN
+    IF of_user IS DISTINCT FROM (NEW.owner <> '') THEN
         RAISE EXCEPTION 'bucket % does not fit owner "%"', NEW.bucket, NEW.owner
             USING ERRCODE = 'integrity_constraint_violation';
     END IF;
@@ -163,50 +168,55 @@ DECLARE
 BEGIN
     WITH sides AS (
         SELECT
-            l.entry_id, l.line, s.account_id, s.balance_after,
-            s.balance_after - CASE WHEN s.increases THEN l.amount_minor ELSE -l.amount_minor END
-                AS balance_before,
-            d.asset = c.asset AND d.tenant = l.tenant AND c.tenant = l.tenant
-                AND (s.may_be_negative OR s.balance_after >= 0) AS allowed
-        FROM inserted AS l
-        INNER JOIN accounts AS d ON l.debit_account = d.account_id
-        INNER JOIN accounts AS c ON l.credit_account = c.account_id
-        CROSS JOIN LATERAL (VALUES
-            (d.account_id, l.debit_balance_after, d.debit_normal, d.may_be_negative),
-            (c.account_id, l.credit_balance_after, NOT c.debit_normal, c.may_be_negative)
-        ) AS s (account_id, balance_after, increases, may_be_negative)
+            debit_account AS account_id, tenant, asset, entry_id * 32768 + line AS posting,
+            amount_minor AS debit, debit_balance_after AS balance_after
+        FROM inserted
+        UNION ALL
+        SELECT
+            credit_account, tenant, asset, entry_id * 32768 + line,
+            -amount_minor, credit_balance_after
+        FROM inserted
     ),
     chained AS (
-        SELECT
-            *,
-            lag(balance_after) OVER history AS previous,
-            lead(line) OVER history AS next
-        FROM sides WINDOW history AS (PARTITION BY account_id ORDER BY entry_id, line)
+        SELECT *, lag(balance_after) OVER (PARTITION BY account_id ORDER BY posting) AS previous
+        FROM sides
     ),
     steps AS (
         SELECT
             account_id,
             count(*) AS sides,
-            min(entry_id) AS first_entry_id,
-            max(entry_id) AS last_entry_id,
-            max(line) FILTER (WHERE next IS NULL) AS last_line,
-            max(balance_before) FILTER (WHERE previous IS NULL) AS balance_before,
-            max(balance_after) FILTER (WHERE next IS NULL) AS balance_after,
-            bool_and(allowed AND (previous IS NULL OR previous = balance_before)) AS allowed
+            min(tenant) AS tenant,
+            min(asset) AS asset,
+            min(tenant) = max(tenant) AND min(asset) = max(asset) AS alike,
+            min(posting) AS first_posting,
+            max(posting) AS last_posting,
+            sum(debit) AS debit,
+            min(balance_after) AS lowest,
+            max(balance_after) FILTER (WHERE previous IS NULL) AS first_balance_after,
+            max(debit) FILTER (WHERE previous IS NULL) AS first_debit,
+            coalesce(bool_and(balance_after - previous = debit), true) AS debits_add,
+            coalesce(bool_and(previous - balance_after = debit), true) AS credits_add
         FROM chained GROUP BY account_id
     ),
     applied AS (
         UPDATE accounts AS a
         SET
-            balance_minor = s.balance_after,
-            last_entry_id = s.last_entry_id,
-            last_line = s.last_line
+            balance_minor
+            = a.balance_minor + CASE WHEN a.debit_normal THEN s.debit ELSE -s.debit END,
+            last_entry_id = s.last_posting / 32768,
+            last_line = s.last_posting % 32768
         FROM steps AS s
         WHERE
             a.account_id = s.account_id
-            AND s.allowed
-            AND a.balance_minor = s.balance_before
-            AND a.last_entry_id < s.first_entry_id
+            AND s.alike
+            AND a.last_entry_id < s.first_posting / 32768
+            AND (a.may_be_negative OR s.lowest >= 0)
+            AND CASE -- one expression, so that no index but that of account_id can serve
+                WHEN a.tenant <> s.tenant OR a.asset <> s.asset THEN false
+                WHEN a.debit_normal
+                    THEN s.debits_add AND a.balance_minor = s.first_balance_after - s.first_debit
+                ELSE s.credits_add AND a.balance_minor = s.first_balance_after + s.first_debit
+            END
         RETURNING s.sides
     )
     SELECT coalesce(sum(sides), 0) INTO sides_applied FROM applied;
