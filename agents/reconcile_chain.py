@@ -8,23 +8,37 @@ credits. docs/reconciliation.md explains them. Nothing is ever corrected here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import random
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Literal, TypedDict
 
 import structlog
 
+from agents.context import Context
+from agents.deposit_events import emit_events
+from agents.loop import Loop
 from agents.reconcile_figures import (
     Persistence,
     Report,
     WalletTotal,
+    compare_addresses,
     compare_books,
+    compare_wallets,
+    identity,
+    total_wallets,
 )
+from agents.transact import transact
 from chain_adapters.adapter import ChainReader
+from chain_adapters.types import NodeUnavailable
 from sql import chain as chain_sql
 from sql import ledger as ledger_sql
+from sql import reconciliation as tables
 from sql.pool import Connection, Pool
-from sql.reconciliation import ChainState, DifferenceRow
+from sql.reconciliation import AddressFigure, ChainState, DifferenceRow, NewRun
+from topics import event_data, events
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +60,8 @@ STRETCH_ADDRESSES = 2_000
 """Of all addresses, used or not, so many are looked at in each run, from a random one on."""
 ADDRESSES_MAX = 20_000
 """Balances asked of a node in one run by the clock: some 20 s at 1,000 answers a second."""
+RETRY_S = 30.0
+"""When a network could not be reconciled, the next run comes so soon."""
 _SNAPSHOT: _SnapshotOptions = {"isolation": "repeatable_read", "readonly": True}
 
 
@@ -88,7 +104,7 @@ async def reconcile_network(
     topic_prefix: str,
     addresses_max: int | None = None,
     progress: Progress = _ignore_progress,
-    patience: Patience = Patience(),  # noqa: B008 - immutable
+    patience: Patience = Patience(),
 ) -> Report:
     """Compare one network with its records and these with the ledger; keep and tell the result.
 
@@ -155,17 +171,22 @@ class ReconcileChain(Loop):
     async def run_once(self) -> None:
         """Compare all networks, then the books. A network whose node is away is left for later."""
         started = time.monotonic()
-        prefix = self.context.settings.topic_prefix
+        settings = self.context.settings
+        left = False
         for network, adapter in self.context.adapters.items():
             try:
                 await reconcile_network(
-                    self.context.pool, adapter, topic_prefix=prefix, addresses_max=ADDRESSES_MAX
+                    self.context.pool,
+                    adapter,
+                    topic_prefix=settings.topic_prefix,
+                    addresses_max=ADDRESSES_MAX,
                 )
             except (NotFollowed, NodeUnavailable) as fault:
                 log.warning("not reconciled", network=network, fault=repr(fault)[:300])
-        await reconcile_books(self.context.pool, topic_prefix=prefix)
-        took_s = time.monotonic() - started
-        self.every_s = max(self.context.settings.reconcile_every_s, 9 * took_s)
+                left = True
+        await reconcile_books(self.context.pool, topic_prefix=settings.topic_prefix)
+        every_s = min(settings.reconcile_every_s, RETRY_S) if left else settings.reconcile_every_s
+        self.every_s = max(every_s, 9 * (time.monotonic() - started))
 
 
 class _Observer:

@@ -21,7 +21,7 @@ WalletKey = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class WalletTotal:
-    """One wallet account of a tenant: ledger_minor = recorded_minor - in_transit_minor, if all is well."""
+    """One wallet account; ledger_minor = recorded_minor - in_transit_minor if all is well."""
 
     tenant: str
     asset: str
@@ -52,7 +52,7 @@ class Report:
     figures: int
     """How many were compared."""
     figures_total: int
-    """How many there are to compare; more than `figures` if addresses were left for another time."""
+    """How many there are; more than `figures` if addresses were left for another time."""
     differences: tuple[DifferenceRow, ...]
     """What persists and must be looked into. Empty unless settled."""
     unsettled: tuple[DifferenceRow, ...] = ()
@@ -187,7 +187,8 @@ class Persistence:
         self._looks = {
             identity(found): self._looks.get(identity(found), 0) + step for found in differences
         }
-        persisting, passing = [], []
+        persisting: list[DifferenceRow] = []
+        passing: list[DifferenceRow] = []
         for found in differences:
             known = self._looks[identity(found)] >= self._looks_needed
             (persisting if known else passing).append(found)

@@ -1,0 +1,94 @@
+"""Figures of the shared metrics, read every few seconds: all cheap, whatever the tables' size."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sql.pool import Connection
+from sql.queries import load_queries
+
+_queries = load_queries("measures")
+
+
+class NetworkMeasure(NamedTuple):
+    """How far a network is followed; heights are None where it never was."""
+
+    network: str
+    node_height: int | None
+    height: int | None
+    matched_height: int | None
+    halted: bool
+
+
+class WithdrawalMeasure(NamedTuple):
+    """Open withdrawals of one network in one status."""
+
+    network: str
+    status: str
+    withdrawals: int
+    oldest_s: float
+
+
+class HotWalletMeasure(NamedTuple):
+    """One hot wallet in one asset: what it holds by the ledger, and what is to be paid from it."""
+
+    tenant: str
+    network: str
+    asset: str
+    decimals: int
+    address: str
+    balance_minor: int
+    open_minor: int
+
+
+class AssetMeasure(NamedTuple):
+    """An asset and its network."""
+
+    asset: str
+    network: str
+
+
+class ReconciliationMeasure(NamedTuple):
+    """Differences of one scope and asset in the newest settled run; None of all if there are none.
+
+    Without a network it is the run of the books in themselves.
+    """
+
+    network: str | None
+    finished_at_s: float
+    """Unix time."""
+    scope: str | None
+    asset: str | None
+    differences: int
+
+
+async def measure_networks(conn: Connection) -> list[NetworkMeasure]:
+    """Return how far each network is followed."""
+    return [NetworkMeasure(*row) for row in await _queries.measure_networks(conn)]
+
+
+async def measure_withdrawals(conn: Connection) -> list[WithdrawalMeasure]:
+    """Return the open withdrawals by network and status; those without any are left out."""
+    return [WithdrawalMeasure(*row) for row in await _queries.measure_withdrawals(conn)]
+
+
+async def measure_hot_wallets(conn: Connection) -> list[HotWalletMeasure]:
+    """Return every hot wallet in every asset of its network."""
+    rows = await _queries.measure_hot_wallets(conn)
+    return [HotWalletMeasure._make((*row[:5], int(row[5]), int(row[6]))) for row in rows]
+
+
+async def measure_assets(conn: Connection) -> list[AssetMeasure]:
+    """Return every asset."""
+    return [AssetMeasure(*row) for row in await _queries.measure_assets(conn)]
+
+
+async def count_frozen(conn: Connection) -> int:
+    """Return how many accounts are frozen."""
+    return int(await _queries.count_frozen(conn))
+
+
+async def measure_reconciliations(conn: Connection) -> list[ReconciliationMeasure]:
+    """Return what the newest settled runs found."""
+    rows = await _queries.measure_reconciliations(conn)
+    return [ReconciliationMeasure(*row) for row in rows]

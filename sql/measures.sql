@@ -1,0 +1,86 @@
+-- name: measure_networks
+-- How far each network is followed; heights are NULL where it never was.
+SELECT
+    n.network,
+    c.node_height,
+    c.height,
+    c.matched_height,
+    c.halted_reason IS NOT NULL AS halted
+FROM networks AS n
+LEFT JOIN cursors AS c ON n.network = c.network
+ORDER BY n.network;
+
+-- name: measure_withdrawals
+-- Open withdrawals by network and status, and how long the oldest has been in it.
+SELECT
+    w.network,
+    w.status,
+    count(*) AS withdrawals,
+    extract(EPOCH FROM now() - min(w.updated_at))::double precision AS oldest_s
+FROM withdrawals AS w
+WHERE w.status IN ('awaiting_approval', 'approved', 'signed', 'broadcast')
+GROUP BY w.network, w.status
+ORDER BY w.network, w.status;
+
+-- name: measure_hot_wallets
+-- What each hot wallet holds by the ledger, and what is to be paid from it.
+WITH due AS (
+    SELECT
+        w.tenant,
+        w.asset,
+        sum(w.amount_minor) AS open_minor
+    FROM withdrawals AS w
+    WHERE w.status IN ('approved', 'signed', 'broadcast')
+    GROUP BY w.tenant, w.asset
+)
+
+SELECT
+    h.tenant,
+    h.network,
+    a.asset,
+    a.decimals,
+    h.address,
+    coalesce(b.balance_minor, 0)::text AS balance_minor,
+    coalesce(due.open_minor, 0)::text AS open_minor
+FROM addresses AS h
+INNER JOIN assets AS a ON h.network = a.network
+LEFT JOIN accounts AS b
+    ON h.tenant = b.tenant AND b.owner = '' AND a.asset = b.asset AND b.bucket = 'hot_wallet'
+LEFT JOIN due ON h.tenant = due.tenant AND a.asset = due.asset
+WHERE h.purpose = 'hot'
+ORDER BY h.tenant, a.asset;
+
+-- name: measure_assets
+-- Every asset and its network.
+SELECT
+    asset,
+    network
+FROM assets
+ORDER BY asset;
+
+-- name: count_frozen$
+-- Accounts from which no money may go.
+SELECT count(*) FROM accounts WHERE frozen_at IS NOT NULL;
+
+-- name: measure_reconciliations
+-- What the newest settled run of each network and of the books (network NULL) found: differences by
+-- scope and asset, one row with NULLs if there was none.
+WITH newest AS (
+    SELECT DISTINCT ON (r.network)
+        r.run_id,
+        r.network,
+        r.finished_at
+    FROM reconciliations AS r
+    WHERE r.settled
+    ORDER BY r.network ASC, r.run_id DESC
+)
+
+SELECT
+    newest.network,
+    extract(EPOCH FROM newest.finished_at)::double precision AS finished_at_s,
+    f.scope,
+    f.asset,
+    count(f.run_id) AS differences
+FROM newest
+LEFT JOIN reconciliation_differences AS f ON newest.run_id = f.run_id
+GROUP BY newest.network, newest.finished_at, f.scope, f.asset;
