@@ -18,7 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import stamina
 from rich.console import Console
 from rich.progress import Progress
 
@@ -26,6 +28,7 @@ from devstack.paths import DEVSTACK, cache_dir, kafka_jars_dir, node_modules_dir
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.3.1+org.slf4j:slf4j-simple:1.7.36"
 SUMS = DEVSTACK / "jars.sha256"
+patiently = stamina.retry(on=(OSError, RuntimeError), attempts=4)
 NPM_FILES = (DEVSTACK / "npm" / "package.json", DEVSTACK / "npm" / "package-lock.json")
 
 
@@ -59,15 +62,25 @@ def check_sums(folder: Path, sums: Mapping[str, str]) -> None:
         raise InstallError(message)
 
 
+def fetch_artifact(artifact: Any) -> Path:  # noqa: ANN401 - jgo has no types
+    """Fetch one jar; return where it is."""
+    path: Path = artifact.resolve()
+    return path
+
+
 def fetch_jars(folder: Path, advance: Callable[[int, int], None]) -> None:
-    """Put the broker's jars and all they need into `folder`; report (done, total)."""
+    """Put the broker's jars and all they need into `folder`; report (done, total).
+
+    OSError or RuntimeError if some cannot be had, after a few tries.
+    """
     import jgo  # noqa: PLC0415 - slow to import, and needed once in a checkout's life
 
+    resolve = patiently(jgo.resolve)
     with tempfile.TemporaryDirectory(dir=folder.parent) as repository:
         os.environ["M2_REPO"] = repository
-        artifacts = jgo.resolve(KAFKA)
+        artifacts = resolve(KAFKA)
         with ThreadPoolExecutor(max_workers=6) as threads:
-            fetched = threads.map(lambda artifact: artifact.resolve(), artifacts)
+            fetched = threads.map(patiently(fetch_artifact), artifacts)
             for done, jar in enumerate(fetched, start=1):
                 shutil.move(jar, folder)
                 advance(done, len(artifacts))
@@ -82,15 +95,24 @@ def install_jars(*, record: bool = False) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent) as name:
         folder = Path(name) / "jars"
         folder.mkdir()
-        with Progress(console=Console(stderr=True)) as progress:
-            task = progress.add_task("broker (jars)", total=None)
-            fetch_jars(
-                folder, lambda done, total: progress.update(task, completed=done, total=total)
-            )
+        fetch_jars_visibly(folder)
         if record:
             write_sums(SUMS, folder)
         check_sums(folder, read_sums(SUMS))
         put_in_place(folder, target, SUMS)
+
+
+def fetch_jars_visibly(folder: Path) -> None:
+    """Fetch the jars with a progress bar; InstallError if that fails."""
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("broker (jars)", total=None)
+        try:
+            fetch_jars(
+                folder, lambda done, total: progress.update(task, completed=done, total=total)
+            )
+        except (OSError, RuntimeError) as error:
+            message = f"the broker's jars cannot be fetched; is there a network? {error}"
+            raise InstallError(message) from error
 
 
 def install_npm() -> None:
@@ -120,7 +142,8 @@ def run_npm(folder: Path, *arguments: str) -> None:
     command = [str(node / "bin" / "node"), str(npm), *arguments]
     done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
     if done.returncode:
-        message = f"npm {arguments[0]} failed:\n{done.stderr}"
+        reason = "\n".join(done.stderr.splitlines()[:12])
+        message = f"npm {arguments[0]} failed; is there a network?\n{reason}"
         raise InstallError(message)
 
 
@@ -139,6 +162,7 @@ def put_in_place(folder: Path, target: Path, lock: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     """Install all; return the exit status."""
+    stamina.instrumentation.set_on_retry_hooks(())
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         install_jars(record="--record" in arguments)
