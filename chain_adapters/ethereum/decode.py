@@ -45,11 +45,15 @@ def normalise_block(
         check_traces(wire_transactions, traces)
     block_hash = block.hash
     transactions = []
+    logs_before = 0
     for position, (transaction, receipt) in enumerate(
         zip(wire_transactions, receipts, strict=True)
     ):
         if receipt.block_hash != block_hash or receipt.transaction_hash != transaction.hash:
             raise NodeUnavailable("a receipt belongs to another block or transaction")
+        if receipt.logs:
+            check_numbering(receipt.logs, logs_before)
+            logs_before += len(receipt.logs)
         root = None if traces is None else traces[position].result
         transactions.append(normalise_transaction(transaction, receipt, root))
     return Block(
@@ -65,23 +69,19 @@ def normalise_transaction(
     transaction: WireTransaction, receipt: WireReceipt, root: WireFrame | None
 ) -> Transaction:
     """Return one transaction with the transfers that took effect."""
-    succeeded = receipt.status == "0x1" or (
-        receipt.status != "0x0" and succeeded_early(receipt, root)
-    )
+    status = receipt.status
+    succeeded = status == "0x1" or (status != "0x0" and succeeded_early(receipt, root))
+    sender = transaction.sender.lower()
     transfers: list[Transfer] = []
     if succeeded:
         if transaction.value != "0x0":
-            transfers += value_transfer(transaction, receipt)
+            add_value_transfer(transaction, receipt, sender, transfers)
         if root is not None and root.calls:
-            transfers += call_transfers(root)
+            add_call_transfers(root, transfers)
         if receipt.logs:
             add_log_transfers(receipt.logs, transfers)
     return Transaction(
-        transaction.hash,
-        transaction.sender.lower(),
-        succeeded,
-        fee_minor(transaction, receipt),
-        tuple(transfers),
+        transaction.hash, sender, succeeded, fee_minor(transaction, receipt), tuple(transfers)
     )
 
 
@@ -110,46 +110,49 @@ def fee_minor(transaction: WireTransaction, receipt: WireReceipt) -> int:
     return fee
 
 
-def value_transfer(transaction: WireTransaction, receipt: WireReceipt) -> tuple[Transfer, ...]:
-    """Return the transfer of the transaction's own ether, to the new contract if it makes one."""
+def add_value_transfer(
+    transaction: WireTransaction, receipt: WireReceipt, sender: str, transfers: list[Transfer]
+) -> None:
+    """Append the transfer of the transaction's own ether, to the new contract if it makes one."""
     amount_minor = int(transaction.value, 16)
     address = transaction.to or receipt.contract_address
     if address is None:
         raise NodeUnavailable("a transaction has neither recipient nor contract address")
-    if amount_minor <= 0:
-        return ()
-    return (Transfer("value", transaction.sender.lower(), address.lower(), None, amount_minor),)
+    if amount_minor > 0:
+        transfers.append(Transfer("value", sender, address.lower(), None, amount_minor))
 
 
 def add_log_transfers(logs: list[WireLog], transfers: list[Transfer]) -> None:
     """Append the ERC-20 transfers of one receipt.
 
-    Exactly three topics: ERC-721 emits the same event with the token id as a fourth. The node
-    numbers the logs of a block through, so a gap shows that one was left out.
+    Exactly three topics: ERC-721 emits the same event with the token id as a fourth.
     """
-    if int(logs[-1].log_index, 16) - int(logs[0].log_index, 16) != len(logs) - 1:
-        raise NodeUnavailable("a log is missing from a receipt")
     for position, log in enumerate(logs):
         topics = log.topics
         if len(topics) != 3 or topics[0] != TRANSFER_TOPIC:
             continue
-        _, sender, recipient = topics
+        sender = topics[1].removeprefix(ADDRESS_PADDING)
+        recipient = topics[2].removeprefix(ADDRESS_PADDING)
         data = log.data
-        if not len(sender) == len(recipient) == len(data) == 66:
-            continue
-        if sender[:26] != ADDRESS_PADDING or recipient[:26] != ADDRESS_PADDING:
-            continue
-        amount_minor = int(data, 16)
-        if amount_minor > 0:
-            transfers.append(
-                Transfer(
-                    LOG_INDEXES[position] if position < 1024 else f"log:{position}",
-                    ("0x" + sender[26:]).lower(),
-                    ("0x" + recipient[26:]).lower(),
-                    log.address.lower(),
-                    amount_minor,
-                )
-            )
+        if (
+            len(sender) == len(recipient) == 40
+            and len(data) == 66
+            and (amount_minor := int(data, 16)) > 0
+        ):
+            index = LOG_INDEXES[position] if position < 1024 else f"log:{position}"
+            sender, recipient = "0x" + sender.lower(), "0x" + recipient.lower()
+            transfers.append(Transfer(index, sender, recipient, log.address.lower(), amount_minor))
+
+
+def check_numbering(logs: list[WireLog], logs_before: int) -> None:
+    """Raise NodeUnavailable if a log was left out, as the ones behind it would change identity.
+
+    Nodes number the logs of a block through; those that start anew in each transaction are
+    borne with.
+    """
+    first = int(logs[0].log_index, 16)
+    if first not in {0, logs_before} or int(logs[-1].log_index, 16) - first != len(logs) - 1:
+        raise NodeUnavailable("a log is missing from a receipt")
 
 
 def check_traces(transactions: list[WireTransaction], traces: list[WireTrace]) -> None:
@@ -163,12 +166,11 @@ def check_traces(transactions: list[WireTransaction], traces: list[WireTrace]) -
             raise NodeUnavailable("a trace has another sender than its transaction")
 
 
-def call_transfers(root: WireFrame) -> list[Transfer]:
-    """Return the ether moved by the inner calls of one transaction that were not reverted.
+def add_call_transfers(root: WireFrame, transfers: list[Transfer]) -> None:
+    """Append the ether moved by the inner calls of one transaction that were not reverted.
 
     A failed frame takes everything below it along. Iterative, as calls nest up to 1024 deep.
     """
-    transfers: list[Transfer] = []
     position = 0
     stack = [(root, root.error is not None)]
     while stack:
@@ -177,7 +179,6 @@ def call_transfers(root: WireFrame) -> list[Transfer]:
             add_call_transfer(frame, position, transfers)
         position += 1
         stack.extend((inner, reverted or inner.error is not None) for inner in frame.calls[::-1])
-    return transfers
 
 
 def add_call_transfer(frame: WireFrame, position: int, transfers: list[Transfer]) -> None:

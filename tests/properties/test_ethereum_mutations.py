@@ -127,6 +127,16 @@ def test_a_truncated_answer_makes_no_block(data: st.DataObject) -> None:
     raise AssertionError("a block was read from a truncated answer")
 
 
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_a_log_left_out_never_gives_another_its_identity(data: st.DataObject) -> None:
+    answers = copy.deepcopy({method: ORIGINAL[method] for method in METHODS})
+    receipts = [receipt for receipt in answers[METHODS[1]] if receipt["logs"]]
+    logs = data.draw(st.sampled_from(receipts))["logs"]
+    del logs[data.draw(st.integers(0, len(logs) - 1))]
+    reads_nothing_new(batch_answer(answers))
+
+
 def test_the_unharmed_answer_makes_the_block() -> None:
     block = read_batch(batch_answer(ORIGINAL))
     assert block is not None

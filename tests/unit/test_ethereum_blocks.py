@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from chain_adapters.ethereum import wire
-from chain_adapters.types import Block
+from chain_adapters.ethereum.decode import add_call_transfers
+from chain_adapters.types import Block, Transfer
 from tests.support.ethereum_vectors import (
     FOLDER,
     HEIGHTS,
@@ -156,7 +157,7 @@ def test_a_call_tree_of_the_deepest_kind_is_read() -> None:
     head = encode({**frame, "calls": []}).decode()[:-2]
     text = '[{"result":' + head * 1024 + deepest + "]}" * 1024 + "}]"
     (trace,) = wire.decode_traces(text.encode())
-    from chain_adapters.ethereum.decode import call_transfers
-
-    (transfer,) = call_transfers(trace.result)
+    transfers: list[Transfer] = []
+    add_call_transfers(trace.result, transfers)
+    (transfer,) = transfers
     assert (transfer.index, transfer.amount_minor) == ("call:1024", 7)

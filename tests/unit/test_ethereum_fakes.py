@@ -71,7 +71,7 @@ def indexes(transaction: Transaction) -> list[str]:
 
 
 def test_the_usual_forms_are_read() -> None:
-    transaction = read({"value": "0x5"}, {"logs": [log(4), log(5)]}, {"calls": [call()]})
+    transaction = read({"value": "0x5"}, {"logs": [log(0), log(1)]}, {"calls": [call()]})
     assert indexes(transaction) == ["value", "call:1", "log:0", "log:1"]
     assert [t.amount_minor for t in transaction.transfers] == [5, 7, 1000, 1000]
     assert {t.address for t in transaction.transfers} == {RECIPIENT}
@@ -200,8 +200,13 @@ def test_a_receipt_without_effective_price_pays_the_gas_price() -> None:
 
 @pytest.mark.parametrize(
     "receipt",
-    [{"blockHash": PARENT}, {"transactionHash": PARENT}, {"logs": [log(4), log(6)]}],
-    ids=["another block", "another transaction", "a log left out"],
+    [
+        {"blockHash": PARENT},
+        {"transactionHash": PARENT},
+        {"logs": [log(0), log(2)]},
+        {"logs": [log(1), log(2)]},
+    ],
+    ids=["another block", "another transaction", "a log left out", "the first log left out"],
 )
 def test_a_receipt_that_does_not_belong_makes_no_block(receipt: dict[str, Any]) -> None:
     with pytest.raises(NodeUnavailable):
