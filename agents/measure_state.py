@@ -62,8 +62,7 @@ class MeasureState(Loop):
         fresh = [wallet for key, wallet in short.items() if key not in self._short]
         if fresh:
             now = datetime.now(UTC)
-            settings, outlet = self.context.settings, self.context.outlet
-            async with transact(self.context.pool, settings.topic_prefix, outlet) as work:
+            async with transact(self.context) as work:
                 emit_events(work, [_low_event(wallet, now) for wallet in fresh])
         self._short = set(short)
 

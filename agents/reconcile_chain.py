@@ -30,7 +30,7 @@ from agents.reconcile_figures import (
     identity,
     total_wallets,
 )
-from agents.transact import transact
+from agents.transact import transact_on
 from chain_adapters.adapter import ChainReader
 from chain_adapters.types import NodeUnavailable
 from sql import chain as chain_sql
@@ -313,7 +313,7 @@ async def _keep(pool: Pool, topic_prefix: str, report: Report) -> None:
         report.figures,
         report.started_at,
     )
-    async with transact(pool, topic_prefix) as work:
+    async with transact_on(pool, topic_prefix) as work:
         known = await _known_differences(work.conn, report.network)
         await tables.add_run(work.conn, new_run, report.differences)
         fresh = [found for found in report.differences if identity(found) not in known]
