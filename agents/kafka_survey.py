@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+
+from sql.stream import Partition
 
 
 class Broker(NamedTuple):
@@ -28,3 +32,14 @@ async def survey_broker(bootstrap: str) -> Broker:
         )
     finally:
         await admin.close()
+
+
+async def read_end_offsets(bootstrap: str, partitions: Iterable[Partition]) -> dict[Partition, int]:
+    """Return the offset the next record of each partition will get. Raises KafkaError, OSError."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets([TopicPartition(*partition) for partition in partitions])
+        return {(target.topic, target.partition): end for target, end in ends.items()}
+    finally:
+        await consumer.stop()

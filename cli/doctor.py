@@ -1,5 +1,225 @@
-"""TODO."""
+"""`millrace doctor`: looks at everything, and says what to do where something is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import typer
+
+from cli import session
+from cli.errors import NO_BROKER, NO_DATABASE, NOT_SET_UP, Problem, explain
+from cli.options import JsonWanted
+from cli.output import console, print_json
+
+if TYPE_CHECKING:
+    from agents.kafka_survey import Broker
+    from cli.findings import Finding
+    from settings.model import Network, Settings
+    from sql.health import Progress
+    from sql.pool import Connection
+
+NODE_TIMEOUT_S = 10.0
+MARKS = {"green": "✔", "yellow": "!", "red": "✘"}
 
 
-def doctor() -> None:
-    """x"""
+def doctor(json_wanted: JsonWanted = False) -> None:
+    """Look at configuration, database, broker, nodes, keys and workers. Exit status 1 if red."""
+    found = session.run(examine(session.settings()))
+    if json_wanted:
+        print_json([finding._asdict() for finding in found])
+    else:
+        for finding in found:
+            _tell(finding)
+    if any(finding.state == "red" for finding in found):
+        raise typer.Exit(1)
+
+
+def _tell(finding: Finding) -> None:
+    from rich.text import Text
+
+    mark = MARKS[finding.state]
+    console().print(Text(f"{mark} ", style=finding.state) + f"{finding.check}: {finding.detail}")
+    if finding.remedy:
+        console().print(Text(f"    {finding.remedy}"))
+
+
+async def examine(config: Settings) -> list[Finding]:
+    """Look at everything; what cannot be reached is a finding like any other."""
+    from cli.findings import judge_lag
+
+    broker, broker_findings = await examine_broker(config)
+    progress, database_findings = await examine_database(config, broker)
+    lag: list[Finding] = []
+    if broker is not None and progress:
+        lag = judge_lag(config, broker.cluster_id, progress, await _ends(config, broker, progress))
+    nodes = await asyncio.gather(
+        *(
+            examine_node(network, url)
+            for network in config.networks
+            for url in network.rpc_urls
+            if network.kind != "simulated"
+        )
+    )
+    return [*broker_findings, *database_findings, *nodes, *lag]
+
+
+async def _ends(
+    config: Settings, broker: Broker, progress: list[Progress]
+) -> dict[tuple[str, int], int]:
+    from agents.kafka_survey import read_end_offsets
+
+    wanted = {(row.topic, row.partition) for row in progress if row.topic in broker.partitions}
+    return await read_end_offsets(config.kafka_bootstrap, wanted)
+
+
+async def examine_broker(config: Settings) -> tuple[Broker | None, list[Finding]]:
+    """Look at the broker and its topics."""
+    from aiokafka.errors import KafkaError
+
+    from agents.kafka_survey import survey_broker
+    from cli.findings import green, judge_topics, red
+    from topics.catalogue import ALL_TOPICS
+
+    try:
+        broker = await survey_broker(config.kafka_bootstrap)
+    except (KafkaError, OSError, TimeoutError) as error:
+        return None, [red("broker", f"{config.kafka_bootstrap}: {type(error).__name__}", NO_BROKER)]
+    names = [config.topic_prefix + topic.name for topic in ALL_TOPICS]
+    return broker, [
+        green("broker", config.kafka_bootstrap),
+        judge_topics(config, names, broker.partitions),
+    ]
+
+
+async def examine_database(
+    config: Settings, broker: Broker | None
+) -> tuple[list[Progress], list[Finding]]:
+    """Look at the database and at what it knows of the workers."""
+    from cli.findings import red
+    from sql import health
+
+    found: list[Finding] = []
+    try:
+        async with session.database(config) as pool, pool.acquire() as conn:
+            found += await _examine_server(conn)
+            if found[-1].state == "red":
+                return [], found
+            progress = await health.list_progress(conn)
+            found += await _examine_work(conn, config, broker, progress)
+            found += await _examine_keys(conn, config)
+            return progress, found
+    except Exception as error:
+        problem = explain(error)
+        if problem is None:
+            raise
+        return [], [*found, red("database", problem.what, problem.remedy or NO_DATABASE)]
+
+
+async def _examine_server(conn: Connection) -> list[Finding]:
+    import asyncpg
+
+    from cli.findings import green, judge_clock, judge_migrations, red, yellow
+    from sql import health
+    from sql.migrate import MIGRATIONS
+
+    server = await health.read_server(conn)
+    found = [
+        green("database", f"PostgreSQL {server.version}"),
+        judge_clock((datetime.now(UTC) - server.now).total_seconds()),
+    ]
+    if not server.has_role:
+        remedy = "Let a database user who may make roles run `millrace migrate`."
+        found.append(yellow("role millrace_app", "not there", remedy))
+    there = [file.name.partition("_")[0] for file in MIGRATIONS.glob("*.sql")]
+    try:
+        found.append(judge_migrations(await health.applied_migrations(conn), there))
+    except asyncpg.UndefinedTableError:
+        found.append(red("schema", "the database is empty", NOT_SET_UP))
+    return found
+
+
+async def _examine_work(
+    conn: Connection, config: Settings, broker: Broker | None, progress: list[Progress]
+) -> list[Finding]:
+    from cli import findings
+    from sql import catalogue, health, stream
+
+    return [
+        *([findings.judge_cluster(broker.cluster_id, progress)] if broker else []),
+        *findings.judge_networks(config, await catalogue.list_networks(conn)),
+        *findings.judge_leases(expected_leases(config), await health.list_leases(conn)),
+        findings.judge_outbox(await stream.measure_outbox(conn)),
+        findings.judge_dead_letters(await stream.count_dead_letters(conn)),
+    ]
+
+
+def expected_leases(config: Settings) -> dict[str, str]:
+    """Return every lease that some worker should hold, with its role."""
+    from agents.follow_chain import lease_name
+    from agents.measure_state import MeasureState
+    from agents.prune_history import PruneHistory
+    from agents.reconcile_chain import ReconcileChain
+    from agents.replace_withdrawals import ReplaceWithdrawals
+    from agents.resend_withdrawals import ResendWithdrawals
+    from agents.stock_keys import StockKeys
+
+    followers = [lease_name(network.network) for network in config.networks]
+    chain = [MeasureState.name, ReconcileChain.name, PruneHistory.name, "relay_outbox", *followers]
+    return {
+        **dict.fromkeys(chain, "chain"),
+        ResendWithdrawals.name: "withdrawals",
+        ReplaceWithdrawals.name: "signer",
+        StockKeys.name: "signer",
+    }
+
+
+async def _examine_keys(conn: Connection, config: Settings) -> list[Finding]:
+    from cli.findings import judge_keys
+    from sql.custody import count_free_keys
+
+    networks = [network.network for network in config.networks]
+    free = await count_free_keys(conn, networks)
+    return [
+        await _examine_secret(conn, config),
+        *(judge_keys(row.network, row.free_keys, config.address_pool_min) for row in free),
+    ]
+
+
+async def _examine_secret(conn: Connection, config: Settings) -> Finding:
+    from cli.findings import green, red
+    from custody.errors import CustodyError
+    from custody.keystore import MASTER_SECRET, open_signer
+    from sql.custody import read_master_secret
+
+    if await read_master_secret(conn, MASTER_SECRET) is None:
+        return red("master secret", "not there", NOT_SET_UP)
+    if config.wallet_enc_key is None:
+        return green("master secret", "there (no key here to open it, as it should be)")
+    try:
+        await open_signer(conn, config.wallet_enc_key.get_secret_value())
+    except CustodyError as error:
+        remedy = "Give the signer the MILLRACE_WALLET_ENC_KEY that `millrace init` had."
+        return red("master secret", str(error), remedy)
+    return green("master secret", "opens with the key given")
+
+
+async def examine_node(network: Network, url: str) -> Finding:
+    """Ask one endpoint for its chain and its tip. Its path is not shown: keys may be in it."""
+    from chain_adapters.types import AdapterError
+    from cli.findings import green, red
+
+    check = f"node {network.network} at {urlsplit(url).hostname}:{urlsplit(url).port or ''}".rstrip(
+        ":"
+    )
+    alone = network.model_copy(update={"rpc_urls": (url,), "websocket_url": None})
+    try:
+        async with asyncio.timeout(NODE_TIMEOUT_S), session.chain(alone) as adapter:
+            async for tip in adapter.watch_tip():
+                return green(check, f"at block {tip.height}")
+    except (AdapterError, TimeoutError, Problem) as error:
+        remedy = "Withdrawals and deposits wait. Repair it, or take it out of rpc_urls."
+        return red(check, f"{type(error).__name__}: {error}".replace(url, "(address)"), remedy)
+    return red(check, "told nothing", "Take it out of rpc_urls.")

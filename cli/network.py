@@ -1,5 +1,77 @@
-"""TODO."""
+"""`millrace network`: how far each chain is followed, and letting a halted one go on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-app = typer.Typer()
+from cli import session
+from cli.errors import Problem, not_found
+from cli.options import JsonWanted
+from cli.output import as_json, print_rows, say
+
+if TYPE_CHECKING:
+    from sql.catalogue import NetworkRow
+
+app = typer.Typer(no_args_is_help=True, help="How far each chain is followed.")
+COLUMNS = (
+    "network", "height", "matched_height", "node_height", "confirmations", "finality",
+    "halted_reason", "updated_at",
+)  # fmt: skip
+
+
+@app.command("status")
+def status(json_wanted: JsonWanted = False) -> None:
+    """Show how far each network is followed and matched."""
+    rows = [as_json(row) for row in session.run(_status())]
+    empty = "No networks yet: configure them and run `millrace init`."
+    print_rows(rows, json_wanted=json_wanted, empty=empty, columns=COLUMNS)
+
+
+@app.command("resume")
+def resume(network: Annotated[str, typer.Argument(help="CAIP-2 id, e.g. eip155:1.")]) -> None:
+    """Let a halted network go on, after finding out which branch the chain keeps.
+
+    A network halts again at once if the reorganisation is still deeper than its reorg_depth_max:
+    raise that first and restart the role chain.
+    """
+    session.run(_resume(network))
+    say(f"{network} goes on.")
+
+
+async def _status() -> list[NetworkRow]:
+    from sql import catalogue
+
+    async with session.database(session.settings()) as pool, pool.acquire() as conn:
+        return await catalogue.list_networks(conn)
+
+
+async def _resume(network: str) -> None:
+    from agents.deposit_events import emit_events
+    from agents.transact import transact_on
+    from sql import chain, tenants
+
+    config = session.settings()
+    async with session.database(config) as pool, transact_on(pool, config.topic_prefix) as work:
+        cursor = await chain.read_cursor(work.conn, network)
+        if cursor is None:
+            raise not_found(f"{network} was never followed", "`millrace network status`")
+        if cursor.halted_reason is None:
+            raise Problem(f"{network} is not halted")
+        await chain.halt_network(work.conn, network, None)
+        names = [row.tenant for row in await tenants.list_tenants(work.conn)]
+        now = datetime.now(UTC)
+        emit_events(work, [_resumed(network, cursor.height, name, now) for name in names])
+
+
+def _resumed(network: str, height: int, tenant: str, now: datetime) -> Any:  # noqa: ANN401 - Event
+    from topics import event_data, events
+
+    return events.NetworkResumed(
+        id=events.make_event_id(now, "network.resumed", network, tenant),
+        tenant=tenant,
+        occurred_at=now,
+        data=event_data.ResumedNetwork(network=network, height=height),
+    )

@@ -1,5 +1,215 @@
-"""TODO."""
+"""`millrace webhook`: where tenants want their events sent."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-app = typer.Typer()
+from cli import session
+from cli.errors import Problem, misused, not_found
+from cli.options import JsonWanted, Tenant
+from cli.output import plain, print_fields, print_json, print_rows, say
+from cli.tenant import require_tenant
+
+if TYPE_CHECKING:
+    from custody.box import SecretBox
+    from settings.model import Settings
+    from sql.pool import Connection
+
+app = typer.Typer(no_args_is_help=True, help="Where tenants want their events sent.")
+COLUMNS = ("endpoint_id", "url", "event_types", "disabled_reason", "failing_since")
+
+EndpointId = Annotated[str, typer.Argument(metavar="ENDPOINT", help="As in `webhook list`.")]
+Moment = Annotated[
+    datetime | None,
+    typer.Option(formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]),
+]
+
+
+@app.command("add")
+def add(
+    url: Annotated[str, typer.Argument(help="https://… Private addresses are refused.")],
+    *,
+    tenant: Tenant,
+    event_types: Annotated[
+        list[str] | None,
+        typer.Option("--type", help="This event type only; may be repeated. Without it: all."),
+    ] = None,
+    json_wanted: JsonWanted = False,
+) -> None:
+    """Register an endpoint. Its secret is printed this once, for the receiver to verify with."""
+    print_fields(session.run(_add(tenant, url, event_types or None)), json_wanted=json_wanted)
+
+
+@app.command("list")
+def list_(*, tenant: Tenant, json_wanted: JsonWanted = False) -> None:
+    """List a tenant's endpoints."""
+    rows = session.run(_list(tenant))
+    print_rows(rows, json_wanted=json_wanted, empty="No endpoints.", columns=COLUMNS)
+
+
+@app.command("test")
+def test(endpoint_id: EndpointId, *, tenant: Tenant, json_wanted: JsonWanted = False) -> None:
+    """Send a webhook.test to one endpoint."""
+    delivery_id = session.run(_test(tenant, endpoint_id))
+    print_fields({"delivery_id": delivery_id}, json_wanted=json_wanted)
+
+
+@app.command("replay")
+def replay(
+    event_ids: Annotated[list[str] | None, typer.Argument(metavar="[EVENT]...")] = None,
+    *,
+    tenant: Tenant,
+    since: Moment = None,
+    until: Moment = None,
+    endpoint_id: Annotated[str | None, typer.Option("--endpoint", help="To this one only.")] = None,
+    json_wanted: JsonWanted = False,
+) -> None:
+    """Deliver events again, by their ids or from a time on (UTC). They keep their ids."""
+    if not event_ids and since is None:
+        raise misused("say which events: by id, or --since a time")
+    ids = session.run(_replay(tenant, event_ids or None, _utc(since), _utc(until), endpoint_id))
+    if json_wanted:
+        print_json({"delivery_ids": ids})
+    else:
+        say(f"{len(ids)} deliveries planned")
+
+
+@app.command("rotate")
+def rotate(endpoint_id: EndpointId, *, tenant: Tenant, json_wanted: JsonWanted = False) -> None:
+    """Give an endpoint a new secret, printed this once. For 24 hours the old one signs too."""
+    secret = session.run(_rotate(tenant, endpoint_id))
+    print_fields({"endpoint_id": endpoint_id, "secret": secret}, json_wanted=json_wanted)
+
+
+@app.command("enable")
+def enable(endpoint_id: EndpointId, *, tenant: Tenant) -> None:
+    """Send to an endpoint again. What it missed is not sent by itself: replay it."""
+    session.run(_switch(tenant, endpoint_id, on=True))
+    say(f"{endpoint_id} is enabled")
+
+
+@app.command("disable")
+def disable(endpoint_id: EndpointId, *, tenant: Tenant) -> None:
+    """Send nothing to an endpoint any more; what waits for it is cancelled."""
+    session.run(_switch(tenant, endpoint_id, on=False))
+    say(f"{endpoint_id} is disabled")
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """Return a moment with its time zone; without one it is meant as UTC."""
+    if moment is None or moment.tzinfo is not None:
+        return moment
+    return moment.replace(tzinfo=UTC)
+
+
+def open_box(config: Settings) -> SecretBox:
+    """Return what seals webhook secrets. Problem if its key was not given."""
+    from custody.box import SecretBox
+
+    if config.webhook_enc_key is None:
+        raise misused(
+            "MILLRACE_WEBHOOK_ENC_KEY is not set: it seals the secrets of endpoints",
+            "Give it in the environment, the same as the role notify has.",
+        )
+    return SecretBox(config.webhook_enc_key.get_secret_value())
+
+
+@asynccontextmanager
+async def _transaction(config: Settings, tenant: str) -> AsyncIterator[Connection]:
+    """Open a transaction of a tenant that exists; tell what is wrong with endpoints."""
+    from notifications.endpoints import UnknownEventType
+    from notifications.guard import ForbiddenAddress
+    from notifications.store import EndpointUnknown
+
+    async with session.database(config) as pool:
+        try:
+            async with pool.acquire() as conn, conn.transaction():
+                await require_tenant(conn, tenant)
+                yield conn
+        except UnknownEventType as error:
+            raise misused(f"there is no event type {str(error)!r}") from error
+        except ForbiddenAddress as error:
+            raise Problem(f"this address must not be reached: {error}") from error
+        except EndpointUnknown as error:
+            raise not_found(
+                f"tenant {tenant!r} has no enabled endpoint {str(error)!r}",
+                "`millrace webhook list` shows them all.",
+            ) from error
+
+
+async def _add(tenant: str, url: str, event_types: list[str] | None) -> dict[str, Any]:
+    from notifications.endpoints import register_endpoint
+
+    config = session.settings()
+    box = open_box(config)
+    async with _transaction(config, tenant) as conn:
+        made = await register_endpoint(
+            conn,
+            box,
+            tenant,
+            url,
+            datetime.now(UTC),
+            event_types=event_types,
+            allow_private=config.webhook_allow_private,
+        )
+    return {"endpoint_id": made.endpoint_id, "url": url, "secret": made.secret}
+
+
+async def _list(tenant: str) -> list[dict[str, Any]]:
+    from sql import endpoints
+
+    async with _transaction(session.settings(), tenant) as conn:
+        rows = await endpoints.list_endpoints(conn, tenant)
+    return [{name: plain(value) for name, value in row._asdict().items()} for row in rows]
+
+
+async def _test(tenant: str, endpoint_id: str) -> int:
+    from notifications.store import test_endpoint
+
+    async with _transaction(session.settings(), tenant) as conn:
+        return await test_endpoint(conn, tenant, endpoint_id, datetime.now(UTC))
+
+
+async def _replay(
+    tenant: str,
+    event_ids: list[str] | None,
+    since: datetime | None,
+    until: datetime | None,
+    endpoint_id: str | None,
+) -> list[int]:
+    from notifications.store import replay as plan
+
+    async with _transaction(session.settings(), tenant) as conn:
+        return await plan(
+            conn,
+            tenant,
+            datetime.now(UTC),
+            event_ids=event_ids,
+            since=since,
+            until=until,
+            endpoint_id=endpoint_id,
+        )
+
+
+async def _rotate(tenant: str, endpoint_id: str) -> str:
+    from notifications.endpoints import rotate_secret
+
+    config = session.settings()
+    box = open_box(config)
+    async with _transaction(config, tenant) as conn:
+        return await rotate_secret(conn, box, tenant, endpoint_id, datetime.now(UTC))
+
+
+async def _switch(tenant: str, endpoint_id: str, *, on: bool) -> None:
+    from notifications.endpoints import disable_endpoint, enable_endpoint
+
+    async with _transaction(session.settings(), tenant) as conn:
+        if on:
+            await enable_endpoint(conn, tenant, endpoint_id)
+        else:
+            await disable_endpoint(conn, tenant, endpoint_id, datetime.now(UTC))

@@ -1,5 +1,269 @@
-"""TODO."""
+"""`millrace withdraw`: orders to pay out, and an operator's word on them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-app = typer.Typer()
+from cli import session
+from cli.asset import decimals_by_asset
+from cli.errors import Problem, misused, not_found
+from cli.options import Actor, JsonWanted, Limit, Owner, OwnerWanted, Tenant
+from cli.output import as_json, minor, print_fields, print_rows, say, whole
+from cli.tenant import require_tenant
+
+if TYPE_CHECKING:
+    from settings.model import Settings
+    from sql.pool import Pool
+    from sql.withdrawals import Withdrawal
+    from topics.withdrawals import WithdrawalCommand
+
+app = typer.Typer(no_args_is_help=True, help="Orders to pay out.")
+FINAL = frozenset({"confirmed", "failed", "rejected"})
+STATUSES = (
+    "requested", "awaiting_approval", "approved", "signed", "broadcast", *sorted(FINAL),
+)  # fmt: skip
+COLUMNS = ("id", "owner", "amount", "asset", "address", "status", "reason", "updated_at")
+POLL_S = 0.2
+
+OrderId = Annotated[str, typer.Argument(metavar="ID", help="The producer's id of the order.")]
+
+
+@app.command("request")
+def request(
+    *,
+    tenant: Tenant,
+    owner: Owner,
+    asset: Annotated[str, typer.Option("--asset", help="As in `millrace asset list`.")],
+    address: Annotated[str, typer.Option("--address", help="Where to.")],
+    amount: Annotated[
+        str | None, typer.Option("--amount", help="In whole units of the asset, e.g. 0.25.")
+    ] = None,
+    amount_minor: Annotated[
+        str | None, typer.Option("--amount-minor", help="In minor units instead.")
+    ] = None,
+    memo: Annotated[str | None, typer.Option("--memo")] = None,
+    order_id: Annotated[
+        str | None,
+        typer.Option("--id", help="Your own id of the order: a repeat is not paid again."),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end.")] = False,
+    timeout_s: Annotated[float, typer.Option("--timeout-s", min=0, help="Wait so long.")] = 300.0,
+    json_wanted: JsonWanted = False,
+) -> None:
+    """Send a withdrawal command to Kafka, just as any producer would."""
+    if (amount is None) == (amount_minor is None):
+        raise misused("give either --amount or --amount-minor")
+    order = {
+        "type": "withdrawal.request",
+        "tenant": tenant,
+        "id": order_id or str(uuid.uuid4()),
+        "owner": owner,
+        "asset": asset,
+        "amount_minor": amount_minor,
+        "address": address,
+        "memo": memo,
+    }
+    final = session.run(_request(order, amount, timeout_s if wait else None))
+    if final is None:
+        print_fields({"id": order["id"], "status": "sent"}, json_wanted=json_wanted)
+        return
+    print_fields(final, json_wanted=json_wanted)
+    if final["status"] != "confirmed":
+        raise typer.Exit(1)
+
+
+@app.command("approve")
+def approve(
+    order_id: OrderId, *, tenant: Tenant, actor: Actor = "", json_wanted: JsonWanted = False
+) -> None:
+    """Let a withdrawal that waits for approval be paid."""
+    row = session.run(_decide(tenant, order_id, _actor(actor), approve_it=True, detail=""))
+    print_fields(row, json_wanted=json_wanted)
+
+
+@app.command("reject")
+def reject(
+    order_id: OrderId,
+    *,
+    tenant: Tenant,
+    actor: Actor = "",
+    detail: Annotated[str, typer.Option("--detail", help="Why; the tenant reads it.")] = "",
+    json_wanted: JsonWanted = False,
+) -> None:
+    """Refuse a withdrawal that waits for approval, and give the money back."""
+    row = session.run(_decide(tenant, order_id, _actor(actor), approve_it=False, detail=detail))
+    print_fields(row, json_wanted=json_wanted)
+
+
+@app.command("status")
+def status(order_id: OrderId, *, tenant: Tenant, json_wanted: JsonWanted = False) -> None:
+    """Show where a withdrawal stands, with every transaction that was made for it."""
+    row, transactions = session.run(_status(tenant, order_id))
+    if json_wanted:
+        print_fields({**row, "transactions": transactions}, json_wanted=True)
+        return
+    print_fields(row, json_wanted=False)
+    if transactions:
+        columns = ("attempt", "nonce", "state", "transaction_id", "height", "last_outcome")
+        print_rows(transactions, json_wanted=False, empty="", columns=columns)
+
+
+@app.command("list")
+def list_(
+    *,
+    tenant: Tenant,
+    owner: OwnerWanted = None,
+    status_wanted: Annotated[
+        str | None, typer.Option("--status", help=f"One of {', '.join(STATUSES)}.")
+    ] = None,
+    limit: Limit = 100,
+    json_wanted: JsonWanted = False,
+) -> None:
+    """List a tenant's withdrawals, newest first."""
+    if status_wanted is not None and status_wanted not in STATUSES:
+        raise misused(f"{status_wanted!r} is no status; there is {', '.join(STATUSES)}")
+    rows = session.run(_list(tenant, owner, status_wanted, limit))
+    if json_wanted:
+        rows = [{name: row[name] for name in row if name != "amount"} for row in rows]
+    print_rows(rows, json_wanted=json_wanted, empty="No withdrawals.", columns=COLUMNS)
+
+
+def show(withdrawal: Withdrawal) -> dict[str, Any]:
+    """Return a withdrawal as it is printed; its id is the producer's."""
+    row = as_json(withdrawal)
+    return {"id": row.pop("idempotency_key"), **row}
+
+
+def _actor(given: str) -> str:
+    """Return who decides: as given, or the user of this machine."""
+    if given:
+        return given
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return f"uid {os.getuid()}"
+
+
+async def _request(
+    order: dict[str, str | None], amount: str | None, wait_s: float | None
+) -> dict[str, Any] | None:
+    from topics.withdrawals import WithdrawalCommand
+
+    config = session.settings()
+    if amount is not None:
+        order["amount_minor"] = await _to_minor(config, str(order["asset"]), amount)
+    command = WithdrawalCommand.model_validate(order)
+    await send(config, command)
+    if wait_s is None:
+        return None
+    async with session.database(config) as pool:
+        await _require_tenant(pool, command.tenant)
+        return show(await follow(pool, command, wait_s))
+
+
+async def _to_minor(config: Settings, asset: str, amount: str) -> str:
+    async with session.database(config) as pool, pool.acquire() as conn:
+        decimals = await decimals_by_asset(conn)
+    if asset not in decimals:
+        raise misused(f"there is no asset {asset!r}", "`millrace asset list` shows them all.")
+    try:
+        return str(minor(amount, decimals[asset]))
+    except ValueError as error:
+        raise misused(str(error)) from error
+
+
+async def _require_tenant(pool: Pool, tenant: str) -> None:
+    async with pool.acquire() as conn:
+        await require_tenant(conn, tenant)
+
+
+async def send(config: Settings, command: WithdrawalCommand) -> None:
+    """Publish a command, keyed by its tenant; returns once Kafka has it."""
+    from agents.kafka_io import Publisher
+    from topics.withdrawals import WITHDRAWAL_COMMANDS
+
+    publisher = Publisher(config)
+    topic = config.topic_prefix + WITHDRAWAL_COMMANDS.name
+    value = command.model_dump_json(exclude_none=True).encode()
+    async with session.broker_errors():
+        try:
+            await publisher.start()
+            await publisher.publish([(topic, command.tenant.encode(), value)])
+        finally:
+            await publisher.stop()
+
+
+async def follow(pool: Pool, command: WithdrawalCommand, wait_s: float) -> Withdrawal:
+    """Tell each step of a withdrawal on standard error; return it at its end."""
+    from sql.withdrawals import find_withdrawal
+
+    deadline = asyncio.get_running_loop().time() + wait_s
+    last = "sent"
+    while True:
+        async with pool.acquire() as conn:
+            found = await find_withdrawal(conn, command.tenant, command.id)
+        if found is not None and found.status != last:
+            last = found.status
+            say(last + (f": {found.reason}" if found.reason else ""))
+        if found is not None and last in FINAL:
+            return found
+        if asyncio.get_running_loop().time() > deadline:
+            raise Problem(
+                f"withdrawal {command.id} is {last} after {wait_s:g} s",
+                meaning="Nothing is lost: it goes on by itself.",
+                remedy="`millrace withdraw status` tells later; `millrace doctor` tells what is"
+                " down. If it is `sent` still, no worker of the role withdrawals took it.",
+            )
+        await asyncio.sleep(POLL_S)
+
+
+async def _decide(
+    tenant: str, order_id: str, actor: str, *, approve_it: bool, detail: str
+) -> dict[str, Any]:
+    from agents.transact import transact_on
+    from custody.approve import approve_withdrawal, reject_withdrawal
+
+    config = session.settings()
+    async with session.database(config) as pool, transact_on(pool, config.topic_prefix) as work:
+        if approve_it:
+            return show(await approve_withdrawal(work, tenant, order_id, actor))
+        return show(await reject_withdrawal(work, tenant, order_id, actor, detail))
+
+
+async def _status(tenant: str, order_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    from sql.transactions import list_transactions
+    from sql.withdrawals import find_withdrawal
+
+    async with session.database(session.settings()) as pool, pool.acquire() as conn:
+        found = await find_withdrawal(conn, tenant, order_id)
+        if found is None:
+            raise not_found(
+                f"tenant {tenant!r} has no withdrawal {order_id!r}",
+                "A command that was sent is taken up within a second if the role withdrawals runs.",
+            )
+        transactions = await list_transactions(conn, found.withdrawal_id)
+    return show(found), [as_json(row) for row in transactions]
+
+
+async def _list(
+    tenant: str, owner: str | None, status_wanted: str | None, limit: int
+) -> list[dict[str, Any]]:
+    from sql.withdrawals import list_withdrawals
+
+    async with session.database(session.settings()) as pool, pool.acquire() as conn:
+        await require_tenant(conn, tenant)
+        rows = await list_withdrawals(conn, tenant, owner, status_wanted, limit)
+        decimals = await decimals_by_asset(conn)
+        return [{**show(row), "amount": _whole(row, decimals)} for row in rows]
+
+
+def _whole(row: Withdrawal, decimals: dict[str, int]) -> str:
+    known = decimals.get(row.asset)
+    return f"{row.amount_minor} minor" if known is None else whole(row.amount_minor, known)

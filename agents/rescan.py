@@ -1,0 +1,170 @@
+"""Reads blocks again and matches them, for deposits that were missed. Safe at any time.
+
+The blocks do not go through Kafka: match_deposits takes a block that is no longer remembered for
+one that left the chain. They are matched here, by the same code, in transactions of their own, and
+only if they are beyond doubt:
+
+- a block that is remembered must be the one the node has, checked in the transaction;
+- one that is not must be at least reorg_depth_max below the highest followed block, where no
+  reorganisation is allowed to reach.
+
+Heights that match_deposits has not done yet are left to it. A deposit that is there already stays
+as it is; new ones are confirmed by confirm_deposits, like all others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from agents.context import Context
+from agents.match_deposits import MatchDeposits
+from agents.stage import Retryable, Work
+from agents.transact import transact_on
+from chain_adapters.adapter import ChainReader
+from chain_adapters.types import Block, NodeUnavailable
+from sql import chain as chain_sql
+from sql import deposits as deposits_sql
+from sql import rescan as rescan_sql
+from sql.deposits import Deposit
+from topics.blocks import BlockAdded, block_added
+
+BLOCKS_AT_ONCE = 16
+ATTEMPTS = 5
+RETRY_S = 1.0
+
+Progress = Callable[[int], None]
+"""Called with the number of blocks just done."""
+
+
+class NotRescannable(ValueError):
+    """These heights cannot be rescanned now; the message says which can."""
+
+
+class Reach(NamedTuple):
+    """Which heights of a network may be rescanned now."""
+
+    last: int
+    """The highest that is followed and matched."""
+    oldest: int
+    """From here on blocks are remembered."""
+    settled: int
+    """Up to here no reorganisation reaches."""
+
+    def check(self, start: int, end: int) -> None:
+        """Raise NotRescannable unless every height from `start` to `end` may be rescanned."""
+        if not 0 <= start <= end <= self.last:
+            raise NotRescannable(f"heights must be from 0 to {self.last}, the first not above")
+        doubtful = max(start, self.settled + 1)
+        if doubtful < min(end + 1, self.oldest):
+            raise NotRescannable(
+                f"block {doubtful} is neither remembered (those from {self.oldest} on are) nor"
+                f" settled (those up to {self.settled} are)"
+            )
+
+
+class Found(NamedTuple):
+    """What a rescan changed."""
+
+    detected: list[Deposit]
+    """Deposits that were not there, or came back after their block had left the chain."""
+    orphaned: list[Deposit]
+    """Deposits that stood in a block which is not on the chain."""
+
+
+async def read_reach(context: Context, network: str) -> Reach:
+    """Return which heights may be rescanned. Raises NotRescannable if none may yet."""
+    async with context.pool.acquire() as conn:
+        cursor = await chain_sql.read_cursor(conn, network)
+        oldest = await rescan_sql.oldest_block(conn, network)
+    if cursor is None or cursor.matched_height is None or oldest is None:
+        raise NotRescannable(f"{network} has not been followed and matched yet")
+    depth_max = context.settings.network(network).reorg_depth_max
+    last = min(cursor.height, cursor.matched_height)
+    return Reach(last, oldest, cursor.height - depth_max)
+
+
+class RescanBlocks(MatchDeposits):
+    """Matches blocks of one network again. Call `start` first, as of any stage."""
+
+    def __init__(self, context: Context, reader: ChainReader) -> None:
+        super().__init__(context)
+        self._context = context
+        self._reader = reader
+        self._network = reader.network
+
+    async def rescan(self, start: int, end: int, progress: Progress) -> Found:
+        """Match the blocks from `start` to `end`, both included, a few in each transaction.
+
+        What was done stays done if it ends early. Raises NotRescannable, NodeUnavailable, and
+        Retryable if the chain keeps changing under it.
+        """
+        (await read_reach(self._context, self._network)).check(start, end)
+        found = Found([], [])
+        parent: Block | None = None
+        for first in range(start, end + 1, BLOCKS_AT_ONCE):
+            heights = range(first, min(first + BLOCKS_AT_ONCE, end + 1))
+            parent = await self._rescan_some(heights, parent, found)
+            progress(len(heights))
+        return found
+
+    async def _rescan_some(self, heights: range, parent: Block | None, found: Found) -> Block:
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(RETRY_S)
+            blocks = await self._read(heights)
+            # A reorganisation may have replaced the block before, so it is asked once only.
+            linked = are_linked([parent, *blocks] if parent and not attempt else blocks)
+            if linked and await self._match(blocks, found):
+                return blocks[-1]
+        raise Retryable(f"the blocks from {heights[0]} on keep changing; try again later")
+
+    async def _read(self, heights: range) -> list[Block]:
+        blocks = await asyncio.gather(*map(self._reader.fetch_block, heights))
+        for height, block in zip(heights, blocks, strict=True):
+            if block is None or block.height != height:
+                raise NodeUnavailable(f"the node has no block {height}")
+        return [block for block in blocks if block is not None]
+
+    async def _match(self, blocks: Sequence[Block], found: Found) -> bool:
+        """Match blocks unless one of them is not on the best chain as we follow it."""
+        settings = self._context.settings
+        async with transact_on(self._context.pool, settings.topic_prefix) as work:
+            if not await self._are_canonical(work, blocks):
+                return False
+            records = [record for block in blocks for record in block_added(self._network, block)]
+            detected, orphaned = await self._rematch(work, records)
+        found.detected.extend(detected)
+        found.orphaned.extend(orphaned)
+        return True
+
+    async def _are_canonical(self, work: Work, blocks: Sequence[Block]) -> bool:
+        oldest = await rescan_sql.oldest_block(work.conn, self._network)
+        remembered = [
+            (block.height, block.block_id)
+            for block in blocks
+            if oldest is None or block.height >= oldest
+        ]
+        canonical = await chain_sql.canonical_blocks(work.conn, self._network, remembered)
+        return len(canonical) == len(remembered)
+
+    async def _rematch(
+        self, work: Work, records: Sequence[BlockAdded]
+    ) -> tuple[list[Deposit], list[Deposit]]:
+        deposits = await self._find_deposits(work, self._network, records)
+        if not deposits:
+            return [], []
+        stale = await deposits_sql.stale_blocks(
+            work.conn, self._network, [deposit.transaction_id for deposit in deposits]
+        )
+        orphaned = await deposits_sql.orphan_deposits(work.conn, self._network, sorted(stale))
+        detected = await deposits_sql.detect_deposits(work.conn, self._network, deposits)
+        await self._tell(work, self._network, records, orphaned, detected)
+        return detected, orphaned
+
+
+def are_linked(blocks: Sequence[Block]) -> bool:
+    """Whether each block names the one before as its parent. Pure."""
+    return all(block.parent_id == before.block_id for before, block in pairwise(blocks))

@@ -1,0 +1,189 @@
+"""What `millrace doctor` makes of what it was told. Pure: nothing is asked here."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from cli.errors import NOT_SET_UP
+from settings.model import Settings
+from sql.catalogue import NetworkRow
+from sql.health import LeaseRow, Progress
+from sql.stream import OutboxMeasure, Partition
+
+CLOCK_SKEW_S_MAX = 2.0
+OUTBOX_S_MAX = 30.0
+LAG_RECORDS_MAX = 10_000
+LAG_BLOCKS_MAX = 20
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at."""
+
+    check: str
+    state: Literal["green", "yellow", "red"]
+    """yellow: works, and should not stay so."""
+    detail: str
+    remedy: str = ""
+
+
+def green(check: str, detail: str) -> Finding:
+    """Return the finding that all is well."""
+    return Finding(check, "green", detail)
+
+
+def yellow(check: str, detail: str, remedy: str) -> Finding:
+    """Return the finding that something should not stay so."""
+    return Finding(check, "yellow", detail, remedy)
+
+
+def red(check: str, detail: str, remedy: str) -> Finding:
+    """Return the finding that something does not work."""
+    return Finding(check, "red", detail, remedy)
+
+
+def judge_migrations(applied: Sequence[str], there: Sequence[str]) -> Finding:
+    """Compare the database's schema with the migrations of this version."""
+    missing = sorted(set(there) - set(applied))
+    unknown = sorted(set(applied) - set(there))
+    if missing:
+        return red("schema", f"migrations missing: {', '.join(missing)}", NOT_SET_UP)
+    if unknown:
+        newer = f"migrations of a newer version: {', '.join(unknown)}"
+        return red("schema", newer, "Run the version of Millrace that applied them.")
+    return green("schema", f"all {len(there)} migrations applied")
+
+
+def judge_clock(skew_s: float) -> Finding:
+    """Judge how far this machine's clock is from the database's."""
+    detail = f"{skew_s:+.1f} s from the database's"
+    if abs(skew_s) > CLOCK_SKEW_S_MAX:
+        return red("clock", detail, "Set both by NTP: webhooks with a wrong time are refused.")
+    return green("clock", detail)
+
+
+def judge_topics(config: Settings, wanted: Sequence[str], there: Mapping[str, int]) -> Finding:
+    """Judge whether all topics are there with as many partitions as configured."""
+    missing = sorted(name for name in wanted if name not in there)
+    if missing:
+        return red("topics", f"missing: {', '.join(missing)}", NOT_SET_UP)
+    odd = [f"{name} has {there[name]}" for name in wanted if there[name] != config.topic_partitions]
+    if odd:
+        remedy = (
+            f"{config.topic_partitions} are configured (topic_partitions). The number must not"
+            " change while records wait: their order by key would be lost."
+        )
+        return yellow("topics", f"partitions: {', '.join(odd)}", remedy)
+    return green("topics", f"all {len(wanted)}, {config.topic_partitions} partitions each")
+
+
+def judge_cluster(cluster_id: str, progress: Sequence[Progress]) -> Finding:
+    """Judge whether the stages' offsets are of this broker."""
+    others = {row.cluster_id for row in progress} - {cluster_id}
+    if others and all(row.cluster_id != cluster_id for row in progress):
+        return red(
+            "cluster",
+            f"{cluster_id}, but the stages worked with {', '.join(sorted(others))}",
+            "Is MILLRACE_KAFKA_BOOTSTRAP the right broker? If it was replaced for good, records"
+            " that only the old one had are lost: `millrace rescan` finds deposits again.",
+        )
+    return green("cluster", cluster_id)
+
+
+def judge_lag(
+    config: Settings, cluster_id: str, progress: Sequence[Progress], ends: Mapping[Partition, int]
+) -> list[Finding]:
+    """Judge how far each stage is behind its topic."""
+    rows: dict[str, list[Progress]] = defaultdict(list)
+    for row in progress:
+        if row.cluster_id == cluster_id:
+            rows[row.stage].append(row)
+    return [_judge_stage(config, stage, rows[stage], ends) for stage in sorted(rows)]
+
+
+def _judge_stage(
+    config: Settings, stage: str, rows: Sequence[Progress], ends: Mapping[Partition, int]
+) -> Finding:
+    behind = [
+        (max(0, ends.get((row.topic, row.partition), 0) - row.next_offset), row) for row in rows
+    ]
+    lag = sum(records for records, _ in behind)
+    idle = [row for records, row in behind if records and row.idle_s > config.stage_stall_s]
+    detail = f"{lag} records behind"
+    if idle:
+        return red(
+            f"stage {stage}",
+            f"{detail}, nothing done for {max(row.idle_s for row in idle):.0f} s",
+            "Is a worker of its role up? The end of its log says what it waits for.",
+        )
+    if lag > LAG_RECORDS_MAX:
+        return yellow(f"stage {stage}", detail, "After an outage this is catching up.")
+    return green(f"stage {stage}", detail)
+
+
+def judge_leases(expected: Mapping[str, str], leases: Iterable[LeaseRow]) -> list[Finding]:
+    """Judge whether every lease, given with its role, is held by a worker that renews it."""
+    held = {lease.name: lease for lease in leases}
+    findings = []
+    for name, role in expected.items():
+        lease = held.get(name)
+        if lease is None or lease.left_s <= 0:
+            state = "held by nobody" if lease is None else f"lapsed {-lease.left_s:.0f} s ago"
+            remedy = f"Start a worker: `millrace worker --role {role}`."
+            findings.append(red(f"lease {name}", state, remedy))
+        else:
+            findings.append(green(f"lease {name}", f"good for {lease.left_s:.1f} s"))
+    return findings
+
+
+def judge_networks(config: Settings, rows: Collection[NetworkRow]) -> list[Finding]:
+    """Judge how far each configured network is followed and matched."""
+    known = {row.network: row for row in rows}
+    if not config.networks:
+        return [red("networks", "none is configured", "Name them in millrace.toml.")]
+    return [
+        _judge_network(network.network, known.get(network.network)) for network in config.networks
+    ]
+
+
+def _judge_network(network: str, row: NetworkRow | None) -> Finding:
+    check = f"network {network}"
+    if row is None:
+        return red(check, "not in the database", NOT_SET_UP)
+    if row.halted_reason is not None:
+        remedy = "Find out which branch the chain keeps, then `millrace network resume`."
+        return red(check, f"halted: {row.halted_reason}", remedy)
+    if row.height is None or row.matched_height is None or row.node_height is None:
+        return red(check, "not followed or not matched yet", "Are the roles chain and deposits up?")
+    lag = row.node_height - row.matched_height
+    detail = f"block {row.matched_height} matched, {lag} behind the node"
+    if lag > LAG_BLOCKS_MAX:
+        return yellow(check, detail, "After an outage this is catching up.")
+    return green(check, detail)
+
+
+def judge_keys(network: str, free: int, wanted: int) -> Finding:
+    """Judge how many keys wait to become addresses."""
+    check, detail = f"keys {network}", f"{free} ready for new addresses"
+    if free == 0:
+        return red(check, detail, "Is a worker of the role signer up? It makes them.")
+    if free < wanted // 2:
+        return yellow(check, detail, f"{wanted} are wanted. Is the role signer up?")
+    return green(check, detail)
+
+
+def judge_outbox(measure: OutboxMeasure) -> Finding:
+    """Judge how long the oldest record waits to be published."""
+    detail = f"{measure.depth} records wait, the oldest for {measure.oldest_s:.0f} s"
+    if measure.oldest_s > OUTBOX_S_MAX:
+        return red("outbox", detail, "Is a worker of the role chain up, and the broker well?")
+    return green("outbox", detail)
+
+
+def judge_dead_letters(count: int) -> Finding:
+    """Judge the number of open dead letters."""
+    if count:
+        remedy = "`millrace dlq list` says why. Repair the cause, then `millrace dlq redrive`."
+        return red("dead letters", f"{count} open", remedy)
+    return green("dead letters", "none")
