@@ -15,6 +15,7 @@ from agents.deposit_events import emit_events
 from agents.loop import Loop
 from agents.transact import transact
 from metrics import catalogue
+from metrics.units import whole_units
 from sql import custody, measures, notifications, stream
 from sql.measures import (
     AssetMeasure,
@@ -76,6 +77,7 @@ def show_networks(networks: Iterable[NetworkMeasure]) -> None:
     """Set heights, lag and halts. A network nobody followed shows no heights."""
     for network in networks:
         catalogue.network_halted.labels(network.network).set(network.halted)
+        catalogue.wallets_halted.labels(network.network).set(network.wallets_halted)
         if network.node_height is None or network.height is None:
             continue
         matched = network.matched_height if network.matched_height is not None else -1
@@ -106,9 +108,10 @@ def show_wallets(assets: Iterable[AssetMeasure], wallets: Sequence[HotWalletMeas
     short = Counter((w.network, w.asset) for w in wallets if is_short(w))
     for asset in assets:
         of_asset = [w for w in wallets if w.asset == asset.asset]
-        total = sum(wallet.balance_minor for wallet in of_asset)
-        units = total / 10 ** of_asset[0].decimals if of_asset else 0.0
-        catalogue.hot_wallet_balance.labels(asset.network, asset.asset).set(units)
+        total_minor = sum(wallet.balance_minor for wallet in of_asset)
+        catalogue.hot_wallet_balance.labels(asset.network, asset.asset).set(
+            whole_units(total_minor, asset.decimals)
+        )
         catalogue.hot_wallets_short.labels(asset.network, asset.asset).set(
             short[asset.network, asset.asset]
         )

@@ -11,13 +11,14 @@ _queries = load_queries("measures")
 
 
 class NetworkMeasure(NamedTuple):
-    """How far a network is followed; heights are None where it never was."""
+    """How far a network is followed, heights being None where it never was; its halted wallets."""
 
     network: str
     node_height: int | None
     height: int | None
     matched_height: int | None
     halted: bool
+    wallets_halted: int
 
 
 class WithdrawalMeasure(NamedTuple):
@@ -35,17 +36,17 @@ class HotWalletMeasure(NamedTuple):
     tenant: str
     network: str
     asset: str
-    decimals: int
     address: str
     balance_minor: int
     open_minor: int
 
 
 class AssetMeasure(NamedTuple):
-    """An asset and its network."""
+    """An asset, its network and how many digits of its minor unit make a whole one."""
 
     asset: str
     network: str
+    decimals: int
 
 
 class ReconciliationMeasure(NamedTuple):
@@ -75,7 +76,7 @@ async def measure_withdrawals(conn: Connection) -> list[WithdrawalMeasure]:
 async def measure_hot_wallets(conn: Connection) -> list[HotWalletMeasure]:
     """Return every hot wallet in every asset of its network."""
     rows = await _queries.measure_hot_wallets(conn)
-    return [HotWalletMeasure._make((*row[:5], int(row[5]), int(row[6]))) for row in rows]
+    return [HotWalletMeasure._make((*row[:4], int(row[4]), int(row[5]))) for row in rows]
 
 
 async def measure_assets(conn: Connection) -> list[AssetMeasure]:

@@ -1,13 +1,16 @@
 -- name: measure_networks
--- How far each network is followed; heights are NULL where it never was.
+-- How far each network is followed, heights being NULL where it never was, and its halted wallets.
 SELECT
     n.network,
     c.node_height,
     c.height,
     c.matched_height,
-    c.halted_reason IS NOT NULL AS halted
+    c.halted_reason IS NOT NULL AS halted,
+    count(w.sender) AS wallets_halted
 FROM networks AS n
 LEFT JOIN cursors AS c ON n.network = c.network
+LEFT JOIN nonces AS w ON n.network = w.network AND w.halted_reason IS NOT NULL
+GROUP BY n.network, c.network
 ORDER BY n.network;
 
 -- name: measure_withdrawals
@@ -38,7 +41,6 @@ SELECT
     h.tenant,
     h.network,
     a.asset,
-    a.decimals,
     h.address,
     coalesce(b.balance_minor, 0)::text AS balance_minor,
     coalesce(due.open_minor, 0)::text AS open_minor
@@ -51,10 +53,11 @@ WHERE h.purpose = 'hot'
 ORDER BY h.tenant, a.asset;
 
 -- name: measure_assets
--- Every asset and its network.
+-- Every asset, its network and its decimals.
 SELECT
     asset,
-    network
+    network,
+    decimals
 FROM assets
 ORDER BY asset;
 
