@@ -8,6 +8,8 @@ block that carries the transaction.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from chain_adapters.ethereum.wire import (
     WireBlock,
     WireFrame,
@@ -24,7 +26,7 @@ TRANSFER_TOPIC = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523
 ADDRESS_PADDING = "0x000000000000000000000000"
 """An indexed address is left-padded to 32 bytes (Solidity ABI)."""
 
-LOG_INDEXES = tuple(f"log:{position}" for position in range(1024))
+_LOG_INDEXES = tuple(f"log:{position}" for position in range(1024))
 
 MOVING_FRAMES = frozenset({"CALL", "CREATE", "CREATE2", "SELFDESTRUCT"})
 """Frames whose value leaves the caller. DELEGATECALL shows its parent's value and CALLCODE pays
@@ -46,16 +48,22 @@ def normalise_block(
     block_hash = block.hash
     transactions = []
     logs_before = 0
+    last_logs: list[WireLog] = []
     for position, (transaction, receipt) in enumerate(
         zip(wire_transactions, receipts, strict=True)
     ):
         if receipt.block_hash != block_hash or receipt.transaction_hash != transaction.hash:
             raise NodeUnavailable("a receipt belongs to another block or transaction")
-        if receipt.logs:
-            check_numbering(receipt.logs, logs_before)
-            logs_before += len(receipt.logs)
+        logs = receipt.logs
+        if logs:
+            if logs[0].log_index != hex(logs_before):
+                check_numbering(logs, logs_before)
+            logs_before += len(logs)
+            last_logs = logs
         root = None if traces is None else traces[position].result
         transactions.append(normalise_transaction(transaction, receipt, root))
+    if last_logs:
+        check_numbering(last_logs, logs_before - len(last_logs))
     return Block(
         height=int(block.number, 16),
         block_id=block_hash,
@@ -127,7 +135,7 @@ def add_log_transfers(logs: list[WireLog], transfers: list[Transfer]) -> None:
 
     Exactly three topics: ERC-721 emits the same event with the token id as a fourth.
     """
-    for position, log in enumerate(logs):
+    for index, log in zip(log_indexes(len(logs)), logs, strict=False):
         topics = log.topics
         if len(topics) != 3 or topics[0] != TRANSFER_TOPIC:
             continue
@@ -139,16 +147,20 @@ def add_log_transfers(logs: list[WireLog], transfers: list[Transfer]) -> None:
             and len(data) == 66
             and (amount_minor := int(data, 16)) > 0
         ):
-            index = LOG_INDEXES[position] if position < 1024 else f"log:{position}"
             sender, recipient = "0x" + sender.lower(), "0x" + recipient.lower()
             transfers.append(Transfer(index, sender, recipient, log.address.lower(), amount_minor))
+
+
+def log_indexes(count: int) -> Iterable[str]:
+    """Return at least so many indexes of logs; made beforehand for all but huge receipts."""
+    return _LOG_INDEXES if count <= len(_LOG_INDEXES) else (f"log:{n}" for n in range(count))
 
 
 def check_numbering(logs: list[WireLog], logs_before: int) -> None:
     """Raise NodeUnavailable if a log was left out, as the ones behind it would change identity.
 
-    Nodes number the logs of a block through; those that start anew in each transaction are
-    borne with.
+    Nodes number the logs of a block through, so that a gap shows at the next receipt's first log
+    or at the block's last one; those that start anew in each transaction are borne with.
     """
     first = int(logs[0].log_index, 16)
     if first not in {0, logs_before} or int(logs[-1].log_index, 16) - first != len(logs) - 1:
