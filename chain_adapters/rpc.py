@@ -165,6 +165,10 @@ class Endpoint:
         self._failures = 0
         self.retry_at = 0.0
 
+    def demote(self, now: float) -> None:
+        """Ask the others first for five minutes: this one works but lags behind them."""
+        self.retry_at = now + 300.0
+
     def note_failure(self, now: float) -> None:
         """Back off, twice as long each time, 30 s at most; the chain id is asked anew."""
         self.retry_at = now + min(30.0, 0.5 * 2.0**self._failures)
@@ -275,6 +279,25 @@ class RpcClient:
             self._settle(endpoint, faults)
             return answer
         raise conclude(faults)
+
+    async def survey(
+        self, attempt: Callable[[Endpoint], Awaitable[T]], rank: Callable[[T], int]
+    ) -> None:
+        """Ask every endpoint, and put those whose answer ranks below the best behind the others.
+
+        Endpoints that do not answer are left as they are.
+        """
+        found: list[tuple[Endpoint, int]] = []
+        for endpoint in self.endpoints:
+            try:
+                await endpoint.check_chain()
+                found.append((endpoint, rank(await attempt(endpoint))))
+            except (NodeUnavailable, WrongNetwork, msgspec.MsgspecError, ValueError):
+                continue
+        best = max((place for _, place in found), default=0)
+        for endpoint, place in found:
+            if place < best:
+                endpoint.demote(self._clock())
 
     def _settle(self, winner: Endpoint, faults: list[tuple[Endpoint, Exception]]) -> None:
         winner.note_success()

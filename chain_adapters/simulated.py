@@ -91,7 +91,7 @@ class Mischief(StrEnum):
 class SimulatedChain:
     """The world that simulated adapters look at. Not for use from several threads."""
 
-    def __init__(self, network: str = "simulated:1") -> None:
+    def __init__(self, network: str = "sim:1") -> None:
         self.network = network
         self.blocks: list[Block] = []
         self.pool: list[Pooled] = []

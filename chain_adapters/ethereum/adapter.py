@@ -53,7 +53,8 @@ class EthereumAdapter:
     ) -> None:
         """`network` is "eip155:<chain id>"; every endpoint is held to it.
 
-        `silence_s` is how long a WebSocket may push nothing before the node is asked otherwise.
+        `silence_s` is how long a WebSocket may push nothing, or the polled tip may stand still,
+        before other ways are tried.
         """
         namespace, _, reference = network.partition(":")
         if namespace != "eip155":

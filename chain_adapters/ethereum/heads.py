@@ -102,14 +102,22 @@ class TipWatcher:
             reconnect_s = min(reconnect_s * 2, _RECONNECT_S_MAX)
 
     async def _polled(self, duration_s: float) -> AsyncGenerator[Tip, None]:
-        """Poll for a while: forever if there is no WebSocket to go back to."""
+        """Poll for a while: forever if there is no WebSocket to go back to.
+
+        A tip that stands still for `silence_s` may be that of a node that lags: all are asked.
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + duration_s
+        changed_at = loop.time()
         while True:
             tip = await self._rpc.first(poll_tip)
             if tip != self._last:
                 self._last = tip
+                changed_at = loop.time()
                 yield tip
+            elif loop.time() - changed_at > self._silence_s and len(self._rpc.endpoints) > 1:
+                changed_at = loop.time()
+                await self._rpc.survey(poll_tip, lambda tip: tip.height)
             if self._websocket_url is not None and loop.time() >= until:
                 return
             await asyncio.sleep(self._poll_interval_s)

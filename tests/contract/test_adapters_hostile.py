@@ -301,6 +301,26 @@ async def test_a_tip_that_goes_back_is_told_as_it_is(anvil: Anvil, mined: Block)
         assert (await anext(tips)).height == 1
 
 
+async def test_a_node_that_stands_still_is_left_for_one_that_goes_on(
+    anvil: Anvil, world: AnvilWorld, mined: Block
+) -> None:
+    stale: list[Any] = []
+
+    def stand_still(found: dict[str, Any]) -> object:
+        stale.append(found)
+        return stale[0]
+
+    async with (
+        Proxy(anvil.rpc_url, spoil_results(BLOCK, stand_still)).running() as proxy,
+        adapter_for(anvil, proxy.url, anvil.rpc_url, silence_s=0.1) as adapter,
+        asyncio.timeout(20),
+        aclosing(adapter.watch_tip()) as tips,
+    ):
+        height = (await anext(tips)).height
+        await world.mine(2)
+        assert (await anext(tips)).height == height + 2
+
+
 async def test_a_lost_answer_to_a_broadcast_is_unknown_and_sent_again_is_harmless(
     anvil: Anvil, world: AnvilWorld, mined: Block
 ) -> None:
