@@ -17,39 +17,46 @@ _remembered: dict[AccountRef, int] = {}
 database is the worst that can be wrong, and locking notices that."""
 
 
-async def lock_accounts(
-    conn: Connection, refs: Sequence[AccountRef], *, open_missing: bool
-) -> dict[AccountRef, Account]:
-    """Lock accounts in one order and return what they hold; unknown ones are left out.
+class RememberedInVain(Exception):
+    """A remembered account is not in this database. It is forgotten now."""
 
-    Accounts are opened before any is locked, because opening waits for others that open the same.
+
+async def open_accounts(conn: Connection, refs: Sequence[AccountRef]) -> None:
+    """Open the accounts that do not exist; unknown tenants and assets are left out.
+
+    Opening waits for others that open the same accounts, so it comes before any is locked.
     """
-    ids = await _ids_of(conn, refs, open_missing=open_missing)
-    locked = await tables.lock_accounts(conn, list(ids))
+    if missing := [ref for ref in refs if ref not in _remembered]:
+        found = await _find(conn, missing)
+        if unopened := [ref for ref in missing if ref not in found]:
+            await tables.open_accounts(conn, *_columns(unopened))
+
+
+async def lock_accounts(conn: Connection, refs: Sequence[AccountRef]) -> dict[AccountRef, Account]:
+    """Lock accounts in one order and return what they hold; those that do not exist are left out.
+
+    Raises RememberedInVain if what was known of them is outdated.
+    """
+    ids = await _ids_of(conn, refs)
+    locked = await tables.lock_accounts(conn, list(ids)) if ids else []
     if len(locked) < len(ids):
         for ref in refs:
             _remembered.pop(ref, None)
-        ids = await _ids_of(conn, refs, open_missing=open_missing)
-        locked = await tables.lock_accounts(conn, list(ids))
+        raise RememberedInVain
     return {
         (ref := ids[account_id]): Account(ref, account_id, int(balance_minor), frozen_reason)
         for account_id, balance_minor, frozen_reason in locked
     }
 
 
-async def _ids_of(
-    conn: Connection, refs: Sequence[AccountRef], *, open_missing: bool
-) -> dict[int, AccountRef]:
-    ids = {ref: account_id for ref in refs if (account_id := _remembered.get(ref)) is not None}
-    if missing := [ref for ref in refs if ref not in ids]:
-        found = await _find(conn, missing)
-        unopened = [ref for ref in missing if ref not in found]
-        if unopened and open_missing:
-            await tables.open_accounts(conn, *_columns(unopened))
-            found |= await _find(conn, unopened)
+async def _ids_of(conn: Connection, refs: Sequence[AccountRef]) -> dict[int, AccountRef]:
+    ids = {account_id: ref for ref in refs if (account_id := _remembered.get(ref)) is not None}
+    if len(ids) < len(refs):
+        known = set(ids.values())
+        found = await _find(conn, [ref for ref in refs if ref not in known])
         _remember(found)
-        ids |= found
-    return {account_id: ref for ref, account_id in ids.items()}
+        ids |= {account_id: ref for ref, account_id in found.items()}
+    return ids
 
 
 async def _find(conn: Connection, refs: Sequence[AccountRef]) -> dict[AccountRef, int]:

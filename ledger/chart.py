@@ -36,6 +36,11 @@ class Bucket(NamedTuple):
         """Whether debits make the balance grow."""
         return self.kind in (AccountKind.ASSET, AccountKind.EXPENSE)
 
+    @property
+    def is_debt(self) -> bool:
+        """Whether the balance is what a user owes."""
+        return self.of_user and self.kind is AccountKind.ASSET
+
 
 BUCKETS: Final[dict[str, Bucket]] = {
     #                         kind                   of_user  may_be_negative

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Sequence
 import asyncpg
 
 import sql.ledger as tables
-from ledger.accounts import lock_accounts
-from ledger.chart import REORGANISED_CREDIT
+from ledger.accounts import RememberedInVain, lock_accounts, open_accounts
+from ledger.chart import BUCKETS, REORGANISED_CREDIT
 from ledger.decide import Account, Key, Plan, StoredEntry, StoredLine, decide
 from ledger.entries import AccountRef, Entry, PostResult
 from ledger.validate import encode_metadata, problem_of
@@ -44,7 +44,7 @@ async def post(conn: Connection, entries: Sequence[Entry]) -> list[PostResult]:
     # because nearly all batches are new from end to end and looking costs a tenth of the time.
     look_up = False
     for _ in range(ATTEMPTS_MAX):
-        with contextlib.suppress(asyncpg.UniqueViolationError):
+        with contextlib.suppress(asyncpg.UniqueViolationError, RememberedInVain):
             async with conn.transaction():  # a savepoint: a taken key undoes no more than this
                 accounts = await _lock(conn, valid)
                 stored = await _find(conn, valid) if look_up else {}
@@ -56,34 +56,34 @@ async def post(conn: Connection, entries: Sequence[Entry]) -> list[PostResult]:
 
 
 async def _lock(conn: Connection, entries: Sequence[Entry]) -> dict[AccountRef, Account]:
+    """Lock what the entries touch: first everything but debts by id, then debts by id."""
     refs: dict[AccountRef, None] = {}
     for entry in entries:
         for line in entry.lines:
             refs[line.debit] = refs[line.credit] = None
             if line.overflow is not None:
                 refs[line.overflow] = None
-    accounts = await lock_accounts(conn, list(refs), open_missing=True)
-    if debts := _debts(entries, accounts):
-        accounts |= await lock_accounts(conn, debts, open_missing=False)
-    return accounts
+    await open_accounts(conn, list(refs))
+    debts = {ref: None for ref in refs if BUCKETS[ref.bucket].is_debt}
+    accounts = await lock_accounts(conn, [ref for ref in refs if ref not in debts])
+    frozen = {ref for ref, account in accounts.items() if account.frozen_reason is not None}
+    if frozen:
+        debts |= _debts_of(frozen, entries)
+    return accounts | await lock_accounts(conn, list(debts)) if debts else accounts
 
 
-def _debts(entries: Iterable[Entry], accounts: dict[AccountRef, Account]) -> list[AccountRef]:
-    """Return the debts that matter: those of frozen accounts. Others are not even looked up.
+def _debts_of(frozen: set[AccountRef], entries: Iterable[Entry]) -> dict[AccountRef, None]:
+    """Return the debts that a credit to a frozen account repays; others are not even looked up.
 
     An entry can freeze an account for a later one of its batch, but then its overflow is the debt
-    and is locked already.
+    and is locked anyway.
     """
-    frozen = {ref for ref, account in accounts.items() if account.frozen_reason is not None}
-    if not frozen:
-        return []
-    debts = {
+    return {
         line.repays: None
         for entry in entries
         for line in entry.lines
-        if line.repays is not None and line.credit in frozen and line.repays not in accounts
+        if line.repays is not None and line.credit in frozen
     }
-    return list(debts)
 
 
 async def _find(conn: Connection, entries: Sequence[Entry]) -> dict[Key, StoredEntry]:

@@ -55,8 +55,8 @@ def _problem_of_detour(line: Line) -> str:  # noqa: PLR0911 - one return a rule
         return "a line mixes tenants or assets"
     if problem := _problem_of_account(detour):
         return problem
-    if not BUCKETS[detour.bucket].debit_normal:
-        return "an overflow or debt is not an asset"
+    if not BUCKETS[detour.bucket].is_debt:
+        return "an overflow or debt is not what a user owes"
     if line.overflow is not None and BUCKETS[line.debit.bucket].debit_normal:
         return "an overflow stands in for an account of assets or expenses"
     return ""

@@ -228,6 +228,23 @@ async def unfreeze_accounts(conn: Connection, account_ids: Sequence[int], reason
     await _queries.unfreeze_accounts(conn, account_ids=account_ids, reason=reason)
 
 
+async def freeze_account(
+    conn: Connection, tenant: str, owner: str, *, asset: str, reason: str
+) -> None:
+    """Stop an owner's available money in one asset from leaving, whatever froze it before."""
+    await open_accounts(conn, [tenant], [owner], [asset], ["available"])
+    await _queries.freeze_account(conn, tenant=tenant, owner=owner, asset=asset, reason=reason)
+
+
+async def unfreeze_account(
+    conn: Connection, tenant: str, owner: str, *, asset: str, debt_reason: str
+) -> None:
+    """Let an owner's available money go; whoever still owes stays frozen for `debt_reason`."""
+    await _queries.unfreeze_account(
+        conn, tenant=tenant, owner=owner, asset=asset, debt_reason=debt_reason
+    )
+
+
 async def fetch_balances(conn: Connection, tenant: str, owner: str) -> list[Balance]:
     """Return what an owner has, by asset. Empty if nothing was ever posted."""
     rows = _queries.fetch_balances(conn, tenant=tenant, owner=owner)

@@ -75,6 +75,30 @@ UPDATE accounts
 SET frozen_at = NULL, frozen_reason = NULL
 WHERE account_id = any(:account_ids::bigint []) AND frozen_reason = :reason::text;
 
+-- name: freeze_account!
+-- Stop an owner's available money in one asset from leaving. A reason given before gives way.
+UPDATE accounts
+SET frozen_at = now(), frozen_reason = :reason::text
+WHERE
+    tenant = :tenant::text AND owner = :owner::text
+    AND asset = :asset::text AND bucket = 'available';
+
+-- name: unfreeze_account!
+-- Let an owner's available money go. Who owes for a reorganised credit stays frozen for that.
+UPDATE accounts AS a
+SET
+    frozen_at = CASE WHEN d.balance_minor > 0 THEN a.frozen_at END,
+    frozen_reason = CASE WHEN d.balance_minor > 0 THEN :debt_reason::text END
+FROM accounts AS b
+LEFT JOIN accounts AS d
+    ON
+        b.tenant = d.tenant AND b.owner = d.owner
+        AND b.asset = d.asset AND d.bucket = 'receivable'
+WHERE
+    a.account_id = b.account_id AND a.frozen_at IS NOT NULL
+    AND b.tenant = :tenant::text AND b.owner = :owner::text
+    AND b.asset = :asset::text AND b.bucket = 'available';
+
 -- name: fetch_balances
 -- What an owner has, by asset.
 SELECT

@@ -1,0 +1,191 @@
+"""What each event does to the accounts, written as an accountant would."""
+
+from __future__ import annotations
+
+import pytest
+
+from ledger import rules
+from ledger.chart import BUCKETS, Kind
+from ledger.entries import AccountRef, Entry, Outcome
+from ledger.memory import MemoryLedger
+from ledger.validate import is_storable, problem_of
+from tests.support.ledger import deposit, reversal, user
+from tests.support.ledger_faults import INVALID, TENANT
+
+
+def lines_of(entry: Entry) -> list[tuple[str, str, int]]:
+    return [
+        (
+            f"{line.debit.asset} {line.debit.bucket}",
+            f"{line.credit.asset} {line.credit.bucket}",
+            line.amount_minor,
+        )
+        for line in entry.lines
+    ]
+
+
+def test_a_deposit_is_debited_to_the_wallets_and_credited_to_the_user() -> None:
+    entry = deposit(TENANT, "alice", 100, 17)
+    assert lines_of(entry) == [("ETH deposit_wallets", "ETH available", 100)]
+    assert (entry.kind, entry.idempotency_key) == (Kind.DEPOSIT, "deposit:17:credit:0")
+
+
+def test_a_settled_withdrawal_pays_the_user_the_fee_and_the_gas() -> None:
+    entry = rules.withdrawal_settled(
+        TENANT,
+        "alice",
+        "USDT",
+        90,
+        fee_minor=10,
+        withdrawal_id=4,
+        revision=1,
+        native_asset="ETH",
+        gas_minor=3,
+    )
+    assert lines_of(entry) == [
+        ("USDT pending", "USDT hot_wallet", 90),
+        ("USDT pending", "USDT withdrawal_fees", 10),
+        ("ETH network_fees", "ETH hot_wallet", 3),
+    ]
+    assert entry.idempotency_key == "withdrawal:4:settle:1"
+
+
+def test_a_failed_withdrawal_costs_gas_and_nothing_else() -> None:
+    entry = rules.withdrawal_failed_on_chain(
+        TENANT,
+        "alice",
+        "ETH",
+        90,
+        fee_minor=10,
+        withdrawal_id=4,
+        revision=0,
+        native_asset="ETH",
+        gas_minor=3,
+    )
+    assert lines_of(entry) == [
+        ("ETH pending", "ETH available", 100),
+        ("ETH network_fees", "ETH hot_wallet", 3),
+    ]
+
+
+def test_without_fee_and_gas_there_are_no_empty_lines() -> None:
+    entry = rules.withdrawal_settled(
+        TENANT,
+        "alice",
+        "ETH",
+        90,
+        fee_minor=0,
+        withdrawal_id=4,
+        revision=0,
+        native_asset="ETH",
+        gas_minor=0,
+    )
+    assert lines_of(entry) == [("ETH pending", "ETH hot_wallet", 90)]
+
+
+def test_each_event_has_a_key_of_its_own() -> None:
+    order = {"fee_minor": 1, "withdrawal_id": 1}
+    mined = {"deposit_id": 1, "revision": 0}
+    settled = rules.withdrawal_settled(
+        TENANT, "a", "ETH", 5, **order, revision=0, native_asset="ETH", gas_minor=1
+    )
+    failed = rules.withdrawal_failed_on_chain(
+        TENANT, "a", "ETH", 5, **order, revision=0, native_asset="ETH", gas_minor=1
+    )
+    events = [
+        rules.deposit_credited(TENANT, "a", "ETH", 5, **mined),
+        rules.deposit_reversed(TENANT, "a", "ETH", 5, **mined),
+        rules.withdrawal_held(TENANT, "a", "ETH", 5, **order),
+        rules.withdrawal_released(TENANT, "a", "ETH", 5, **order),
+        settled,
+        failed,
+        rules.withdrawal_unsettled(settled),
+        rules.withdrawal_unsettled(failed),
+        rules.hold(TENANT, "a", "ETH", 5, reason="BID_LOCK", hold_id="1"),
+        rules.unhold(TENANT, "a", "ETH", 5, reason="BID_LOCK", hold_id="1"),
+    ]
+    assert len({entry.idempotency_key for entry in events}) == len(events)
+    assert all(problem_of(entry) == "" for entry in events)
+
+
+async def balances_after(*batches: list[Entry]) -> dict[str, int]:
+    ledger = MemoryLedger([TENANT], ["ETH", "USDT"])
+    for batch in batches:
+        for result in await ledger.post(batch):
+            assert result.outcome is Outcome.POSTED, result
+    assert ledger.difference_minor() == 0
+    return {
+        bucket: balance
+        for bucket, meaning in BUCKETS.items()
+        if (
+            balance := ledger.balance_minor(
+                AccountRef(TENANT, "alice" if meaning.of_user else "", "ETH", bucket)
+            )
+        )
+    }
+
+
+async def test_a_withdrawal_settled_and_reorganised_away_is_pending_again() -> None:
+    held = rules.withdrawal_held(TENANT, "alice", "ETH", 90, fee_minor=10, withdrawal_id=4)
+    settled = rules.withdrawal_settled(
+        TENANT,
+        "alice",
+        "ETH",
+        90,
+        fee_minor=10,
+        withdrawal_id=4,
+        revision=0,
+        native_asset="ETH",
+        gas_minor=3,
+    )
+    assert await balances_after(
+        [deposit(TENANT, "alice", 100, 1)], [held, settled], [rules.withdrawal_unsettled(settled)]
+    ) == {"pending": 100, "deposit_wallets": 100}
+
+
+async def test_a_spent_deposit_that_is_reversed_is_owed_and_freezes_the_user() -> None:
+    ledger = MemoryLedger([TENANT], ["ETH"])
+    held = rules.withdrawal_held(TENANT, "alice", "ETH", 70, fee_minor=0, withdrawal_id=1)
+    again = rules.withdrawal_held(TENANT, "alice", "ETH", 1, fee_minor=0, withdrawal_id=2)
+    results = await ledger.post(
+        [deposit(TENANT, "alice", 100, 1), held, reversal(TENANT, "alice", 100, 1), again]
+    )
+    assert [r.outcome.value for r in results] == ["posted", "posted", "posted", "frozen"]
+    assert results[2].shortfall_minor == 70
+    assert ledger.balance_minor(user(TENANT, "alice", "available")) == 0
+    assert ledger.balance_minor(user(TENANT, "alice", "receivable")) == 70
+
+    results = await ledger.post([deposit(TENANT, "alice", 50, 2), again])
+    assert [r.outcome.value for r in results] == ["posted", "frozen"]
+    assert ledger.balance_minor(user(TENANT, "alice", "receivable")) == 20
+
+    results = await ledger.post([deposit(TENANT, "alice", 50, 3), again])
+    assert [r.outcome.value for r in results] == ["posted", "posted"]
+    assert ledger.balance_minor(user(TENANT, "alice", "receivable")) == 0
+    assert ledger.balance_minor(user(TENANT, "alice", "available")) == 29
+
+
+async def test_a_release_repays_a_debt_before_it_frees_money() -> None:
+    held = rules.withdrawal_held(TENANT, "alice", "ETH", 70, fee_minor=0, withdrawal_id=1)
+    released = rules.withdrawal_released(TENANT, "alice", "ETH", 70, fee_minor=0, withdrawal_id=1)
+    assert (
+        await balances_after(
+            [deposit(TENANT, "alice", 100, 1), held, reversal(TENANT, "alice", 100, 1)], [released]
+        )
+        == {}
+    )
+
+
+@pytest.mark.parametrize("fault", INVALID)
+async def test_an_entry_that_can_never_be_posted_is_named_and_harms_no_other(fault: str) -> None:
+    ledger = MemoryLedger([TENANT, "other"], ["ETH", "USDT"])
+    good = deposit(TENANT, "alice", 100, 1)
+    results = await ledger.post([INVALID[fault], good])
+    assert [r.outcome for r in results] == [Outcome.INVALID, Outcome.POSTED]
+    assert results[0].detail
+
+
+def test_texts_postgres_cannot_hold_are_known() -> None:
+    assert is_storable("Grüße\n")
+    assert not is_storable("a\0")
+    assert not is_storable("\udfff")
