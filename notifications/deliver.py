@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import random as chance
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 from uuid import uuid4
 
 import aiohttp
@@ -28,9 +28,10 @@ from notifications.guard import ForbiddenAddress, check_url
 from notifications.lanes import CLAIMS_PER_WINDOW, WINDOW_FIRST, Lanes
 from notifications.outcomes import Attempt, disabled_event, gone_ids, judge, judge_health
 from notifications.post import Answer, fail, post
+from notifications.schedule import Result
 from notifications.signing import SecretUnreadable, Signer
 from sql import notifications as sql
-from sql.notifications import Claim
+from sql.notifications import Claim, HealthRow
 from sql.pool import Connection, Pool
 from topics.events import Event
 
@@ -57,7 +58,7 @@ class Limits:
     """Deliveries claimed and not yet written down."""
     poll_s: float = 1.0
     """How often it looks for retries that became due; new deliveries announce themselves."""
-    linger_s: float = 0.005
+    linger_s: float = 0.02
     """How long it gathers outcomes before it writes them."""
     lease_s: float = 5.0
     """A worker silent for so long is taken for dead."""
@@ -68,6 +69,7 @@ class Limits:
 
 
 _check_url = lru_cache(8192)(check_url)
+_ATTEMPTS = {result: webhook_attempts_total.labels(result) for result in get_args(Result)}
 
 
 def _now() -> datetime:
@@ -75,7 +77,10 @@ def _now() -> datetime:
 
 
 class Deliverer:
-    """One worker. It needs three connections of `pool`: to listen, to say it lives, to work."""
+    """One worker. It keeps two connections of `pool` while it runs and now and then takes a third.
+
+    Claiming, sending and writing down go on side by side; each writes or reads many rows at once.
+    """
 
     def __init__(
         self,
@@ -100,11 +105,12 @@ class Deliverer:
         self._lanes = Lanes(self._limits.flying_max, self._limits.flying_endpoint_max)
         self._landed: dict[int, Attempt] = {}
         self._returned: list[int] = []
-        self._requests: set[asyncio.Task[None]] = set()
-        self._wake = asyncio.Event()
+        self._couriers: set[asyncio.Task[None]] = set()
+        self._wanted = asyncio.Event()
+        self._unwritten = asyncio.Event()
+        self._more_due = False
         self._stopping = False
-        self._crash: BaseException | None = None
-        self._listener: ListenerConnection | None = None
+        self._fault: BaseException | None = None
         self._lose_claims()
 
     async def run(self) -> None:
@@ -113,69 +119,89 @@ class Deliverer:
         Outages of the database are waited out. Any other exception is a fault of ours: it ends the
         loop, and its claims come back when the lease is over.
         """
+        claiming = asyncio.create_task(self._claim_until_stopped())
+        writing = asyncio.create_task(self._write_until_stopped())
         beating = asyncio.create_task(self._beat())
-        turning = asyncio.create_task(self._turn_until_stopped())
+        tasks = (claiming, writing, beating)
         try:
-            await asyncio.shield(turning)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
             self._stopping = True
-            self._wake.set()
-            await asyncio.gather(turning, return_exceptions=True)
+            self._wanted.set()
+            self._unwritten.set()
             beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._retire()
 
-    async def _turn_until_stopped(self) -> None:
+    async def _retire(self) -> None:
+        try:
+            async with self._pool.acquire() as conn:
+                await self._settle(conn)
+                await sql.retire_workers(conn, self._worker)
+        except DATABASE_ERRORS as error:
+            log.warning("webhooks_stopped_without_database", error=str(error))
+
+    async def _claim_until_stopped(self) -> None:
         try:
             while not self._stopping:
-                await self._turn_or_wait()
-                await self._rest()
+                try:
+                    async with self._pool.acquire() as conn, self._listening(conn):
+                        while not self._stopping:
+                            await self._claim_once(conn)
+                except DATABASE_ERRORS as error:
+                    log.warning("webhooks_wait_for_database", error=str(error))
+                    self._lose_claims()
+                    await asyncio.sleep(self._limits.poll_s)
         finally:
-            self._stopping = True
-            await self._stop()
+            await self._land_all()
 
-    async def _turn_or_wait(self) -> None:
-        try:
-            await self._listen()
-            await self._turn()
-        except DATABASE_ERRORS as error:
-            log.warning("webhooks_wait_for_database", error=str(error))
-            self._lose_claims()
-            await self._sleep(self._limits.poll_s)
-
-    async def _turn(self) -> None:
-        if self._crash is not None:
-            raise self._crash
-        await self._settle()
+    async def _claim_once(self, conn: Connection) -> None:
+        self._wanted.clear()
         if self._has_lapsed():
             await self._renew()
         if self._lanes.held <= self._limits.held_max // 2:
-            self._lanes.add(await self._claim())
+            claims = await self._claim(conn)
+            self._more_due = bool(claims)
+            self._lanes.add(claims)
         self._launch()
-
-    async def _rest(self) -> None:
-        """Wait until something landed or was announced, or until it is time to look."""
-        await self._sleep(self._limits.poll_s)
-        if self._lanes.flying and not self._stopping:
-            await asyncio.sleep(self._limits.linger_s)
-        self._wake.clear()
-
-    async def _sleep(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), seconds)
+            await asyncio.wait_for(self._wanted.wait(), self._limits.poll_s)
 
-    async def _stop(self) -> None:
+    async def _land_all(self) -> None:
         self._lanes.clear()
-        if self._requests:
-            await asyncio.wait(self._requests, timeout=self._limits.stop_s)
-        for request in self._requests:
-            request.cancel()
+        if self._couriers:
+            await asyncio.wait(self._couriers, timeout=self._limits.stop_s)
+        for courier in self._couriers:
+            courier.cancel()
+
+    async def _write_until_stopped(self) -> None:
+        while not self._stopping:
+            try:
+                async with self._pool.acquire() as conn:
+                    while not self._stopping:
+                        await self._unwritten.wait()
+                        self._unwritten.clear()
+                        await self._settle(conn)
+                        self._wanted.set()
+                        await asyncio.sleep(self._limits.linger_s)
+            except DATABASE_ERRORS as error:
+                log.warning("webhooks_wait_for_database", error=str(error))
+                self._unwritten.set()
+                await asyncio.sleep(self._limits.poll_s)
+
+    @asynccontextmanager
+    async def _listening(self, conn: ListenerConnection) -> AsyncIterator[None]:
+        await conn.add_listener("deliveries", self._on_announcement)
         try:
-            await self._settle()
-            async with self._pool.acquire() as conn:
-                await sql.retire_worker(conn, self._worker)
-            await self._unlisten()
-        except DATABASE_ERRORS as error:
-            log.warning("webhooks_stopped_without_database", error=str(error))
+            yield
+        finally:
+            if not conn.is_closed():
+                await conn.remove_listener("deliveries", self._on_announcement)
+
+    def _on_announcement(self, *_: object) -> None:
+        self._wanted.set()
 
     # The lease: without it claims are somebody else's.
 
@@ -192,7 +218,6 @@ class Deliverer:
         worker = self._worker
         async with self._pool.acquire() as conn:
             await sql.renew_worker(conn, worker, self._limits.lease_s)
-            await sql.release_claims(conn)
         if worker == self._worker:
             self._lease_until = asked_at + self._limits.lease_s
 
@@ -206,63 +231,58 @@ class Deliverer:
         self._worker = uuid4()
         self._lease_until = float("-inf")
 
-    async def _listen(self) -> None:
-        if self._listener is not None and not self._listener.is_closed():
-            return
-        await self._unlisten()
-        conn = await self._pool.acquire()
-        self._listener = conn
-        await conn.add_listener("deliveries", self._on_announcement)
-
-    async def _unlisten(self) -> None:
-        conn, self._listener = self._listener, None
-        if conn is not None:
-            if not conn.is_closed():
-                await conn.remove_listener("deliveries", self._on_announcement)
-            await self._pool.release(conn)
-
-    def _on_announcement(self, *_: object) -> None:
-        self._wake.set()
-
     # Claims, requests, outcomes.
 
-    async def _claim(self) -> list[Claim]:
-        async with self._pool.acquire() as conn:
-            return await sql.claim_deliveries(
-                conn,
-                self._worker,
-                self._clock(),
-                limit_rows=self._limits.held_max - self._lanes.held,
-                room_default=WINDOW_FIRST * CLAIMS_PER_WINDOW,
-                rooms=self._lanes.rooms(),
-            )
+    async def _claim(self, conn: Connection) -> list[Claim]:
+        worker = self._worker
+        claims = await sql.claim_deliveries(
+            conn,
+            worker,
+            self._clock(),
+            limit_rows=self._limits.held_max - self._lanes.held,
+            room_default=WINDOW_FIRST * CLAIMS_PER_WINDOW,
+            rooms=self._lanes.rooms(),
+        )
+        return claims if worker == self._worker else []
 
     def _launch(self) -> None:
+        """Send whatever may be sent now."""
         if self._has_lapsed():
             self._lose_claims()
         while not self._stopping and (claim := self._lanes.take()) is not None:
-            request = asyncio.create_task(self._send(claim))
-            self._requests.add(request)
-            request.add_done_callback(self._on_request_done)
+            courier = asyncio.create_task(self._carry(claim))
+            self._couriers.add(courier)
+            courier.add_done_callback(self._on_courier_done)
 
-    def _on_request_done(self, request: asyncio.Task[None]) -> None:
-        self._requests.discard(request)
-        if not request.cancelled() and request.exception() is not None:
-            self._crash = request.exception()
-        self._wake.set()
+    def _on_courier_done(self, courier: asyncio.Task[None]) -> None:
+        self._couriers.discard(courier)
+        if not courier.cancelled() and (error := courier.exception()) is not None:
+            log.error("webhook_courier_failed", exc_info=error)
+            self._fault = error
+            self._unwritten.set()
+
+    async def _carry(self, claim: Claim) -> None:
+        """Send one delivery after the other for as long as there is one that may be sent."""
+        following: Claim | None = claim
+        while following is not None:
+            await self._send(following)
+            lost = self._stopping or self._has_lapsed()
+            following = None if lost else self._lanes.take()
+            self._launch()
 
     async def _send(self, claim: Claim) -> None:
         started_at = self._clock()
         answer = await self._attempt(claim, started_at)
-        webhook_attempts_total.labels(answer.result).inc()
+        _ATTEMPTS[answer.result].inc()
         webhook_delivery_seconds.observe(answer.duration_s)
         delivered = answer.result == "delivered"
-        earlier = self._landed.get(claim.delivery_id)
-        if earlier is None or delivered:
+        if delivered or claim.delivery_id not in self._landed:
             self._landed[claim.delivery_id] = Attempt(claim, started_at, answer)
         returned = self._lanes.land(claim, succeeded=delivered)
         self._returned += [unsent.delivery_id for unsent in returned]
-        self._launch()
+        self._unwritten.set()
+        if self._more_due and self._lanes.queued <= self._limits.flying_max:
+            self._wanted.set()
 
     async def _attempt(self, claim: Claim, moment: datetime) -> Answer:
         sealed = [secret for secret in (claim.secret, claim.previous_secret) if secret is not None]
@@ -275,44 +295,47 @@ class Deliverer:
             return fail(error)
         return await post(self._session, url, CONTENT_HEADERS | signature, claim.payload)
 
-    async def _settle(self) -> None:
+    async def _settle(self, conn: Connection) -> None:
+        """Write down what landed, and give back what will not be sent."""
+        if self._fault is not None:
+            raise self._fault
         landed, self._landed = self._landed, {}
         returned, self._returned = self._returned, []
-        if not landed and not returned:
-            return
         try:
-            async with self._pool.acquire() as conn, conn.transaction():
-                await sql.return_claims(conn, self._worker, returned)
-                disabled = await self._write(conn, list(landed.values()))
+            disabled = await self._write(conn, list(landed.values()), returned)
         except BaseException:
             self._landed = landed | self._landed
             self._returned += returned
             raise
         self._lanes.drop(disabled)
+        self._lanes.unblock(attempt.claim.endpoint_id for attempt in landed.values())
 
-    async def _write(self, conn: Connection, attempts: list[Attempt]) -> list[str]:
-        """Write down attempts and what follows from them; return endpoints that were disabled."""
-        if not attempts:
-            return []
+    async def _write(
+        self, conn: Connection, attempts: list[Attempt], returned: list[int]
+    ) -> list[str]:
+        """Write a batch in one transaction; return the endpoints that were disabled by it."""
         rows = [judge(attempt, self._random) for attempt in attempts]
-        await sql.record_outcomes(conn, self._worker, rows)
         health = judge_health(attempts, self._lanes.is_failing)
-        if not health:
+        if rows and not health and not returned:
+            await sql.record_outcomes(conn, self._worker, rows)
             return []
-        await sql.record_health(conn, health)
+        async with conn.transaction():
+            await sql.return_claims(conn, self._worker, returned)
+            await sql.record_outcomes(conn, self._worker, rows)
+            disabled = await self._write_health(conn, health, gone_ids(attempts))
         for row in health:
             self._lanes.mark(row.endpoint_id, failing=not row.succeeded)
-        failing_ids = [row.endpoint_id for row in health if not row.succeeded]
-        return await self._disable(conn, gone_ids(attempts), failing_ids)
+        return disabled
 
-    async def _disable(
-        self, conn: Connection, gone: list[str], failing_ids: list[str]
+    async def _write_health(
+        self, conn: Connection, health: list[HealthRow], gone: list[str]
     ) -> list[str]:
+        await sql.record_health(conn, health)
         now = self._clock()
         disabled = await sql.disable_endpoints(
             conn,
             gone_ids=gone,
-            failing_ids=failing_ids,
+            failing_ids=[row.endpoint_id for row in health if not row.succeeded],
             failing_before=now - self._limits.disable_after,
             now=now,
         )

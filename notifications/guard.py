@@ -16,6 +16,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -95,7 +96,7 @@ def check_url(text: str, *, allow_private: bool) -> URL:
         raise ForbiddenAddress("the URL must begin with https://")
     if not url.raw_host or not port:
         raise ForbiddenAddress("the URL names no host or no usable port")
-    if url.user is not None or url.password is not None or "@" in url.authority:
+    if "@" in urlsplit(text).netloc:
         raise ForbiddenAddress("the URL must not contain a user name or password")
     if url.raw_fragment:
         raise ForbiddenAddress("the URL must not have a fragment")

@@ -29,6 +29,8 @@ class Lane:
     queue: deque[Claim] = field(default_factory=deque)
     flying: int = 0
     in_line: bool = False
+    blocked: bool = False
+    """It failed and that is not written down yet: it may be gone, or have asked for a pause."""
 
     @property
     def held(self) -> int:
@@ -39,7 +41,7 @@ class Lane:
     def room(self) -> int:
         """How many more may be claimed for it."""
         most = self.window * CLAIMS_PER_WINDOW if self.window > 1 else 1
-        return max(0, most - self.held)
+        return 0 if self.blocked else max(0, most - self.held)
 
     @property
     def can_send(self) -> bool:
@@ -96,6 +98,7 @@ class Lanes:
             lane.window = min(lane.window + 1, self._window_max)
         else:
             lane.window = 1
+            lane.blocked = True
             returned = self._empty(lane)
         self._line_up(lane)
         return returned
@@ -110,6 +113,12 @@ class Lanes:
         if lane := self._lanes.get(endpoint_id):
             lane.failing = failing
 
+    def unblock(self, endpoint_ids: Iterable[str]) -> None:
+        """What these endpoints answered is written down."""
+        for endpoint_id in endpoint_ids:
+            if lane := self._lanes.get(endpoint_id):
+                lane.blocked = False
+
     def drop(self, endpoint_ids: Collection[str]) -> None:
         """Forget what is queued for endpoints that were disabled."""
         for endpoint_id in endpoint_ids:
@@ -123,7 +132,9 @@ class Lanes:
     def rooms(self) -> dict[str, int]:
         """Return how many more deliveries each known endpoint may get."""
         if len(self._lanes) > LANES_MAX:
-            self._lanes = {key: lane for key, lane in self._lanes.items() if lane.held}
+            self._lanes = {
+                key: lane for key, lane in self._lanes.items() if lane.held or lane.blocked
+            }
         return {key: lane.room for key, lane in self._lanes.items()}
 
     def _line_up(self, lane: Lane) -> None:

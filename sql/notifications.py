@@ -169,14 +169,9 @@ async def renew_worker(conn: Connection, worker: UUID, lease_s: float) -> None:
     await _queries.renew_worker(conn, worker=worker, lease_s=lease_s)
 
 
-async def release_claims(conn: Connection) -> None:
-    """Give back what dead workers had in hand."""
-    await _queries.release_claims(conn)
-
-
-async def retire_worker(conn: Connection, worker: UUID) -> None:
-    """Give back what this worker has in hand; it stops."""
-    await _queries.retire_worker(conn, worker=worker)
+async def retire_workers(conn: Connection, worker: UUID) -> None:
+    """Forget this worker and those whose lease is over; what they had in hand is free."""
+    await _queries.retire_workers(conn, worker=worker)
 
 
 async def claim_deliveries(
@@ -203,11 +198,15 @@ async def claim_deliveries(
 
 async def return_claims(conn: Connection, worker: UUID, delivery_ids: Sequence[int]) -> None:
     """Give deliveries back unsent."""
+    if not delivery_ids:
+        return
     await _queries.return_claims(conn, worker=worker, delivery_ids=list(delivery_ids))
 
 
 async def record_outcomes(conn: Connection, worker: UUID, outcomes: Sequence[OutcomeRow]) -> None:
     """Write what came of attempts, each of another delivery."""
+    if not outcomes:
+        return
     columns = [list(column) for column in zip(*outcomes, strict=True)]
     await _queries.record_outcomes(
         conn,
@@ -225,6 +224,8 @@ async def record_outcomes(conn: Connection, worker: UUID, outcomes: Sequence[Out
 
 async def record_health(conn: Connection, health: Sequence[HealthRow]) -> None:
     """Remember how endpoints fared, each once."""
+    if not health:
+        return
     columns = [list(column) for column in zip(*health, strict=True)]
     await _queries.record_health(
         conn,

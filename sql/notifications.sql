@@ -106,44 +106,20 @@ INSERT INTO delivery_workers (worker, expires_at)
 VALUES (:worker::uuid, clock_timestamp() + make_interval(secs => :lease_s::double precision))
 ON CONFLICT (worker) DO UPDATE SET expires_at = excluded.expires_at;
 
--- name: release_claims!
--- Give back what dead workers had in hand, and forget them. SKIP LOCKED: a worker that was only slow
--- may be writing its outcomes at this moment.
-WITH dead AS (
-    DELETE FROM delivery_workers WHERE expires_at <= clock_timestamp()
-),
-
-lost AS (
-    SELECT deliveries.delivery_id FROM deliveries
-    WHERE
-        deliveries.claimed_by IS NOT NULL
-        AND NOT EXISTS (
-            SELECT FROM delivery_workers AS live
-            WHERE live.worker = deliveries.claimed_by AND live.expires_at > clock_timestamp()
-        )
-    FOR UPDATE SKIP LOCKED
-)
-
-UPDATE deliveries SET claimed_by = NULL
-FROM lost
-WHERE deliveries.delivery_id = lost.delivery_id;
-
--- name: retire_worker!
--- A worker stops: what it has in hand goes back at once.
-WITH gone AS (
-    DELETE FROM delivery_workers WHERE worker = :worker::uuid
-)
-
-UPDATE deliveries SET claimed_by = NULL WHERE claimed_by = :worker::uuid;
+-- name: retire_workers!
+-- Forget workers whose lease is over, and this one; what they had in hand is free.
+DELETE FROM delivery_workers WHERE worker = :worker::uuid OR expires_at <= clock_timestamp();
 
 -- name: claim_deliveries
 -- Take due deliveries for this worker: of each endpoint the oldest ones, no more than the endpoint has
 -- room for, so that a backlog of one cannot crowd out the others. The endpoints that wait are found by
--- skipping through the index, one probe each, however many deliveries they have.
+-- skipping through the index, one probe each, however many deliveries they have. What a dead worker has
+-- claimed is free, and so is what this one claimed under an earlier lease. The commit is not waited
+-- for: a claim lost with the server costs a repeated webhook at most.
 WITH RECURSIVE waiting AS (
     (
         SELECT endpoint_id FROM deliveries
-        WHERE state = 'pending' AND claimed_by IS NULL
+        WHERE state = 'pending'
         ORDER BY endpoint_id
         LIMIT 1
     )
@@ -152,7 +128,6 @@ WITH RECURSIVE waiting AS (
         SELECT further.endpoint_id FROM deliveries AS further
         WHERE
             further.state = 'pending'
-            AND further.claimed_by IS NULL
             AND further.endpoint_id > waiting.endpoint_id
         ORDER BY further.endpoint_id
         LIMIT 1
@@ -167,11 +142,16 @@ ready AS (
         coalesce(busy.room, :room_default::integer) AS room
     FROM waiting
     INNER JOIN endpoints ON waiting.endpoint_id = endpoints.endpoint_id
+    CROSS JOIN (SELECT set_config('synchronous_commit', 'off', TRUE)) AS unhurried
     LEFT JOIN unnest(:busy_ids::text [], :rooms::integer []) AS busy (endpoint_id, room)
         ON endpoints.endpoint_id = busy.endpoint_id
     WHERE
         endpoints.disabled_at IS NULL
         AND (endpoints.paused_until IS NULL OR endpoints.paused_until <= :now::timestamptz)
+),
+
+live AS (
+    SELECT worker FROM delivery_workers WHERE expires_at > clock_timestamp()
 ),
 
 due AS (
@@ -185,7 +165,10 @@ due AS (
         WHERE
             candidate.endpoint_id = ready.endpoint_id
             AND candidate.state = 'pending'
-            AND candidate.claimed_by IS NULL
+            AND (
+                candidate.claimed_by IS NULL
+                OR candidate.claimed_by <> ALL(ARRAY(SELECT live.worker FROM live))
+            )
             AND candidate.next_attempt_at <= :now::timestamptz
         ORDER BY candidate.next_attempt_at
         LIMIT ready.room
@@ -195,10 +178,11 @@ due AS (
     LIMIT :limit_rows::bigint
 )
 
+-- ARRAY: looked up one by one, whatever a plan made without the limit's value expects.
 UPDATE deliveries SET claimed_by = :worker::uuid
-FROM due, events, endpoints
+FROM events, endpoints
 WHERE
-    deliveries.delivery_id = due.delivery_id
+    deliveries.delivery_id = ANY(ARRAY(SELECT due.delivery_id FROM due))
     AND deliveries.event_id = events.event_id
     AND deliveries.endpoint_id = endpoints.endpoint_id
 RETURNING

@@ -1,0 +1,178 @@
+"""No webhook reaches an address inside, in whatever clothes it comes."""
+
+from __future__ import annotations
+
+import ipaddress
+from ipaddress import IPv4Address, IPv6Address
+
+import aiohttp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifications.guard import (
+    ForbiddenAddress,
+    GuardedResolver,
+    check_endpoint,
+    check_url,
+    is_public,
+    open_session,
+)
+from notifications.post import post
+from tests.support.webhooks import receive
+
+INSIDE = [
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "168.63.129.16/32",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.2.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+]
+INSIDE_IPV6 = [
+    "::/16",
+    "100::/64",
+    "2001:db8::/32",
+    "2002::/16",
+    "fc00::/7",
+    "fe80::/10",
+    "ff00::/8",
+]
+
+inside_ipv4 = st.sampled_from(INSIDE).flatmap(lambda block: st.ip_addresses(v=4, network=block))
+inside_ipv6 = st.sampled_from(INSIDE_IPV6).flatmap(
+    lambda block: st.ip_addresses(v=6, network=block)
+)
+
+
+@given(inside_ipv4)
+def test_an_inner_ipv4_address_is_not_public_in_any_form(address: IPv4Address) -> None:
+    number = int(address)
+    disguises = [
+        IPv6Address((0xFFFF << 32) | number),
+        IPv6Address((0xFFFF << 48) | number),
+        IPv6Address((0x64FF9B << 96) | number),
+        IPv6Address((0x2002 << 112) | (number << 80)),
+        IPv6Address(number),
+    ]
+    assert not is_public(address)
+    assert not any(map(is_public, disguises))
+
+
+@given(inside_ipv6)
+def test_an_inner_ipv6_address_is_not_public(address: IPv6Address) -> None:
+    assert not is_public(address)
+
+
+@given(inside_ipv4)
+def test_odd_notations_of_an_ipv4_address_are_refused(address: IPv4Address) -> None:
+    number = int(address)
+    octal = ".".join(f"0{part:o}" for part in address.packed)
+    hexadecimal = ".".join(f"{part:#x}" for part in address.packed)
+    for host in (str(address), str(number), hex(number), f"0{number:o}", octal, hexadecimal):
+        with pytest.raises(ForbiddenAddress):
+            check_url(f"https://{host}/hook", allow_private=False)
+    with pytest.raises(ForbiddenAddress):
+        check_url(f"https://[::ffff:{address}]/hook", allow_private=False)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com/",
+        "ftp://example.com/",
+        "https://user@example.com/",
+        "https://user:word@example.com/",
+        "https://@example.com/",
+        "https:///hook",
+        "https://example.com:0/",
+        "https://example.com:99999/",
+        "https://example.com/#part",
+        "https://exa mple.com/",
+        "https://example.com/\r\nx: y",
+        "https://example.com\\@127.0.0.1/",
+        "https://127.1/",
+        "https://127.0.0.1./",
+        "https://１２７.0.0.1/",
+        "https://[fe80::1%25eth0]/",
+        "https://[::1]/",
+        "https://" + "a" * 2048,
+        "example.com",
+        "",
+    ],
+)
+def test_urls_that_could_lead_astray_are_refused(url: str) -> None:
+    with pytest.raises(ForbiddenAddress):
+        check_url(url, allow_private=False)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.com/hook?x=1", "https://8.8.8.8:8443/", "https://[2606:4700::1111]/"]
+)
+def test_public_urls_are_accepted(url: str) -> None:
+    assert str(check_url(url, allow_private=False)) == url
+
+
+async def test_one_inner_address_among_many_is_enough_to_refuse() -> None:
+    async def lookup(host: str, port: int) -> list[str]:
+        return ["8.8.8.8", "10.0.0.1"]
+
+    with pytest.raises(OSError, match="not public"):
+        await GuardedResolver(allow_private=False, lookup=lookup).resolve("example.com", 443)
+    with pytest.raises(ForbiddenAddress):
+        await check_endpoint("https://example.com/", allow_private=False, lookup=lookup)
+
+
+async def test_a_name_that_turns_inward_after_registration_is_not_reached() -> None:
+    answers = iter([["8.8.8.8"], ["127.0.0.1"]])
+
+    async def rebind(host: str, port: int) -> list[str]:
+        return next(answers)
+
+    async with receive() as receiver:
+        url = receiver.url.replace("http://127.0.0.1", "https://rebind.example")
+        target = await check_endpoint(url, allow_private=False, lookup=rebind)
+        async with open_session(allow_private=False, timeout_s=5.0, lookup=rebind) as session:
+            answer = await post(session, target, {}, b"{}")
+
+    assert answer.result == "forbidden"
+    assert receiver.received == []
+
+
+async def test_the_checked_address_is_the_one_connected_to() -> None:
+    asked: list[str] = []
+
+    async def once(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    async with receive() as receiver:
+        url = receiver.url.replace("127.0.0.1", "hooks.example")
+        target = check_url(url, allow_private=True)
+        async with open_session(allow_private=True, timeout_s=5.0, lookup=once) as session:
+            answer = await post(session, target, {}, b"{}")
+
+    assert answer.result == "delivered"
+    assert asked == ["hooks.example"]
+    assert receiver.received[0].headers["host"].startswith("hooks.example:")
+
+
+async def test_the_socket_itself_refuses_an_inner_address() -> None:
+    async with (
+        receive() as receiver,
+        open_session(allow_private=False, timeout_s=5.0) as session,
+    ):
+        with pytest.raises(aiohttp.ClientError):
+            await session.post(receiver.url, data=b"{}")
+    assert receiver.received == []
+
+
+def test_public_space_is_open() -> None:
+    for text in ("1.1.1.1", "8.8.8.8", "2606:4700:4700::1111", "64:ff9b::808:808"):
+        assert is_public(ipaddress.ip_address(text))
