@@ -1,0 +1,140 @@
+"""kill -9 of workers, the broker and the database at random, while money moves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import statistics
+import time
+from pathlib import Path
+
+from agents.roles import ROLES
+from cli.playground import Playground
+from devstack.process import Server
+from devstack.stack import Stack
+from tests.faults.figures import Figure
+from tests.faults.load import Load
+
+RESUMED_S_MAX = 15.0
+STAGES = {
+    "deposits": ("match_deposits", "confirm_deposits", "post_ledger"),
+    "withdrawals": ("check_withdrawals", "confirm_withdrawals"),
+    "signer": ("sign_withdrawals",),
+    "notify": ("notify",),
+}
+"""Stages of a role that always have work under this load, by which its progress is seen."""
+
+
+class Killer:
+    """Kills something every so often, and measures how long workers take to go on."""
+
+    def __init__(self, world: Playground, seed: int) -> None:
+        self._world = world
+        self._chance = random.Random(seed)
+        self.kills = {"workers": 0, "broker": 0, "database": 0}
+        self.resumed_s: list[float] = []
+        self._dying: set[str] = set()
+
+    async def run(self, every_s: float, server_share: float) -> None:
+        """Kill for ever; `server_share` of the victims are the broker or the database."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await asyncio.sleep(self._chance.uniform(0.5, 1.5) * every_s)
+                if self._chance.random() < server_share:
+                    await self._kill_server()
+                elif idle := sorted(set(ROLES) - self._dying):
+                    group.create_task(self._kill_worker(self._chance.choice(idle)))
+
+    async def _kill_server(self) -> None:
+        name = self._chance.choice(("broker", "database"))
+        stack = self._world.stack
+        server: Server | None = stack.kafka if name == "broker" else stack.postgres
+        assert server is not None
+        await asyncio.to_thread(server.kill)
+        self.kills[name] += 1
+        await asyncio.sleep(self._chance.uniform(0, 1))
+        await asyncio.to_thread(server.start)
+
+    async def _kill_worker(self, role: str) -> None:
+        """Kill a worker of the role; until it has resumed, it is left in peace."""
+        self._dying.add(role)
+        self._world.stack.workers[role].kill()
+        self.kills["workers"] += 1
+        killed_at = time.monotonic()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(4 * RESUMED_S_MAX):
+                await self._until_progress(role)
+        self.resumed_s.append(time.monotonic() - killed_at)
+        self._dying.discard(role)
+
+    async def _until_progress(self, role: str) -> None:
+        """Wait until a new process of the role has committed something."""
+        since = await self._now()
+        while not await self._progressed(role, since):
+            await asyncio.sleep(0.1)
+
+    async def _now(self) -> object:
+        async with self._world.pool.acquire() as conn:
+            return await conn.fetchval("SELECT clock_timestamp()")
+
+    async def _progressed(self, role: str, since: object) -> bool:
+        query = (
+            "SELECT max(updated_at) > $1 FROM cursors"
+            if role == "chain"
+            else "SELECT max(updated_at) > $1 FROM inbox WHERE stage = ANY($2)"
+        )
+        arguments = (since,) if role == "chain" else (since, list(STAGES[role]))
+        async with self._world.pool.acquire() as conn:
+            return bool(await conn.fetchval(query, *arguments))
+
+
+async def run_kills(
+    folder: Path, *, deposits: int, withdrawals: int, seed: int, every_s: float = 2.0
+) -> list[Figure]:
+    """Move money while things are killed; then prove that everything happened exactly once."""
+    async with Stack(folder) as stack, Playground(stack, wait_s=240.0) as world:
+        load = Load(world, seed)
+        await load.prepare()
+        mining = asyncio.create_task(load.mine())
+        await load.pay_in(len(load.owners) * 2, rate_s=50)
+        await asyncio.sleep(3)
+        killer = Killer(world, seed)
+        killing = asyncio.create_task(killer.run(every_s, server_share=0.15))
+        rate_s = 25.0
+        async with asyncio.TaskGroup() as group:
+            group.create_task(load.pay_in(deposits, rate_s))
+            group.create_task(load.draw_out(withdrawals, rate_s * withdrawals / deposits))
+        await _stop(killing)
+        await _revive(stack)
+        await load.settle()
+        await load.until_heard()
+        figures = await load.prove()
+        await _stop(mining)
+    return [*figures, *_kill_figures(killer)]
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def _revive(stack: Stack) -> None:
+    for server in stack.servers:
+        if not server.alive:
+            await asyncio.to_thread(server.start)
+
+
+def _kill_figures(killer: Killer) -> list[Figure]:
+    worst = max(killer.resumed_s, default=0.0)
+    median = statistics.median(killer.resumed_s) if killer.resumed_s else 0.0
+    kills = ", ".join(f"{count} {victim}" for victim, count in killer.kills.items())
+    return [
+        Figure("killed", kills, killer.kills["workers"] > 0),
+        Figure(
+            "resumed after a worker's death",
+            f"median {median:.1f} s, worst {worst:.1f} s",
+            worst < RESUMED_S_MAX,
+        ),
+    ]
