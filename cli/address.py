@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from cli import session
-from cli.errors import Problem
-from cli.options import JsonWanted, NetworkWanted, Owner, Tenant
-from cli.output import print_json, say
+from cli.errors import Problem, misused
+from cli.options import JsonWanted, Limit, NetworkWanted, Owner, OwnerWanted, Tenant
+from cli.output import as_json, print_json, print_rows, say
+from cli.tenant import require_tenant
 
 if TYPE_CHECKING:
-    from chain_adapters.adapter import ChainPayer
     from custody.addresses import NewAddress
-    from sql.pool import Pool
+    from sql.custody import HotWallet
+    from sql.pool import Connection, Pool
 
-app = typer.Typer(no_args_is_help=True, help="Where users pay in.")
+app = typer.Typer(no_args_is_help=True, help="Where users pay in, and the wallets.")
 POLL_S = 0.25
+PURPOSES = ("deposit", "hot", "cold", "gas")
+COLUMNS = ("address", "network", "owner", "purpose", "label", "created_at")
+
+MadeT = TypeVar("MadeT")
+WaitS = Annotated[
+    float, typer.Option("--wait-s", min=0, help="Wait so long for the signer to make keys.")
+]
 
 
 @app.command("new")
@@ -29,9 +39,7 @@ def new(
     network: NetworkWanted = None,
     count: Annotated[int, typer.Option("--count", min=1, max=1000, help="How many.")] = 1,
     label: Annotated[str | None, typer.Option("--label", help="A note kept with it.")] = None,
-    wait_s: Annotated[
-        float, typer.Option("--wait-s", min=0, help="Wait so long for the signer to make keys.")
-    ] = 10.0,
+    wait_s: WaitS = 10.0,
     json_wanted: JsonWanted = False,
 ) -> None:
     """Give a user a new deposit address, and print it. Old ones stay good for ever."""
@@ -43,13 +51,54 @@ def new(
             typer.echo(row["address"])
 
 
+@app.command("hot")
+def hot(
+    *,
+    tenant: Tenant,
+    network: NetworkWanted = None,
+    wait_s: WaitS = 10.0,
+    json_wanted: JsonWanted = False,
+) -> None:
+    """Print the tenant's hot wallet, which pays its withdrawals: fill it. Made if need be."""
+    row = session.run(_hot(tenant, network, wait_s))
+    if json_wanted:
+        print_json(row)
+    else:
+        typer.echo(row["address"])
+
+
+@app.command("list")
+def list_(
+    *,
+    tenant: Tenant,
+    owner: OwnerWanted = None,
+    purpose: Annotated[
+        str | None, typer.Option("--purpose", help=f"One of {', '.join(PURPOSES)}.")
+    ] = None,
+    limit: Limit = 100,
+    json_wanted: JsonWanted = False,
+) -> None:
+    """List a tenant's addresses, newest first."""
+    if purpose is not None and purpose not in PURPOSES:
+        raise misused(f"{purpose!r} is no purpose; there is {', '.join(PURPOSES)}")
+    rows = session.run(_list(tenant, owner, purpose, limit))
+    print_rows(rows, json_wanted=json_wanted, empty="No addresses.", columns=COLUMNS)
+
+
 async def _new(
     tenant: str, owners: list[str], wanted: str | None, label: str | None, wait_s: float
 ) -> list[dict[str, Any]]:
+    from custody.addresses import assign_addresses
+
     config = session.settings()
     network = session.pick_network(config, wanted)
     async with session.chain(network) as adapter, session.database(config) as pool:
-        made = await _assign(pool, adapter, network.network, tenant, owners, label, wait_s)
+
+        async def assign(conn: Connection) -> list[NewAddress]:
+            return await assign_addresses(
+                conn, adapter, network.network, tenant, owners, label=label
+            )
+
         return [
             {
                 "network": network.network,
@@ -58,33 +107,70 @@ async def _new(
                 "address": adapter.show_address(new.address),
                 "key_path": new.key_path,
             }
-            for new in made
+            for new in await with_keys(pool, assign, wait_s)
         ]
 
 
-async def _assign(  # noqa: PLR0917 - a thin shell round assign_addresses
-    pool: Pool,
-    payer: ChainPayer,
-    network: str,
-    tenant: str,
-    owners: list[str],
-    label: str | None,
-    wait_s: float,
-) -> list[NewAddress]:
-    """Assign, waiting for the signer to fill the pool of keys if it is empty."""
-    from custody.addresses import NoFreeKeys, assign_addresses
+async def _hot(tenant: str, wanted: str | None, wait_s: float) -> dict[str, Any]:
+    from custody.hot_wallet import ensure_hot_wallet
+
+    config = session.settings()
+    network = session.pick_network(config, wanted)
+    async with session.chain(network) as adapter, session.database(config) as pool:
+
+        async def ensure(conn: Connection) -> HotWallet:
+            await require_tenant(conn, tenant)
+            return await ensure_hot_wallet(conn, adapter, tenant, network.network)
+
+        wallet = await with_keys(pool, ensure, wait_s)
+        return {
+            "network": network.network,
+            "tenant": tenant,
+            "address": adapter.show_address(wallet.address),
+            "key_path": wallet.key_path,
+        }
+
+
+async def _list(
+    tenant: str, owner: str | None, purpose: str | None, limit: int
+) -> list[dict[str, Any]]:
+    from sql.tenants import list_addresses
+
+    config = session.settings()
+    async with session.database(config) as pool, pool.acquire() as conn:
+        await require_tenant(conn, tenant)
+        rows = await list_addresses(conn, tenant, owner, purpose, limit)
+    async with AsyncExitStack() as stack:
+        payers = {
+            network.network: await stack.enter_async_context(session.chain(network))
+            for network in config.networks
+        }
+        return [
+            {**as_json(row), "address": payers[row.network].show_address(row.address)}
+            if row.network in payers
+            else as_json(row)
+            for row in rows
+        ]
+
+
+async def with_keys(
+    pool: Pool, make: Callable[[Connection], Awaitable[MadeT]], wait_s: float
+) -> MadeT:
+    """Run `make` in a transaction, again and again while the signer has not made the keys yet."""
+    from custody.addresses import NoFreeKeys
+    from custody.hot_wallet import NoWalletKey
 
     deadline = asyncio.get_running_loop().time() + wait_s
     told = False
     while True:
         try:
             async with pool.acquire() as conn, conn.transaction():
-                return await assign_addresses(conn, payer, network, tenant, owners, label=label)
-        except NoFreeKeys as error:
+                return await make(conn)
+        except (NoFreeKeys, NoWalletKey) as error:
             if asyncio.get_running_loop().time() >= deadline:
                 raise Problem(
                     str(error),
-                    meaning="Keys are made ahead of need by the signer alone.",
+                    meaning="Keys are made ahead of need, by the signer alone.",
                     remedy="Run a worker of the role signer (`millrace worker --role signer`).",
                 ) from error
             if not told:

@@ -35,6 +35,18 @@ class OwnerBalance(NamedTuple):
     frozen_reason: str | None
 
 
+class AddressRow(NamedTuple):
+    """A watched address. The empty owner is the tenant itself."""
+
+    network: str
+    address: str
+    owner: str
+    purpose: str
+    key_path: str | None
+    label: str | None
+    created_at: datetime
+
+
 async def add_tenant(conn: Connection, tenant: str, name: str) -> bool:
     """Take a tenant in; False if there is one of that name already."""
     return await _queries.add_tenant(conn, tenant=tenant, name=name) is not None
@@ -59,3 +71,13 @@ async def list_balances(
         OwnerBalance._make((owner, asset, *map(int, amounts), frozen_reason))
         for owner, asset, *amounts, frozen_reason in rows
     ]
+
+
+async def list_addresses(
+    conn: Connection, tenant: str, owner: str | None, purpose: str | None, limit_rows: int
+) -> list[AddressRow]:
+    """Return a tenant's addresses, newest first, of one owner or purpose if given."""
+    rows = await _queries.list_addresses(
+        conn, tenant=tenant, owner=owner, purpose=purpose, limit_rows=limit_rows
+    )
+    return [AddressRow(*row) for row in rows]

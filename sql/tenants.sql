@@ -42,3 +42,21 @@ FROM balances
 WHERE tenant = :tenant::text AND (:owner::text IS NULL OR owner = :owner::text)
 ORDER BY owner, asset
 LIMIT :limit_rows::integer;
+
+-- name: list_addresses
+-- A tenant's addresses, newest first, optionally of one owner or purpose.
+SELECT
+    network,
+    address,
+    owner,
+    purpose,
+    key_path,
+    label,
+    created_at
+FROM addresses
+WHERE
+    tenant = :tenant::text
+    AND (:owner::text IS NULL OR owner = :owner::text)
+    AND (:purpose::text IS NULL OR purpose = :purpose::text)
+ORDER BY created_at DESC, network ASC, serial DESC
+LIMIT :limit_rows::integer;
