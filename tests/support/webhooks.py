@@ -13,10 +13,12 @@ from aiohttp import web
 from standardwebhooks import Webhook
 
 from custody.box import SecretBox
-from notifications import endpoints
+from notifications import endpoints, store
 from notifications.deliver import Deliverer, Emit, Limits
 from notifications.guard import open_session
 from notifications.signing import Signer
+from sql import notifications as sql
+from sql.notifications import DeliveryRow
 from sql.pool import Connection, Pool
 from topics.event_data import HotWallet
 from topics.events import Event, HotWalletLow, make_event_id
@@ -167,3 +169,46 @@ def make_event(tenant: str, number: int = 0) -> Event:
             threshold_minor="10000000000000000000",
         ),
     )
+
+
+async def store_event(pool: Pool, *events: Event) -> None:
+    async with pool.acquire() as conn, conn.transaction():
+        await store.store_events(conn, events, now())
+
+
+async def settled(pool: Pool, tenant: str, state: str, count: int = 1) -> list[DeliveryRow]:
+    """Return the deliveries in a state as soon as there are `count`."""
+    async with asyncio.timeout(15):
+        while True:
+            async with pool.acquire() as conn:
+                rows = await sql.list_deliveries(conn, tenant, state=state, limit_rows=1000)
+            if len(rows) >= count:
+                return rows
+            await asyncio.sleep(0.02)
+
+
+async def attempted(pool: Pool, tenant: str) -> DeliveryRow:
+    """Return the tenant's one delivery as soon as an attempt was written down."""
+    async with asyncio.timeout(15):
+        while True:
+            async with pool.acquire() as conn:
+                rows = await sql.list_deliveries(conn, tenant)
+            if rows and rows[0].attempts:
+                return rows[0]
+            await asyncio.sleep(0.02)
+
+
+async def attempts_written(pool: Pool, tenant: str, count: int) -> None:
+    async with asyncio.timeout(15):
+        while True:
+            async with pool.acquire() as conn:
+                rows = await sql.list_deliveries(conn, tenant)
+            if rows[0].attempts >= count:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def hears(told: list[Event]) -> None:
+    async with asyncio.timeout(15):
+        while not told:  # noqa: ASYNC110 - as simple as a test should be
+            await asyncio.sleep(0.02)

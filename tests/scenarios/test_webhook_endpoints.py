@@ -1,0 +1,183 @@
+"""Endpoints: their secrets, and when they are disabled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import pytest
+
+from notifications import endpoints, store
+from sql import notifications as sql
+from sql.pool import Connection, Pool
+from tests.support.webhooks import (
+    BOX,
+    answer_with,
+    attempted,
+    attempts_written,
+    deliver,
+    hears,
+    make_event,
+    now,
+    receive,
+    register,
+    settled,
+    store_event,
+)
+from topics.events import Event, WebhookDisabled
+
+
+@pytest.fixture(autouse=True)
+async def no_endpoints_of_other_tests(pool: Pool) -> None:
+    async with pool.acquire() as conn:
+        await conn.execute("DELETE FROM endpoints")
+
+
+async def test_both_secrets_sign_during_a_rotation(pool: Pool) -> None:
+    async with receive() as receiver, deliver(pool):
+        tenant = await register(pool, "rotate", receiver.url)
+        async with pool.acquire() as conn:
+            secret = await endpoints.rotate_secret(
+                conn, BOX, "rotate", tenant.endpoint_id, now(), overlap=timedelta(hours=1)
+            )
+        await store_event(pool, make_event("rotate"))
+        (received,) = await receiver.wait_for(1)
+        await settled(pool, "rotate", "delivered")
+
+    tenant.webhook.verify(received.body, received.headers)
+    type(tenant.webhook)(secret).verify(received.body, received.headers)
+    assert len(received.headers["webhook-signature"].split(" ")) == 2
+
+
+async def test_the_old_secret_signs_no_more_after_its_time(pool: Pool) -> None:
+    async with receive() as receiver, deliver(pool):
+        tenant = await register(pool, "rotated", receiver.url)
+        async with pool.acquire() as conn:
+            secret = await endpoints.rotate_secret(
+                conn, BOX, "rotated", tenant.endpoint_id, now(), overlap=timedelta(0)
+            )
+        await store_event(pool, make_event("rotated"))
+        (received,) = await receiver.wait_for(1)
+        await settled(pool, "rotated", "delivered")
+
+    type(tenant.webhook)(secret).verify(received.body, received.headers)
+    assert len(received.headers["webhook-signature"].split(" ")) == 1
+
+
+async def test_secrets_are_unreadable_at_rest(pool: Pool) -> None:
+    async with receive() as receiver, pool.acquire() as conn:
+        tenant = await register(pool, "rest", receiver.url)
+        stored = await conn.fetchval(
+            "SELECT secret FROM endpoints WHERE endpoint_id = $1", tenant.endpoint_id
+        )
+    assert b"whsec_" not in stored
+
+
+async def test_gone_disables_the_endpoint_at_once_and_tells(pool: Pool) -> None:
+    told: list[Event] = []
+
+    async def emit(_: Connection, events: Sequence[Event]) -> None:
+        told.extend(events)
+
+    async with receive(answer_with(410)) as receiver, deliver(pool, emit=emit):
+        tenant = await register(pool, "gone", receiver.url)
+        await store_event(pool, *(make_event("gone", n) for n in range(100)))
+        await hears(told)
+        await store_event(pool, make_event("gone", 1000))
+        await settled(pool, "gone", "cancelled")
+
+    async with pool.acquire() as conn:
+        (endpoint,) = await sql_endpoint(conn, tenant.endpoint_id)
+        assert endpoint == "gone"
+        rows = await sql.list_deliveries(conn, "gone", limit_rows=1000)
+    assert len(rows) == 100
+    assert {row.state for row in rows} == {"cancelled", "failed"}
+    assert len(receiver.received) <= 8
+    (event,) = told
+    assert isinstance(event, WebhookDisabled)
+    assert (event.data.endpoint_id, event.data.reason) == (tenant.endpoint_id, "gone")
+
+
+async def sql_endpoint(conn: Connection, endpoint_id: str) -> list[str | None]:
+    rows = await conn.fetch(
+        "SELECT disabled_reason FROM endpoints WHERE endpoint_id = $1", endpoint_id
+    )
+    return [row["disabled_reason"] for row in rows]
+
+
+async def test_five_days_of_nothing_but_failure_disable(pool: Pool) -> None:
+    told: list[Event] = []
+    day = 0
+
+    async def emit(_: Connection, events: Sequence[Event]) -> None:
+        told.extend(events)
+
+    def clock() -> datetime:
+        return now() + timedelta(days=day)
+
+    async with receive(answer_with(500)) as receiver, deliver(pool, emit=emit, clock=clock):
+        await register(pool, "failing", receiver.url)
+        await store_event(pool, make_event("failing"))
+        for passed in range(1, 6):
+            await receiver.wait_for(passed)
+            await attempts_written(pool, "failing", passed)
+            assert not told
+            day = passed
+        await hears(told)
+
+    (event,) = told
+    assert isinstance(event, WebhookDisabled)
+    assert event.data.reason == "failing"
+
+
+async def test_a_success_ends_the_run_of_failures(pool: Pool) -> None:
+    async with receive(answer_with(500)) as receiver, deliver(pool):
+        tenant = await register(pool, "recover", receiver.url)
+        await store_event(pool, make_event("recover", 1))
+        await attempted(pool, "recover")
+        async with pool.acquire() as conn:
+            assert await failing_since(conn, tenant.endpoint_id) is not None
+        receiver.answer = answer_with(200)
+        await store_event(pool, make_event("recover", 2))
+        await settled(pool, "recover", "delivered")
+
+    async with pool.acquire() as conn:
+        assert await failing_since(conn, tenant.endpoint_id) is None
+
+
+async def failing_since(conn: Connection, endpoint_id: str) -> datetime | None:
+    found: datetime | None = await conn.fetchval(
+        "SELECT failing_since FROM endpoints WHERE endpoint_id = $1", endpoint_id
+    )
+    return found
+
+
+async def test_a_disabled_endpoint_gets_nothing_until_enabled(pool: Pool) -> None:
+    async with receive() as receiver, deliver(pool):
+        tenant = await register(pool, "disabled", receiver.url)
+        async with pool.acquire() as conn:
+            await endpoints.disable_endpoint(conn, "disabled", tenant.endpoint_id, now())
+        await store_event(pool, make_event("disabled", 1))
+        async with pool.acquire() as conn:
+            await endpoints.enable_endpoint(conn, "disabled", tenant.endpoint_id)
+        await store_event(pool, make_event("disabled", 2))
+        await settled(pool, "disabled", "delivered")
+
+    assert [received.event_id for received in receiver.received] == [make_event("disabled", 2).id]
+
+
+async def test_a_test_goes_to_one_endpoint_whatever_it_listens_to(pool: Pool) -> None:
+    async with receive() as tested, receive() as other, deliver(pool):
+        tenant = await register(pool, "testing", tested.url, ["deposit.confirmed"])
+        await register(pool, "testing", other.url)
+        async with pool.acquire() as conn:
+            await store.test_endpoint(conn, "testing", tenant.endpoint_id, now())
+        (received,) = await tested.wait_for(1)
+        await settled(pool, "testing", "delivered")
+        async with pool.acquire() as conn:
+            with pytest.raises(store.EndpointUnknown):
+                await store.test_endpoint(conn, "stranger", tenant.endpoint_id, now())
+
+    assert json.loads(received.body)["type"] == "webhook.test"
+    assert other.received == []
