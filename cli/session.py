@@ -57,7 +57,8 @@ def quiet_logs() -> None:
     """Keep log lines off the terminal: a command tells what matters itself."""
     import structlog
 
-    logging.getLogger().addHandler(logging.NullHandler())
+    if not logging.getLogger().handlers:
+        logging.getLogger().addHandler(logging.NullHandler())
     structlog.configure(logger_factory=structlog.stdlib.LoggerFactory())
 
 

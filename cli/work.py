@@ -20,13 +20,14 @@ def worker(
     ],
 ) -> None:
     """Run the stages and loops of one role until SIGTERM. Run as many of a role as you like."""
+    config = session.settings()
+    require_secrets(config, role)
+
     from agents.roles import ROLES
     from agents.worker import Worker
 
     if role not in ROLES:
         raise misused(f"there is no role {role!r}; there is {', '.join(ROLES)}")
-    config = session.settings()
-    require_secrets(config, role)
     asyncio.run(require_set_up(config))
     Worker(config, role).run()
 
