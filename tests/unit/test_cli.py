@@ -1,0 +1,292 @@
+"""The command line in itself: arguments, errors, output, the development stack's file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner, Result
+
+from cli.dev_env import NAME, adopt_dev_env, read_env, write_env
+from cli.errors import MISUSED, Problem, explain
+from cli.main import app
+from cli.output import as_json, minor, whole
+from settings.model import Network, load_settings
+
+HEAVY = {"asyncpg", "aiokafka", "faust", "web3", "pydantic", "aiohttp", "devstack.stack"}
+
+
+@pytest.fixture(autouse=True)
+def fresh_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    load_settings.cache_clear()
+
+
+def millrace(*arguments: str, **environ: str) -> Result:
+    load_settings.cache_clear()
+    return CliRunner().invoke(app, list(arguments), env=environ)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys\n"
+        "from cli.main import main\n"
+        "try:\n    main(['--help'])\n"
+        "except SystemExit:\n    print(sorted(sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.rpartition("[")[2].replace("'", "").rstrip("]\n").split(", "))
+    assert "typer" in loaded
+    assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["tenant", "new", "Acme"], "no short name"),
+        (["withdraw", "list", "--tenant", "t", "--status", "lost"], "no status"),
+        (["address", "list", "--tenant", "t", "--purpose", "x"], "no purpose"),
+        (["dlq", "redrive"], "--all"),
+        (["dlq", "redrive", "1", "--all"], "--all"),
+        (["webhook", "replay", "--tenant", "t"], "--since"),
+        (["init", "--show-mnemonic"], "terminal"),
+        (["init", "--show-mnemonic", "--import-mnemonic"], "terminal"),
+        (["address", "new", "--tenant", "t"], "--owner"),
+        (["rescan"], "--from"),
+        (["nonsense"], "nonsense"),
+        (["worker", "--role", "king"], "there is chain"),
+    ],
+)
+def test_a_command_that_cannot_be_meant_so_ends_with_2(arguments: list[str], words: str) -> None:
+    result = millrace(*arguments)
+    assert result.exit_code == MISUSED
+    assert words in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("amounts", [[], ["--amount", "1", "--amount-minor", "1"]])
+def test_a_withdrawal_takes_exactly_one_amount(amounts: list[str]) -> None:
+    order = ["--tenant", "t", "--owner", "o", "--asset", "ETH", "--address", "0x", *amounts]
+    result = millrace("withdraw", "request", *order)
+    assert result.exit_code == MISUSED
+    assert "either" in result.stderr
+
+
+def test_a_command_that_breaks_the_schema_names_the_field_and_is_not_sent() -> None:
+    order = ["--tenant", "t", "--owner", "o", "--asset", "ETH", "--address", "0x"]
+    result = millrace("withdraw", "request", *order, "--amount-minor", "1.5")
+    assert result.exit_code == MISUSED
+    assert "amount_minor" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field"),
+    [
+        ("MILLRACE_DATABASE_POOL_SIZE", "hunter2", "database_pool_size"),
+        ("MILLRACE_NETWORKS", '[{"network": "hunter2"}]', "networks.0.network"),
+        ("MILLRACE_NETWORKS", "[{hunter2", "networks"),
+        ("MILLRACE_LOG_LEVEL", "hunter2", "log_level"),
+    ],
+)
+def test_a_bad_configuration_names_the_field_and_not_the_value(
+    name: str, value: str, field: str
+) -> None:
+    result = millrace("tenant", "list", **{name: value})
+    assert result.exit_code == MISUSED
+    assert field in result.stderr
+    assert "hunter2" not in result.stderr
+
+
+def test_a_configuration_file_that_is_not_there_is_an_error() -> None:
+    result = millrace("tenant", "list", MILLRACE_CONFIG="/nowhere/millrace.toml")
+    assert result.exit_code == MISUSED
+    assert "/nowhere/millrace.toml" in result.stderr
+
+
+def test_a_configuration_file_that_is_not_toml_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "millrace.toml").write_text("[[networks")
+    result = millrace("tenant", "list")
+    assert result.exit_code == MISUSED
+    assert "TOML" in result.stderr
+
+
+def test_a_database_that_is_away_is_told_without_its_password() -> None:
+    result = millrace(
+        "tenant", "list", MILLRACE_DATABASE_URL="postgresql://u:hunter2@127.0.0.1:9/x"
+    )
+    assert result.exit_code == 1
+    assert "database cannot be reached" in result.stderr
+    assert "MILLRACE_DATABASE_URL" in result.stderr
+    assert "hunter2" not in result.stderr
+
+
+def test_a_broker_that_is_away_is_told() -> None:
+    order = ["--tenant", "t", "--owner", "o", "--asset", "ETH", "--address", "0x"]
+    result = millrace(
+        "withdraw", "request", *order, "--amount-minor", "1", MILLRACE_KAFKA_BOOTSTRAP="127.0.0.1:9"
+    )
+    assert result.exit_code == 1
+    assert "broker" in result.stderr
+    assert "MILLRACE_KAFKA_BOOTSTRAP" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("role", "key"),
+    [("signer", "MILLRACE_WALLET_ENC_KEY"), ("notify", "MILLRACE_WEBHOOK_ENC_KEY")],
+)
+def test_a_worker_without_its_key_does_not_start(role: str, key: str) -> None:
+    result = millrace("worker", "--role", role)
+    assert result.exit_code == MISUSED
+    assert key in result.stderr
+
+
+def test_a_webhook_secret_is_not_made_without_its_key() -> None:
+    result = millrace("webhook", "add", "https://example.com/x", "--tenant", "t")
+    assert result.exit_code == MISUSED
+    assert "MILLRACE_WEBHOOK_ENC_KEY" in result.stderr
+
+
+def test_an_error_nobody_expected_is_not_explained_away() -> None:
+    assert explain(ZeroDivisionError()) is None
+
+
+def test_a_problem_is_told_in_three_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    from cli.session import tell
+
+    assert tell(Problem("it fell", meaning="it is down", remedy="lift it")) == 1
+    assert capsys.readouterr().err == "millrace: it fell\n  it is down\n  lift it\n"
+
+
+def test_doctor_finds_what_is_away_and_says_what_to_do() -> None:
+    network = Network(
+        network="eip155:1",
+        kind="ethereum",
+        rpc_urls=("http://127.0.0.1:9/secret",),
+        native_asset="ETH",
+    )
+    result = millrace(
+        "doctor",
+        "--json",
+        MILLRACE_KAFKA_BOOTSTRAP="127.0.0.1:9",
+        MILLRACE_DATABASE_URL="postgresql://u:hunter2@127.0.0.1:9/x",
+        MILLRACE_NETWORKS=json.dumps([network.model_dump()]),
+    )
+    assert result.exit_code == 1
+    found = {row["check"]: row for row in json.loads(result.stdout)}
+    assert {row["state"] for row in found.values()} == {"red"}
+    assert set(found) == {"broker", "database", "node eip155:1 at 127.0.0.1:9"}
+    assert all(row["remedy"] for row in found.values())
+    assert "hunter2" not in result.output
+    assert "secret" not in result.output
+
+
+# Amounts ------------------------------------------------------------------------------------------
+
+
+@given(st.integers(min_value=-(10**78) + 1, max_value=10**78 - 1), st.integers(0, 36))
+def test_whole_units_lose_nothing(amount_minor: int, decimals: int) -> None:
+    assert minor(whole(amount_minor, decimals), decimals) == amount_minor
+
+
+@pytest.mark.parametrize(
+    ("amount_minor", "decimals", "text"),
+    [
+        (1500, 3, "1.5"),
+        (0, 18, "0"),
+        (10**18, 18, "1"),
+        (1, 18, "0.000000000000000001"),
+        (1200, 0, "1200"),
+        (-5, 1, "-0.5"),
+    ],
+)
+def test_whole_units_are_written_plainly(amount_minor: int, decimals: int, text: str) -> None:
+    assert whole(amount_minor, decimals) == text
+
+
+@pytest.mark.parametrize("text", ["", "x", "1.5.5", "NaN", "Infinity", "1.0001"])
+def test_what_is_no_amount_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no amount"):
+        minor(text, 3)
+
+
+class Row(NamedTuple):
+    id: int
+    fee_minor: int
+    minor_min: int | None
+    seen_at: datetime
+    memo: str | None
+
+
+def test_amounts_are_strings_in_json_and_moments_are_utc() -> None:
+    east = timezone(timedelta(hours=2))
+    row = Row(7, 10**30, None, datetime(2026, 1, 2, 3, tzinfo=east), None)
+    assert as_json(row) == {
+        "id": 7,
+        "fee_minor": "1" + "0" * 30,
+        "minor_min": None,
+        "seen_at": "2026-01-02T01:00:00Z",
+        "memo": None,
+    }
+
+
+# The development stack's file ---------------------------------------------------------------------
+
+
+def test_a_second_terminal_finds_the_development_stack(tmp_path: Path) -> None:
+    values = {"MILLRACE_NETWORKS": '[{"a": "it\'s; $x `y`"}]', "MILLRACE_X": "1=2"}
+    (tmp_path / ".millrace").mkdir()
+    write_env(tmp_path / ".millrace" / NAME, values)
+    environ = {"HOME": "/root", "MILLRACE_CACHE_DIR": "/c"}
+    assert adopt_dev_env(tmp_path, environ) == tmp_path / ".millrace" / NAME
+    assert environ == {"HOME": "/root", "MILLRACE_CACHE_DIR": "/c", **values}
+
+
+def test_a_shell_reads_the_same_values(tmp_path: Path) -> None:
+    write_env(tmp_path / NAME, {"MILLRACE_X": "it's; $HOME `id` \\"})
+    script = f'. {tmp_path / NAME}; printf %s "$MILLRACE_X"'
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "it's; $HOME `id` \\"
+
+
+def test_the_development_stack_gives_way_to_settings(tmp_path: Path) -> None:
+    (tmp_path / ".millrace").mkdir()
+    write_env(tmp_path / ".millrace" / NAME, {"MILLRACE_X": "dev"})
+    environ = {"MILLRACE_KAFKA_BOOTSTRAP": "k:1"}
+    assert adopt_dev_env(tmp_path, environ) is None
+    (tmp_path / "millrace.toml").touch()
+    assert adopt_dev_env(tmp_path, {}) is None
+    assert "MILLRACE_X" not in environ
+
+
+def test_a_file_with_keys_is_for_its_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / NAME
+    write_env(file, {"MILLRACE_X": "1"})
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.chmod(0o640)
+    with pytest.raises(Problem, match="not for its owner alone"):
+        read_env(file)
+
+
+def test_the_keys_of_the_development_stack_stay_the_same(tmp_path: Path) -> None:
+    from cli.stack import KEY_FILE, KEYS, dev_keys
+
+    keys = dev_keys(tmp_path / "data", {})
+    assert set(keys) == set(KEYS)
+    assert dev_keys(tmp_path / "data", {}) == keys
+    assert dev_keys(tmp_path / "data", {KEYS[0]: "mine"}) == keys | {KEYS[0]: "mine"}
+    assert (tmp_path / "data" / KEY_FILE).stat().st_mode & 0o777 == 0o600
+
+
+def test_times_without_a_zone_are_utc() -> None:
+    from cli.webhook import _utc
+
+    assert _utc(datetime(2026, 1, 2)) == datetime(2026, 1, 2, tzinfo=UTC)
