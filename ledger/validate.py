@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import msgspec
 
 from ledger.chart import BALANCE_MINOR_LIMIT, BUCKETS
@@ -34,11 +32,11 @@ def _problem_of_line(line: Line, tenant: str) -> str:
     debit, credit = line.debit, line.credit
     if not 0 < line.amount_minor < BALANCE_MINOR_LIMIT:
         return "an amount is not between 1 and 10^78 - 1"
-    if problem := _problem_of_account(debit) or _problem_of_account(credit):
-        return problem
     if not (debit.tenant == credit.tenant == tenant and debit.asset == credit.asset):
         return "a line mixes tenants or assets"
-    if debit == credit:
+    if problem := _problem_of_account(debit) or _problem_of_account(credit):
+        return problem
+    if debit.bucket == credit.bucket and debit.owner == credit.owner:
         return "a line debits and credits the same account"
     if line.overflow is not None or line.repays is not None:
         return _problem_of_detour(line)
@@ -62,16 +60,16 @@ def _problem_of_detour(line: Line) -> str:  # noqa: PLR0911 - one return a rule
     return ""
 
 
-@lru_cache(maxsize=100_000)
 def _problem_of_account(ref: AccountRef) -> str:
     bucket = BUCKETS.get(ref.bucket)
     if bucket is None:
         return "unknown bucket"
-    if bucket.of_user != (ref.owner != ""):
+    owner = ref.owner
+    if bucket.of_user != (owner != ""):
         return f"bucket {ref.bucket} does not fit the owner"
-    if len(ref.owner) > OWNER_CHARACTERS_MAX:
+    if len(owner) > OWNER_CHARACTERS_MAX:
         return f"the owner has more than {OWNER_CHARACTERS_MAX} characters"
-    if not all(map(is_storable, (ref.tenant, ref.owner, ref.asset))):
+    if not (is_storable(owner) and is_storable(ref.tenant) and is_storable(ref.asset)):
         return "an account has characters that cannot be stored"
     return ""
 
@@ -88,15 +86,13 @@ def is_reference(text: str) -> bool:
 
 def is_storable(text: str) -> bool:
     """Whether Postgres can hold the text: no NUL, no half of a surrogate pair."""
-    if "\0" in text:
-        return False
     if text.isascii():
-        return True
+        return "\0" not in text
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
-    return True
+    return "\0" not in text
 
 
 def encode_metadata(entry: Entry) -> str | None:

@@ -101,13 +101,13 @@ CREATE TRIGGER accounts_permanent BEFORE DELETE OR TRUNCATE ON accounts
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- Who an account belongs to never changes, and its history only grows.
-CREATE TRIGGER accounts_identity BEFORE UPDATE ON accounts
-FOR EACH ROW WHEN (
-    (old.account_id, old.tenant, old.owner, old.asset, old.bucket, old.kind, old.may_be_negative)
-    IS DISTINCT FROM
-    (new.account_id, new.tenant, new.owner, new.asset, new.bucket, new.kind, new.may_be_negative)
-    OR (new.last_entry_id, new.last_line) < (old.last_entry_id, old.last_line)
-) EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER accounts_identity
+BEFORE UPDATE OF account_id, tenant, owner, asset, bucket, kind, may_be_negative ON accounts
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER accounts_forward BEFORE UPDATE ON accounts
+FOR EACH ROW WHEN ((new.last_entry_id, new.last_line) < (old.last_entry_id, old.last_line))
+EXECUTE FUNCTION refuse_change();
 
 -- An account starts empty and is what its bucket says.
 CREATE FUNCTION open_account() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
