@@ -60,6 +60,8 @@ STRETCH_ADDRESSES = 2_000
 """Of all addresses, used or not, so many are looked at in each run, from a random one on."""
 ADDRESSES_MAX = 20_000
 """Balances asked of a node in one run by the clock: some 20 s at 1,000 answers a second."""
+WORK_MEMORY = "64MB"
+"""For each of a statement's sorts and hash tables, some ten of them."""
 RETRY_S = 30.0
 """When a network could not be reconciled, the next run comes so soon."""
 _SNAPSHOT: _SnapshotOptions = {"isolation": "repeatable_read", "readonly": True}
@@ -207,6 +209,7 @@ class _Observer:
         """Compare once, at the highest block that is followed and matched now."""
         network = self._reader.network
         async with self._pool.acquire() as conn, conn.transaction(**_SNAPSHOT):
+            await tables.allow_memory(conn, WORK_MEMORY)
             state = await tables.chain_state(conn, network)
             if state is None:
                 raise NotFollowed(f"{network} has not been followed and matched yet")

@@ -105,6 +105,11 @@ async def chain_state(conn: Connection, network: str) -> ChainState | None:
     return None if row is None else ChainState(*row)
 
 
+async def allow_memory(conn: Connection, work_mem: str) -> None:
+    """Let the current transaction use so much memory, e.g. "64MB", for each sort or hash table."""
+    await _queries.allow_memory(conn, work_mem=work_mem)
+
+
 async def address_figures(
     conn: Connection,
     network: str,

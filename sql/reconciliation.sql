@@ -1,7 +1,7 @@
 -- name: chain_state^
 -- The height up to which a network is both followed and matched, its block, and whether the stages
--- are at rest: no block or fact stuck on its way to Kafka, payments looked at as far as deposits.
--- Offsets of two stages can be compared because both read the same topic.
+-- are at rest: no block or fact stuck on its way to Kafka, deposits looked at as far as payments and,
+-- if any is open, the other way round. Both stages read one topic, so their offsets tell.
 SELECT
     b.height,
     b.block_id,
@@ -23,7 +23,14 @@ SELECT
         WHERE
             m.stage = 'match_deposits'
             AND w.stage = 'confirm_withdrawals'
-            AND w.next_offset < m.next_offset
+            AND (
+                m.next_offset < w.next_offset
+                OR m.next_offset > w.next_offset
+                AND EXISTS (
+                    SELECT 1 FROM transactions AS t
+                    WHERE t.network = c.network AND t.state IN ('signed', 'broadcast')
+                )
+            )
             AND m.cluster_id = (
                 SELECT i.cluster_id FROM inbox AS i
                 ORDER BY i.updated_at DESC
@@ -37,66 +44,77 @@ INNER JOIN blocks AS b
 LEFT JOIN address_counters AS s ON c.network = s.network
 WHERE c.network = :network::text AND c.matched_height IS NOT NULL;
 
+-- name: allow_memory$
+-- Let this transaction sort and hash in memory: it reads whole tables, and is one of its kind.
+SELECT set_config('work_mem', :work_mem::text, true);
+
 -- name: address_figures
 -- What should be on our addresses after a block, by asset: wallets in every asset, addresses that
 -- ever got something in that asset, and a stretch of all addresses in every asset. total is their
 -- number before the limit, which keeps wallets, then the stretch, then the latest used.
-WITH recorded AS (
+WITH candidates AS (
     SELECT
-        m.address,
-        m.asset,
-        sum(m.amount_minor) AS amount_minor,
-        max(m.height) AS newest_height
-    FROM address_movements AS m
-    WHERE m.network = :network::text AND m.height <= :height::bigint
-    GROUP BY m.address, m.asset
-),
-
-chosen AS (
-    SELECT
-        recorded.address,
-        recorded.asset
-    FROM recorded
-    UNION
-    SELECT
+        o.tenant,
         o.address,
-        a.asset
+        a.asset,
+        0 AS rank,
+        0::numeric AS amount_minor,
+        NULL::bigint AS height
     FROM addresses AS o
     INNER JOIN assets AS a ON o.network = a.network
     WHERE o.network = :network::text AND o.purpose <> 'deposit'
-    UNION
+    UNION ALL
     SELECT
+        o.tenant,
         o.address,
-        a.asset
+        a.asset,
+        1 AS rank,
+        0::numeric AS amount_minor,
+        NULL::bigint AS height
     FROM addresses AS o
     INNER JOIN assets AS a ON o.network = a.network
     WHERE
         o.network = :network::text
         AND o.serial >= :first_serial::bigint
         AND o.serial < :first_serial::bigint + :stretch::bigint
+    UNION ALL
+    SELECT
+        m.tenant,
+        m.address,
+        m.asset,
+        2 AS rank,
+        m.amount_minor,
+        m.height
+    FROM address_movements AS m
+    WHERE
+        m.network = :network::text
+        AND m.height <= :height::bigint
+        AND (:only::text [] IS NULL OR m.address = any(:only::text []))
+),
+
+figures AS (
+    SELECT
+        c.tenant,
+        c.address,
+        c.asset,
+        min(c.rank) AS rank,
+        max(c.height) AS newest_height,
+        sum(c.amount_minor) AS recorded_minor
+    FROM candidates AS c
+    WHERE :only::text [] IS NULL OR c.address = any(:only::text [])
+    GROUP BY c.tenant, c.address, c.asset
 )
 
 SELECT
-    o.tenant,
-    chosen.address,
-    a.asset,
+    f.tenant,
+    f.address,
+    f.asset,
     a.contract,
-    coalesce(recorded.amount_minor, 0)::text AS recorded_minor,
+    f.recorded_minor::text AS recorded_minor,
     count(*) OVER () AS total
-FROM chosen
-INNER JOIN addresses AS o ON o.network = :network::text AND chosen.address = o.address
-INNER JOIN assets AS a ON chosen.asset = a.asset
-LEFT JOIN recorded ON chosen.address = recorded.address AND chosen.asset = recorded.asset
-WHERE :only::text [] IS NULL OR chosen.address = any(:only::text [])
-ORDER BY
-    o.purpose = 'deposit' ASC,
-    NOT (
-        o.serial >= :first_serial::bigint
-        AND o.serial < :first_serial::bigint + :stretch::bigint
-    ) ASC,
-    recorded.newest_height DESC NULLS LAST,
-    chosen.address ASC,
-    a.asset ASC
+FROM figures AS f
+INNER JOIN assets AS a ON f.asset = a.asset
+ORDER BY f.rank ASC, f.newest_height DESC NULLS LAST, f.address ASC, f.asset ASC
 LIMIT :limit_rows::bigint;
 
 -- name: wallet_figures
@@ -139,7 +157,7 @@ booked AS (
     GROUP BY a.tenant, a.asset, a.bucket, l.reference_type, l.reference_id
 ),
 
-compared AS (
+compared AS MATERIALIZED (
     SELECT
         coalesce(r.tenant, b.tenant) AS tenant,
         coalesce(r.asset, b.asset) AS asset,
@@ -158,21 +176,18 @@ compared AS (
             AND r.reference_id = b.reference_id
 ),
 
-open AS (
+open AS MATERIALIZED (
     SELECT
         c.*,
-        CASE
-            WHEN c.recorded_minor <> c.booked_minor AND c.reference_id ~ '^[0-9]{1,18}$'
-                THEN c.reference_id::bigint
-        END AS row_id
+        CASE WHEN c.reference_id ~ '^[0-9]{1,18}$' THEN c.reference_id::bigint END AS row_id
     FROM compared AS c
+    WHERE c.recorded_minor <> c.booked_minor
 ),
 
 judged AS (
     SELECT
         o.*,
         CASE
-            WHEN o.recorded_minor = o.booked_minor THEN 'settled'
             WHEN o.recorded_minor <> 0 AND o.booked_minor <> 0 THEN 'unexplained'
             WHEN o.booked_minor = 0 AND d.status IN ('detected', 'ignored') THEN d.status
             WHEN o.booked_minor = 0 AND d.status = 'confirmed'
@@ -209,6 +224,19 @@ judged AS (
 )
 
 SELECT
+    c.tenant,
+    c.asset,
+    c.bucket,
+    'settled' AS reason,
+    count(*) AS movements,
+    sum(c.recorded_minor)::text AS recorded_minor,
+    sum(c.booked_minor)::text AS booked_minor,
+    '{}'::text [] AS reference_ids
+FROM compared AS c
+WHERE c.recorded_minor = c.booked_minor
+GROUP BY c.tenant, c.asset, c.bucket
+UNION ALL
+SELECT
     j.tenant,
     j.asset,
     j.bucket,
@@ -225,7 +253,7 @@ SELECT
     ) AS reference_ids
 FROM judged AS j
 GROUP BY j.tenant, j.asset, j.bucket, j.reason
-ORDER BY j.tenant, j.asset, j.bucket, j.reason;
+ORDER BY tenant, asset, bucket, reason;
 
 -- name: wallet_balances
 -- What the ledger's balances say is on the wallets of a network.

@@ -408,6 +408,31 @@ async def test_while_stages_are_behind_nothing_is_said_to_differ(books: Books) -
     await books.pipeline.relay()
 
 
+async def test_a_payment_not_looked_at_yet_is_no_difference(books: Books) -> None:
+    await books.deposit(700)
+    await books.withdraw(400)
+    await books.confirm()
+    async with books.pool.acquire() as conn:
+        # As if confirm_withdrawals had been away since the payment was sent.
+        await conn.execute(
+            "UPDATE transactions SET state = 'broadcast', height = NULL, block_id = NULL,"
+            " succeeded = NULL, fee_minor = NULL, confirm_height = NULL, mined_at = NULL"
+            " WHERE network = $1",
+            books.network,
+        )
+        behind = (
+            "UPDATE inbox SET next_offset = next_offset + $2, updated_at = now()"
+            " WHERE stage = 'confirm_withdrawals' AND cluster_id = $1"
+        )
+        await conn.execute(behind, books.pipeline.cluster_id, -1)
+    report = await books.reconcile()
+    assert not report.settled
+    assert books.hot in [found.account for found in report.unsettled]
+    async with books.pool.acquire() as conn:
+        await conn.execute(behind, books.pipeline.cluster_id, 1)
+    assert books.hot in [found.account for found in (await books.reconcile()).differences]
+
+
 async def test_a_chain_that_reorganises_under_our_eyes_is_read_again(books: Books) -> None:
     turned = False
 
