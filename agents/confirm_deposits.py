@@ -12,10 +12,7 @@ from sql import chain as chain_sql
 from sql import deposits as deposits_sql
 from sql.chain import Cursor
 from topics.deposits import DEPOSITS, BlockMatched
-from topics.ledger import LEDGER, DepositConfirmed, LedgerRecord
-
-FACTS_MAX = 500
-"""Facts in one record: about 250 KB."""
+from topics.ledger import LEDGER, DepositConfirmed, batch_facts
 
 
 class ConfirmDeposits(LocalStage[BlockMatched]):
@@ -50,8 +47,8 @@ class ConfirmDeposits(LocalStage[BlockMatched]):
         facts = [
             deposit_fact(DepositConfirmed, deposit, cursor.height) for deposit in sorted(confirmed)
         ]
-        for start in range(0, len(facts), FACTS_MAX):
-            work.emit(LEDGER, network, LedgerRecord(list(facts[start : start + FACTS_MAX])))
+        for record in batch_facts(facts):
+            work.emit(LEDGER, network, record)
         for deposit in confirmed:
             catalogue.deposits_total.labels(network, deposit.asset, "confirmed").inc()
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import asyncpg
 
-from agents.confirm_deposits import FACTS_MAX, final_height_of
+from agents.confirm_deposits import final_height_of
 from agents.context import Context
 from agents.stage import InvariantBroken, LocalStage, Work
 from metrics import catalogue
@@ -25,11 +25,11 @@ from sql.withdrawals import Withdrawal, WithdrawalPolicy
 from topics.blocks import BLOCKS, BlockAdded, BlockRecord, TransactionRecord
 from topics.ledger import (
     LEDGER,
-    LedgerRecord,
     WithdrawalConfirmed,
     WithdrawalFact,
     WithdrawalFailed,
     WithdrawalUnsettled,
+    batch_facts,
 )
 
 FactT = TypeVar("FactT", bound=WithdrawalFact)
@@ -207,9 +207,9 @@ def emit_facts(
     network: str,
     facts: Sequence[WithdrawalConfirmed | WithdrawalFailed | WithdrawalUnsettled],
 ) -> None:
-    """Hand facts to the ledger, a record at most FACTS_MAX of them."""
-    for start in range(0, len(facts), FACTS_MAX):
-        work.emit(LEDGER, network, LedgerRecord(list(facts[start : start + FACTS_MAX])))
+    """Hand facts to the ledger."""
+    for record in batch_facts(facts):
+        work.emit(LEDGER, network, record)
 
 
 def count_settled(withdrawal: Withdrawal) -> None:

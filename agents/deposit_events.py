@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, TypeVar
@@ -10,7 +9,7 @@ from typing import Any, TypeVar
 from agents.stage import Work
 from sql.deposits import Deposit
 from topics import event_data, events
-from topics.events import EVENTS, Event, EventBatch
+from topics.events import EVENTS, Event, batch_events
 from topics.ledger import DepositFact
 
 FactT = TypeVar("FactT", bound=DepositFact)
@@ -96,9 +95,6 @@ def orphaned_event(deposit: Deposit, now: datetime) -> Event:
 
 
 def emit_events(work: Work, new_events: Iterable[Event]) -> None:
-    """Publish events, one record a tenant."""
-    by_tenant: dict[str, list[Event]] = defaultdict(list)
-    for event in new_events:
-        by_tenant[event.tenant].append(event)
-    for tenant, batch in by_tenant.items():
-        work.emit(EVENTS, tenant, EventBatch(batch))
+    """Publish events, in records of one tenant each."""
+    for tenant, batch in batch_events(new_events):
+        work.emit(EVENTS, tenant, batch)

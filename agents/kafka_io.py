@@ -14,7 +14,8 @@ from settings.model import Settings
 from sql.stream import OutboxRow, Partition
 from topics.blocks import BLOCKS, BlockRecord
 
-RECORD_BYTES_MAX = 1_000_000
+RECORD_BYTES_MAX = 16 * 1024 * 1024
+"""Records are far smaller; but a single transaction can hold 4 MB of transfers."""
 READ_TIMEOUT_MS = 1000
 
 
@@ -28,7 +29,12 @@ async def create_topics(settings: Settings, names: Sequence[str]) -> list[str]:
         missing = [name for name in missing if name not in there]
         response = await admin.create_topics(
             [
-                NewTopic(name, settings.topic_partitions, settings.topic_replication)
+                NewTopic(
+                    name,
+                    settings.topic_partitions,
+                    settings.topic_replication,
+                    topic_configs={"max.message.bytes": str(RECORD_BYTES_MAX)},
+                )
                 for name in missing
             ]
         )
@@ -65,7 +71,7 @@ class Publisher:
             acks="all",
             enable_idempotence=True,
             request_timeout_ms=10_000,
-            max_request_size=2 * RECORD_BYTES_MAX,
+            max_request_size=RECORD_BYTES_MAX,
         )
         await self._producer.start()
 

@@ -20,7 +20,7 @@ from sql import deposits as deposits_sql
 from sql.deposits import Deposit, DepositPolicy, NewDeposit, OwnedAddress
 from topics.blocks import BLOCKS, BlockAdded, BlockRecord, TransactionRecord, TransferRecord
 from topics.deposits import DEPOSITS, BlockMatched
-from topics.ledger import LEDGER, DepositOrphaned, LedgerRecord
+from topics.ledger import LEDGER, DepositOrphaned, batch_facts
 
 ADDRESS_PAGE_ROWS = 50_000
 
@@ -130,8 +130,8 @@ class MatchDeposits(LocalStage[BlockRecord]):
             for deposit in orphaned
             if deposit.status == "confirmed"
         ]
-        if reverse:
-            work.emit(LEDGER, network, LedgerRecord(list(reverse)))
+        for record in batch_facts(reverse):
+            work.emit(LEDGER, network, record)
         now = datetime.now(UTC)
         emit_events(
             work,

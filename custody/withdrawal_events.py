@@ -5,7 +5,6 @@ Each event's id is made of what happened to which withdrawal, and of the time it
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -13,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from sql.pool import Connection
 from sql.withdrawals import Withdrawal
 from topics import event_data, events
-from topics.events import EVENTS, Event, EventBatch, make_event_id
+from topics.events import EVENTS, Event, batch_events, make_event_id
 from topics.topic import Topic
 
 EmittedT = TypeVar("EmittedT")
@@ -33,12 +32,9 @@ class Outgoing(Protocol):
 
 
 def emit_events(work: Outgoing, new_events: Iterable[Event]) -> None:
-    """Publish events, one record a tenant."""
-    by_tenant: dict[str, list[Event]] = defaultdict(list)
-    for event in new_events:
-        by_tenant[event.tenant].append(event)
-    for tenant, batch in by_tenant.items():
-        work.emit(EVENTS, tenant, EventBatch(batch))
+    """Publish events, in records of one tenant each."""
+    for tenant, batch in batch_events(new_events):
+        work.emit(EVENTS, tenant, batch)
 
 
 def withdrawal_data(withdrawal: Withdrawal) -> dict[str, Any]:

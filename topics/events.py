@@ -9,7 +9,8 @@ arrive late and out of order; fields may be added to a type, none is removed or 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Annotated, TypeAlias, get_args
 
@@ -220,6 +221,22 @@ class EventBatch(Struct, frozen=True, forbid_unknown_fields=True):
     """Events of one tenant, in the order in which they occurred: one record of the topic."""
 
     events: list[Event]
+
+
+EVENTS_MAX = 500
+"""Events in one record: about 350 KB, and Kafka usually takes no more than 1 MiB."""
+
+
+def batch_events(events: Iterable[Event]) -> list[tuple[str, EventBatch]]:
+    """Return (tenant, batch) records of events, each tenant's in order."""
+    by_tenant: dict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        by_tenant[event.tenant].append(event)
+    return [
+        (tenant, EventBatch(theirs[start : start + EVENTS_MAX]))
+        for tenant, theirs in by_tenant.items()
+        for start in range(0, len(theirs), EVENTS_MAX)
+    ]
 
 
 EVENTS: Topic[EventBatch] = Topic("events", "tenant", json_decoder(EventBatch))

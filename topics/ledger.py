@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -93,6 +94,18 @@ class LedgerRecord(msgspec.Struct, frozen=True):
     """Facts to be posted together, in this order."""
 
     facts: list[LedgerFact]
+
+
+FACTS_MAX = 500
+"""Facts in one record: about 250 KB, and Kafka usually takes no more than 1 MiB."""
+
+
+def batch_facts(facts: Sequence[LedgerFact]) -> list[LedgerRecord]:
+    """Return records of facts, in order; none without facts."""
+    return [
+        LedgerRecord(list(facts[start : start + FACTS_MAX]))
+        for start in range(0, len(facts), FACTS_MAX)
+    ]
 
 
 LEDGER: Topic[LedgerRecord] = Topic("ledger", "network", json_decoder(LedgerRecord))
