@@ -54,7 +54,7 @@ class ReplaceWithdrawals(Loop):
             rows = await transactions_sql.read_payments(conn, network, stuck, OPEN)
         priced = await price_payments(self.context.adapters[network], rows)
         for payment in ready_payments(priced, frozenset(stuck)):
-            async with self.transact() as work:
+            async with transact(self.context) as work:
                 await self._replace(work, network, payment)
 
     async def _replace(self, work: Work, network: str, payment: Ready) -> None:

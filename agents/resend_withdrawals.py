@@ -42,7 +42,7 @@ class ResendWithdrawals(Loop):
         if not rows:
             return
         answers = await send_all(self.context.adapters[network], network, rows)
-        async with self.transact() as work:
+        async with transact(self.context) as work:
             await record_answers(work, network, answers)
 
     async def _hand_over(self, config: Network) -> None:
@@ -51,7 +51,7 @@ class ResendWithdrawals(Loop):
         now = time.monotonic()
         if now - self._handed_over_at.get(network, -after_s) < after_s:
             return
-        async with self.transact() as work:
+        async with transact(self.context) as work:
             ids = await withdrawals_sql.stale_approvals(work.conn, network, after_s, BATCH_ROWS)
             if ids:
                 self._handed_over_at[network] = now

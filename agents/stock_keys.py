@@ -28,7 +28,7 @@ class StockKeys(Loop):
     async def run_once(self) -> None:
         """Add what is missing on every network."""
         networks = [network.network for network in self.context.settings.networks]
-        async with self.transact() as work:
+        async with transact(self.context) as work:
             await custody_sql.add_keys(
                 work.conn,
                 [

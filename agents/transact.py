@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from agents.context import Context
 from agents.outlet import Outlet
 from agents.stage import Work
 from sql import stream
 from sql.pool import Pool
 
 
+def transact(context: Context) -> AbstractAsyncContextManager[Work]:
+    """Open a worker's transaction; what is emitted is published right after it commits."""
+    return transact_on(context.pool, context.settings.topic_prefix, context.outlet)
+
+
 @asynccontextmanager
-async def transact(
+async def transact_on(
     pool: Pool, topic_prefix: str, outlet: Outlet | None = None
 ) -> AsyncIterator[Work]:
     """Open a transaction; what is emitted is published when, and only if, it commits.
 
-    At once by the outlet of a worker, within a second or two by relay_outbox without one.
+    At once by a worker's outlet, within a second or two by relay_outbox without one.
     """
     async with pool.acquire() as conn, conn.transaction():
         work = Work(conn)
