@@ -10,7 +10,7 @@ from metrics.catalogue import CATALOGUE, SHARED_REGISTRY
 from sql import chain as chain_sql
 from sql import transactions as transactions_sql
 from sql.pool import Pool
-from tests.scenarios.test_reconcile_chain import Books
+from tests.support.books import Books
 from topics.events import EVENTS, HotWalletLow
 
 SHARED = sorted(name for name, entry in CATALOGUE.items() if entry.shared)

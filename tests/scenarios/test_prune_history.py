@@ -8,7 +8,7 @@ import pytest
 
 from agents.prune_history import KEPT, PruneHistory
 from sql.pool import Pool
-from tests.scenarios.test_reconcile_chain import Books
+from tests.support.books import Books
 
 ADD = {
     "events": "INSERT INTO events (event_id, tenant, type, payload, created_at)"
