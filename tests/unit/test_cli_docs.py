@@ -16,7 +16,10 @@ TEXT = (ROOT / "docs" / "cli.md").read_text()
 SECTIONS = dict(re.findall(r"^### `millrace ([a-z ]+)`\n(.*?)(?=^##|\Z)", TEXT, re.M | re.S))
 
 
-def commands_of(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def commands_of(
+    command: Any,  # noqa: ANN401 - a command or a group of typer
+    path: str = "",
+) -> Iterator[tuple[str, Any]]:
     children = getattr(command, "commands", None)
     if children is None:
         yield path, command

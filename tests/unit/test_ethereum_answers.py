@@ -92,6 +92,18 @@ def test_without_base_fee_the_bid_is_a_legacy_gas_price() -> None:
     assert bid == Bid(21_000, 9, 9, legacy=True)
 
 
+def test_a_fee_history_that_fails_is_no_chain_without_base_fee() -> None:
+    with pytest.raises(NodeUnavailable):
+        quoting.choose_bid(Reply(1, error=Fault(-32005, "limit exceeded")), answer("0x8"), 21_000)
+
+
+def test_a_balance_longer_than_a_word_is_none() -> None:
+    assert quoting.balance_of(answer("0x" + "0" * 63 + "5")) == 5
+    assert quoting.balance_of(answer("0x")) == 0
+    with pytest.raises(NodeUnavailable):
+        quoting.balance_of(answer("0x" + "0" * 127 + "5"))
+
+
 def test_the_price_is_lowered_to_the_cap_but_not_below_what_is_mined() -> None:
     bid = Bid(10, 100, 1)
     assert quoting.cap_bid(bid, 600, 51).price_minor_max == 60

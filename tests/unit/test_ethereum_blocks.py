@@ -7,10 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from chain_adapters.ethereum import wire
 from chain_adapters.ethereum.decode import add_call_transfers
+from chain_adapters.ethereum.nested import read_nested_reply
+from chain_adapters.ethereum.reading import read_traces
 from chain_adapters.types import Block, Transfer
 from tests.support.ethereum_vectors import (
     FOLDER,
@@ -19,6 +22,7 @@ from tests.support.ethereum_vectors import (
     encode,
     load_block,
     normalise_answers,
+    traces_answer,
     traces_of,
 )
 
@@ -155,9 +159,44 @@ def test_a_call_tree_of_the_deepest_kind_is_read() -> None:
     frame: dict[str, Any] = {"type": "CALL", "from": "0x" + 40 * "1", "to": "0x" + 40 * "2"}
     deepest = encode({**frame, "value": "0x7"}).decode()
     head = encode({**frame, "calls": []}).decode()[:-2]
-    text = '[{"result":' + head * 1024 + deepest + "]}" * 1024 + "}]"
-    (trace,) = wire.decode_traces(text.encode())
+    opened, closed = '{"id":1,"result":[{"result":', "}]}"
+    text = opened + head * 1024 + deepest + "]}" * 1024 + closed
+    (trace,) = read_traces(text.encode(), 1)
     transfers: list[Transfer] = []
     add_call_transfers(trace.result, transfers)
     (transfer,) = transfers
     assert (transfer.index, transfer.amount_minor) == ("call:1024", 7)
+
+
+@pytest.mark.parametrize("height", TRACED)
+def test_traces_are_the_same_when_read_without_recursion(height: int) -> None:
+    answer = traces_answer(traces_of(load_block(height)) or [])
+    for trace in answer["result"]:
+        trace["txHash"] = "0x" + 64 * "a"
+    raw = json.dumps(answer, indent=1).encode()
+    assert read_nested_reply(raw) == wire.decode_traces_reply(raw)
+
+
+FRAME = b'{"type":"CALL","from":"0x1111111111111111111111111111111111111111"'
+
+
+@pytest.mark.parametrize(
+    "traces",
+    [
+        b"",
+        b"[",
+        b"[]]",
+        b"{}",
+        b"[1]",
+        b"null",
+        b'[{"result":{}}]',
+        b'[{"result":{"type":"CALL","from":"0x1"}}]',
+        b'[{"result":' + FRAME + b"}",
+        b'[{"result":' + FRAME + b',"calls":5}}]',
+        b'[{"result":' + FRAME + b',"calls":[5]}}]',
+        b'[{"result":"\xff"}]',
+    ],
+)
+def test_what_is_no_list_of_traces_is_refused_without_recursion(traces: bytes) -> None:
+    with pytest.raises((msgspec.MsgspecError, ValueError)):
+        read_nested_reply(b'{"id":1,"result":' + traces + b"}")

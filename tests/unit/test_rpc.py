@@ -95,6 +95,7 @@ BROKEN: dict[str, Handler] = {
     "a number": sending(b'{"jsonrpc":"2.0","id":1,"result":5}'),
     "not hex": sending(b'{"jsonrpc":"2.0","id":1,"result":"five"}'),
     "error": sending(b'{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"no"}}'),
+    "nested": sending(b'{"jsonrpc":"2.0","id":1,"result":' + b"[" * 20_000 + b"]" * 20_000 + b"}"),
     "too long": sending(b" " * 100_000),
     "silent": hang,
 }
