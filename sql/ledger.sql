@@ -26,15 +26,22 @@ INNER JOIN accounts AS a
 
 -- name: lock_accounts
 -- Lock accounts in the order of their ids, to prevent deadlocks, and return what they hold. Amounts
--- travel as text: decoding Decimals is slow.
+-- travel as text: decoding Decimals is slow. Each id is looked up by itself, because for `= any` a
+-- plan that is kept compares every account with every id.
 SELECT
-    account_id,
-    balance_minor::text AS balance_minor,
-    frozen_reason
-FROM accounts
-WHERE account_id = any(:account_ids::text::bigint [])
-ORDER BY account_id
-FOR NO KEY UPDATE;
+    a.account_id,
+    a.balance_minor,
+    a.frozen_reason
+FROM (SELECT unnest(:account_ids::text::bigint []) AS account_id ORDER BY 1) AS w
+CROSS JOIN LATERAL (
+    SELECT
+        accounts.account_id,
+        accounts.balance_minor::text AS balance_minor,
+        accounts.frozen_reason
+    FROM accounts
+    WHERE accounts.account_id = w.account_id
+    FOR NO KEY UPDATE
+) AS a;
 
 -- name: find_entries
 -- The lines of those entries that are in the journal already, by tenant and idempotency key.
