@@ -161,7 +161,7 @@ class Deliverer:
         self._wanted.clear()
         if self._has_lapsed():
             await self._renew()
-        if self._lanes.held <= self._limits.held_max // 2:
+        if self._has_room():
             claims = await self._claim(conn)
             self._more_due = bool(claims)
             self._lanes.add(claims)
@@ -202,6 +202,9 @@ class Deliverer:
 
     def _on_announcement(self, *_: object) -> None:
         self._wanted.set()
+
+    def _has_room(self) -> bool:
+        return self._lanes.held <= self._limits.held_max // 2
 
     # The lease: without it claims are somebody else's.
 
@@ -281,7 +284,7 @@ class Deliverer:
         returned = self._lanes.land(claim, succeeded=delivered)
         self._returned += [unsent.delivery_id for unsent in returned]
         self._unwritten.set()
-        if self._more_due and self._lanes.queued <= self._limits.flying_max:
+        if self._more_due and self._has_room():
             self._wanted.set()
 
     async def _attempt(self, claim: Claim, moment: datetime) -> Answer:
