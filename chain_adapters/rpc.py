@@ -34,6 +34,10 @@ def ignore_call(network: str, method: str, endpoint: int, seconds: float, ok: bo
     """Observe nothing."""
 
 
+UNUSABLE = (NodeUnavailable, WrongNetwork, msgspec.MsgspecError, ValueError, RecursionError)
+"""What reading an answer raises if it is not as it should be (RecursionError: nested too deep)."""
+
+
 class Request(msgspec.Struct, frozen=True):
     """One JSON-RPC call. Quantities in `params` are hex strings already."""
 
@@ -271,7 +275,7 @@ class RpcClient:
             try:
                 await endpoint.check_chain()
                 answer = await attempt(endpoint)
-            except (NodeUnavailable, WrongNetwork, msgspec.MsgspecError, ValueError) as fault:
+            except UNUSABLE as fault:
                 faults.append((endpoint, fault))
                 if not isinstance(fault, Absent):
                     endpoint.note_failure(self._clock())
@@ -292,7 +296,7 @@ class RpcClient:
             try:
                 await endpoint.check_chain()
                 found.append((endpoint, rank(await attempt(endpoint))))
-            except (NodeUnavailable, WrongNetwork, msgspec.MsgspecError, ValueError):
+            except UNUSABLE:
                 continue
         best = max((place for _, place in found), default=0)
         for endpoint, place in found:

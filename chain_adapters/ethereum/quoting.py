@@ -8,7 +8,15 @@ import msgspec
 
 from chain_adapters.ethereum import wire
 from chain_adapters.ethereum.pay import Bid, call_of
-from chain_adapters.rpc import Endpoint, Fault, Reply, Request, describe_fault, result_of
+from chain_adapters.rpc import (
+    Endpoint,
+    Fault,
+    MethodMissing,
+    Reply,
+    Request,
+    describe_fault,
+    result_of,
+)
 from chain_adapters.types import NodeUnavailable, Payment, PaymentRefused, Quote
 
 TIP_MINOR_MIN = 10**8
@@ -44,6 +52,8 @@ def balance_call(address: str, contract: str, tag: str) -> Request:
 def balance_of(reply: Reply) -> int:
     """Return a balance read by eth_getBalance or `balance_call`; no answer from no code is 0."""
     text = wire.decode_text(result_of(reply))
+    if len(text) > 66:
+        raise NodeUnavailable("a balance is longer than 32 bytes")
     return 0 if text == "0x" else int(text, 16)
 
 
@@ -62,13 +72,13 @@ async def quote(endpoint: Endpoint, payment: Payment, fee_minor_cap: int) -> Quo
         Request("eth_getBalance", (payment.sender, "latest")),
         Request("eth_getCode", (to, "latest")),
         Request("eth_estimateGas", (call,)),
-        Request("eth_call", (call, "latest")),
     ]
     if payment.contract is not None:
         requests.append(balance_call(payment.sender, payment.contract, "latest"))
-    fees, price, nonce, balance, code, gas, called, *held = await endpoint.call(requests)
+        requests.append(Request("eth_call", (call, "latest")))
+    fees, price, nonce, balance, code, gas, *token = await endpoint.call(requests)
     if payment.contract is not None:
-        check_token(payment, code, held[0], called)
+        check_token(payment, code, *token)
     balance_minor = balance_of(balance)
     if balance_minor < value:
         raise PaymentRefused("sender_lacks_funds", "the sender holds less than the amount")
@@ -138,7 +148,10 @@ def choose_bid(fees: Reply, price: Reply, gas_limit: int) -> Bid:
 
 def read_history(fees: Reply) -> _FeeHistory:
     """Return the fee history, an empty one where the node has none."""
-    return _FeeHistory() if fees.error is not None else _decode_history(fees.result)
+    try:
+        return _decode_history(result_of(fees))
+    except MethodMissing:
+        return _FeeHistory()
 
 
 def next_base_fee(history: _FeeHistory) -> int:

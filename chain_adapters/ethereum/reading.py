@@ -8,12 +8,15 @@ import msgspec
 
 from chain_adapters.ethereum import wire
 from chain_adapters.ethereum.decode import normalise_block
+from chain_adapters.ethereum.nested import read_nested_reply
 from chain_adapters.rpc import (
     Absent,
     Endpoint,
     MethodMissing,
     Reply,
     Request,
+    describe_fault,
+    misses_method,
     result_of,
     split_replies,
 )
@@ -72,11 +75,8 @@ class BlockReader:
         if self.traced is False or not block.transactions:
             return None
         request = Request(TRACE_BLOCK, (block.hash, {"tracer": "callTracer"}))
-        (reply,) = await endpoint.call([request])
-        try:
-            traces = wire.decode_traces(result_of(reply))
-        except MethodMissing as fault:
-            raise TracesMissing(f"the node does not trace blocks: {fault}") from None
+        raw, id_ = await endpoint.post([request])
+        traces = read_traces(raw, id_)
         self.traced = True
         return traces
 
@@ -85,6 +85,21 @@ class BlockReader:
         if self.traced is None:
             self.traced = False
         return not self.traced
+
+
+def read_traces(raw: bytes, id_: int) -> list[wire.WireTrace]:
+    """Decode the answer with a block's traces, however deep a transaction nested its calls."""
+    try:
+        reply = wire.decode_traces_reply(raw)
+    except RecursionError:
+        reply = read_nested_reply(raw)
+    if reply.error is not None and misses_method(reply.error):
+        raise TracesMissing(f"the node does not trace blocks: {describe_fault(reply.error)}")
+    if reply.error is not None:
+        raise NodeUnavailable(describe_fault(reply.error))
+    if reply.id != id_ or reply.result is None:
+        raise NodeUnavailable("the node did not answer with the block's traces")
+    return reply.result
 
 
 def split_parts(

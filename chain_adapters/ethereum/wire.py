@@ -7,10 +7,11 @@ decoding.
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import msgspec
+
+from chain_adapters.rpc import Fault
 
 Address = Annotated[str, msgspec.Meta(min_length=42, max_length=42)]
 Hash = Annotated[str, msgspec.Meta(min_length=66, max_length=66)]
@@ -87,6 +88,14 @@ class WireTrace(msgspec.Struct, rename="camel"):
     tx_hash: Hash | None = None
 
 
+class TracesReply(msgspec.Struct):
+    """The answer of debug_traceBlockByHash."""
+
+    id: int
+    result: list[WireTrace] | None = None
+    error: Fault | None = None
+
+
 class BlockReply(msgspec.Struct, gc=False):
     """The first answer of the batch that reads a block."""
 
@@ -111,14 +120,4 @@ decode_receipts = msgspec.json.Decoder(list[WireReceipt] | None).decode
 decode_quantity = msgspec.json.Decoder(Quantity).decode
 decode_text = msgspec.json.Decoder(str).decode
 
-_decode_traces = msgspec.json.Decoder(list[WireTrace]).decode
-
-# The EVM nests calls up to 1024 deep (Yellow Paper, 9.1); each frame is an object and a list.
-_NESTING_MAX = 4096
-
-
-def decode_traces(raw: bytes | msgspec.Raw) -> list[WireTrace]:
-    """Decode a block's traces, however deep a transaction of it may have nested its calls."""
-    if sys.getrecursionlimit() < _NESTING_MAX:
-        sys.setrecursionlimit(_NESTING_MAX)
-    return _decode_traces(raw)
+decode_traces_reply = msgspec.json.Decoder(TracesReply).decode

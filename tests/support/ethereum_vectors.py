@@ -10,6 +10,7 @@ from typing import Any
 
 from chain_adapters.ethereum import wire
 from chain_adapters.ethereum.decode import normalise_block
+from chain_adapters.ethereum.reading import read_traces
 from chain_adapters.types import Block
 
 FOLDER = Path(__file__).parent.parent / "vectors" / "ethereum"
@@ -42,8 +43,13 @@ def normalise_answers(answers: dict[str, Any], *, traced: bool = True) -> Block:
     frames = traces_of(answers) if traced else None
     traces = None
     if frames is not None:
-        traces = wire.decode_traces(encode([{"result": frame} for frame in frames]))
+        traces = read_traces(encode(traces_answer(frames)), 1)
     return normalise_block(block, receipts, traces)
+
+
+def traces_answer(frames: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the answer to debug_traceBlockByHash."""
+    return {"jsonrpc": "2.0", "id": 1, "result": [{"result": frame} for frame in frames]}
 
 
 def encode(answer: object) -> bytes:
