@@ -1,0 +1,176 @@
+"""Withdrawals on a real Ethereum node: one payment despite lost answers, deaths and reorgs."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+
+from chain_adapters.types import Broadcast, NodeUnavailable, SignedTransaction
+from devstack.anvil import Anvil
+from settings.model import Network
+from sql.pool import Pool
+from tests.support.chain_worlds import AnvilWorld, open_anvil_world
+from tests.support.withdrawals import AT_ONCE_S, CONFIRMATIONS, Moment, PayingWorld
+
+FUNDS_MINOR = 10**18
+ALICE_MINOR = 10**6
+
+
+class PayingAnvilWorld(PayingWorld):
+    """A tenant that pays out on anvil, which mines when told to."""
+
+    def __init__(self, pool: Pool, database_url: str, node: AnvilWorld) -> None:
+        self.node = node
+        network = Network(
+            network=node.adapter.network,
+            kind="ethereum",
+            rpc_urls=("anvil",),
+            native_asset="ETH",
+            confirmations=CONFIRMATIONS,
+            start_height=0,
+            rebroadcast_after_s=AT_ONCE_S,
+            replace_after_s=AT_ONCE_S,
+        )
+        super().__init__(pool, database_url, node.adapter, network, "ethereum")
+        self.contract = ""
+
+    async def start(self) -> None:
+        """Also fund the hot wallet by real transfers, and alice in the ledger."""
+        await super().start()
+        accounts = await self.node.call("eth_accounts")
+        funding = {"from": accounts[0], "to": self.hot_wallet, "value": hex(FUNDS_MINOR)}
+        await self.node.call("eth_sendTransaction", funding)
+        self.contract = await self.node.issue_token(self.hot_wallet, FUNDS_MINOR)
+        async with self.pool.acquire() as conn:
+            await conn.execute(
+                "UPDATE assets SET contract = lower($2) WHERE asset = $1", self.token, self.contract
+            )
+        await self.pipeline.start()
+        await self.credit("alice", self.coin, ALICE_MINOR)
+        await self.credit("alice", self.token, ALICE_MINOR)
+        await self.mine(CONFIRMATIONS)
+
+    async def mine(self, count: int = 1) -> None:
+        """Mine blocks one by one and follow each."""
+        for _ in range(count):
+            await self.node.mine()
+            await self.follow()
+
+    async def follow(self) -> None:
+        """Read the chain to its tip and settle."""
+        async with aclosing(self.node.adapter.watch_tip()) as tips:
+            tip = await anext(tips)
+        await self.follower.catch_up(tip)
+        await self.settle()
+
+    async def received(self, address: str, contract: str | None = None) -> int:
+        """Return what an address holds on the chain now."""
+        height = await self.node.height()
+        return await self.node.adapter.fetch_balance(address, contract, height)
+
+    async def finish(self, order_id: str) -> None:
+        """Send again and mine until a withdrawal is settled."""
+        for _ in range(10):
+            await self.resend.run_once()
+            await self.settle()
+            await self.mine(CONFIRMATIONS)
+            if (await self.withdrawal(order_id)).status == "confirmed":
+                return
+        raise AssertionError(await self.attempts(order_id))
+
+    async def check_wallet(self) -> None:
+        """Assert that the ledger knows the hot wallet's balance to the last wei."""
+        assert await self.parked_facts() == 0
+        held = await self.balance("hot_wallet", owner="")
+        assert held == await self.received(self.hot_wallet)
+        nonce = await self.node.call("eth_getTransactionCount", self.hot_wallet, "latest")
+        assert int(nonce, 16) == await self.next_nonce()
+
+
+@pytest.fixture(scope="module")
+async def world(pool: Pool, database_url: str, anvil: Anvil) -> AsyncIterator[PayingAnvilWorld]:
+    node = await open_anvil_world(anvil)
+    made = PayingAnvilWorld(pool, database_url, node)
+    await made.start()
+    yield made
+    await node.close()
+
+
+@pytest.fixture
+def order_id() -> str:
+    return f"order-{secrets.token_hex(4)}"
+
+
+async def test_coins_and_tokens_are_paid_and_the_gas_is_booked(world: PayingAnvilWorld) -> None:
+    coins = world.command("coins", 700)
+    tokens = world.command("tokens", 70, asset=world.token)
+    await world.request(coins, tokens)
+    await world.mine(CONFIRMATIONS)
+    assert (await world.withdrawal("coins")).status == "confirmed"
+    assert (await world.withdrawal("tokens")).status == "confirmed"
+    assert await world.received(coins["address"]) == 700
+    assert await world.received(tokens["address"], world.contract.lower()) == 70
+    await world.check_wallet()
+
+
+@pytest.mark.parametrize("depth", [1, 3, 16])
+async def test_a_payment_whose_block_leaves_is_mined_again_and_paid_once(
+    world: PayingAnvilWorld, order_id: str, depth: int
+) -> None:
+    command = world.command(order_id, 300)
+    await world.request(command)
+    await world.mine(max(depth, CONFIRMATIONS))
+    assert (await world.withdrawal(order_id)).status == "confirmed"
+    await world.node.reorganise(max(depth, CONFIRMATIONS))
+    await world.mine()
+    assert (await world.withdrawal(order_id)).status == "broadcast"
+    await world.finish(order_id)
+    assert (await world.withdrawal(order_id)).revision == 1
+    assert await world.received(command["address"]) == 300
+    await world.check_wallet()
+
+
+async def test_a_stuck_payment_is_outbid_and_the_node_takes_the_new_one(
+    world: PayingAnvilWorld, order_id: str
+) -> None:
+    command = world.command(order_id, 400)
+    await world.request(command)
+    await world.replace.run_once()
+    await world.settle()
+    await world.mine(CONFIRMATIONS)
+    attempts = await world.attempts(order_id)
+    assert [attempt.state for attempt in attempts] == ["superseded", "mined"]
+    assert await world.received(command["address"]) == 400
+    await world.check_wallet()
+
+
+@pytest.mark.parametrize("landed", [True, False])
+@pytest.mark.parametrize("moment", Moment)
+async def test_a_lost_answer_and_a_death_while_sending_pay_once(
+    world: PayingAnvilWorld,
+    monkeypatch: pytest.MonkeyPatch,
+    order_id: str,
+    moment: Moment,
+    *,
+    landed: bool,
+) -> None:
+    send = world.node.adapter.broadcast
+
+    async def lose_answer(signed: SignedTransaction) -> Broadcast:
+        if landed:
+            await send(signed)
+        raise NodeUnavailable("the answer was lost")
+
+    command = world.command(order_id, 500)
+    with monkeypatch.context() as patch:
+        patch.setattr(world.node.adapter, "broadcast", lose_answer)
+        world.deaths["broadcast_withdrawals"] = moment
+        (order,) = await world.request(command)
+    assert order.status == "signed"
+    await world.finish(order_id)
+    assert await world.received(command["address"]) == 500
+    assert len(await world.attempts(order_id)) == 1
+    await world.check_wallet()
