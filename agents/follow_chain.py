@@ -14,12 +14,18 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
 
 import structlog
 
+from agents.deposit_events import emit_events
 from agents.lease import LeaseLost
+from agents.network_events import halted_events
+from agents.outlet import Outlet
+from agents.stage import Work
+from agents.transact import transact_on
 from chain_adapters.adapter import ChainReader
 from chain_adapters.types import Block, NodeUnavailable, Tip
 from metrics import catalogue
@@ -27,7 +33,8 @@ from settings.model import Network
 from sql import chain as chain_sql
 from sql import stream
 from sql.chain import BlockRow
-from sql.pool import Connection, Pool
+from sql.pool import Pool
+from sql.tenants import list_tenants
 from topics.blocks import BLOCKS, BlockRecord, BlockRemoved, block_added
 
 log = structlog.get_logger(__name__)
@@ -58,6 +65,7 @@ class FollowChain:
         *,
         holder: UUID,
         topic_prefix: str,
+        outlet: Outlet | None = None,
     ) -> None:
         self._config = config
         self.network = config.network
@@ -66,7 +74,8 @@ class FollowChain:
         self._pool = pool
         self._publish = publish
         self._holder = holder
-        self._removed_topic = topic_prefix + BLOCKS.name
+        self._topic_prefix = topic_prefix
+        self._outlet = outlet
 
     async def run(self) -> None:
         """Follow until the lease is lost (LeaseLost) or no node answers (NodeUnavailable)."""
@@ -116,9 +125,9 @@ class FollowChain:
     async def _append(self, blocks: Sequence[Block], tip: Tip) -> bool:
         if not blocks:
             return False
-        async with self._fenced() as conn:
-            await chain_sql.add_blocks(conn, self.network, blocks)
-            await chain_sql.move_cursor(conn, self.network, blocks[-1].height, tip)
+        async with self._fenced() as work:
+            await chain_sql.add_blocks(work.conn, self.network, blocks)
+            await chain_sql.move_cursor(work.conn, self.network, blocks[-1].height, tip)
         await self._publish_blocks(blocks)
         return True
 
@@ -126,11 +135,11 @@ class FollowChain:
         await self._publish(
             [record for block in blocks for record in block_added(self.network, block)]
         )
-        async with self._fenced() as conn:
-            await chain_sql.mark_published(conn, self.network, [b.height for b in blocks])
+        async with self._fenced() as work:
+            await chain_sql.mark_published(work.conn, self.network, [b.height for b in blocks])
             if any(block.height % KEEP_BLOCKS == 0 for block in blocks):
                 keep = max(KEEP_BLOCKS, 2 * self._config.reorg_depth_max)
-                await chain_sql.prune_blocks(conn, self.network, blocks[-1].height - keep)
+                await chain_sql.prune_blocks(work.conn, self.network, blocks[-1].height - keep)
         catalogue.blocks_total.labels(self.network, "added").inc(len(blocks))
 
     async def _publish_pending(self) -> None:
@@ -160,7 +169,7 @@ class FollowChain:
             raise NodeUnavailable(f"{self.network}: the node takes back its own tip")
         if ancestor is None and len(rows) > depth_max:
             await self._halt(
-                f"reorganisation deeper than {depth_max} blocks below {rows[0].height}"
+                rows[0].height, f"the chain forked more than {depth_max} blocks below our tip"
             )
             return False
         await self._remove(rows[-1].height if ancestor is None else ancestor.height + 1, rows)
@@ -175,31 +184,31 @@ class FollowChain:
 
     async def _remove(self, from_height: int, rows: Sequence[BlockRow]) -> None:
         tip = Tip(rows[0].height, rows[0].block_id)
-        async with self._fenced() as conn:
-            removed = await chain_sql.remove_blocks(conn, self.network, from_height)
-            await chain_sql.move_cursor(conn, self.network, from_height - 1, tip)
-            records = [BlockRemoved(self.network, height, block) for height, block in removed]
-            await stream.fill_outbox(
-                conn,
-                [(self._removed_topic, self.network, BLOCKS.encode(record)) for record in records],
-            )
+        async with self._fenced() as work:
+            removed = await chain_sql.remove_blocks(work.conn, self.network, from_height)
+            await chain_sql.move_cursor(work.conn, self.network, from_height - 1, tip)
+            for height, block_id in removed:
+                work.emit(BLOCKS, self.network, BlockRemoved(self.network, height, block_id))
         log.warning("reorganisation", network=self.network, depth=len(removed), above=from_height)
         catalogue.blocks_total.labels(self.network, "removed").inc(len(removed))
         catalogue.reorgs_total.labels(self.network).inc()
         catalogue.reorg_depth_blocks.labels(self.network).observe(len(removed))
 
-    async def _halt(self, reason: str) -> None:
-        async with self._fenced() as conn:
-            await chain_sql.halt_network(conn, self.network, reason)
+    async def _halt(self, height: int, reason: str) -> None:
+        async with self._fenced() as work:
+            await chain_sql.halt_network(work.conn, self.network, reason)
+            tenants = [row.tenant for row in await list_tenants(work.conn)]
+            now = datetime.now(UTC)
+            emit_events(work, halted_events(tenants, self.network, height, reason, now))
         log.critical("network halted", network=self.network, reason=reason)
 
     @asynccontextmanager
-    async def _fenced(self) -> AsyncIterator[Connection]:
+    async def _fenced(self) -> AsyncIterator[Work]:
         """A transaction that commits only while we hold the lease."""
-        async with self._pool.acquire() as conn, conn.transaction():
-            if not await stream.hold_lease(conn, lease_name(self.network), self._holder):
+        async with transact_on(self._pool, self._topic_prefix, self._outlet) as work:
+            if not await stream.hold_lease(work.conn, lease_name(self.network), self._holder):
                 raise LeaseLost(self.network)
-            yield conn
+            yield work
 
 
 def lease_name(network: str) -> str:

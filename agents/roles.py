@@ -57,6 +57,7 @@ async def _chain(context: Context) -> Role:
             context.publisher.publish_blocks,
             holder=context.holder,
             topic_prefix=context.settings.topic_prefix,
+            outlet=context.outlet,
         )
         for network in context.settings.networks
     ]

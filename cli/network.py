@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -50,6 +50,7 @@ async def _status() -> list[NetworkRow]:
 
 async def _resume(network: str) -> None:
     from agents.deposit_events import emit_events
+    from agents.network_events import resumed_events
     from agents.transact import transact_on
     from sql import chain, tenants
 
@@ -62,16 +63,4 @@ async def _resume(network: str) -> None:
             raise Problem(f"{network} is not halted")
         await chain.halt_network(work.conn, network, None)
         names = [row.tenant for row in await tenants.list_tenants(work.conn)]
-        now = datetime.now(UTC)
-        emit_events(work, [_resumed(network, cursor.height, name, now) for name in names])
-
-
-def _resumed(network: str, height: int, tenant: str, now: datetime) -> Any:  # noqa: ANN401 - Event
-    from topics import event_data, events
-
-    return events.NetworkResumed(
-        id=events.make_event_id(now, "network.resumed", network, tenant),
-        tenant=tenant,
-        occurred_at=now,
-        data=event_data.ResumedNetwork(network=network, height=height),
-    )
+        emit_events(work, resumed_events(names, network, cursor.height, datetime.now(UTC)))

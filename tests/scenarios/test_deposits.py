@@ -194,8 +194,9 @@ async def test_a_deeper_reorganisation_than_allowed_halts_the_network(world: Wor
             "SELECT halted_reason FROM cursors WHERE network = $1", world.network
         )
         height = await conn.fetchval("SELECT height FROM cursors WHERE network = $1", world.network)
-    assert "deeper than 40" in reason
+    assert "more than 40 blocks" in reason
     assert height == 50
+    assert set(await world.event_types()) == {"network.halted"}
 
 
 async def test_repeated_and_reordered_records_end_in_the_same_ledger(world: World) -> None:
