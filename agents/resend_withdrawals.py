@@ -6,6 +6,8 @@ Lost wake-ups, full mempools, restarted nodes and empty hot wallets all end here
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from agents.context import Context
 from agents.loop import Loop
@@ -19,6 +21,13 @@ from topics.withdrawals import WITHDRAWALS_APPROVED, WithdrawalsApproved
 BATCH_ROWS = 200
 
 
+class Round(NamedTuple):
+    """How far the approvals of a network were handed over, and when to go on."""
+
+    after_id: int
+    due_at: float
+
+
 class ResendWithdrawals(Loop):
     """Looks every few seconds; acts on what is older than the network's `rebroadcast_after_s`."""
 
@@ -27,7 +36,7 @@ class ResendWithdrawals(Loop):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._handed_over_at: dict[str, float] = {}
+        self._rounds: dict[str, Round] = {}
 
     async def run_once(self) -> None:
         """Do every network once."""
@@ -46,13 +55,22 @@ class ResendWithdrawals(Loop):
             await record_answers(work, network, answers)
 
     async def _hand_over(self, config: Network) -> None:
-        """Emit old approvals again, at most once in `rebroadcast_after_s`."""
+        """Emit old approvals again: all of them in turn, each once in `rebroadcast_after_s`."""
         network, after_s = config.network, config.rebroadcast_after_s
-        now = time.monotonic()
-        if now - self._handed_over_at.get(network, -after_s) < after_s:
+        turn = self._rounds.get(network, Round(after_id=0, due_at=0.0))
+        if time.monotonic() < turn.due_at:
             return
         async with transact(self.context) as work:
-            ids = await withdrawals_sql.stale_approvals(work.conn, network, after_s, BATCH_ROWS)
+            ids = await withdrawals_sql.stale_approvals(
+                work.conn, network, after_s, turn.after_id, BATCH_ROWS
+            )
             if ids:
-                self._handed_over_at[network] = now
                 work.emit(WITHDRAWALS_APPROVED, network, WithdrawalsApproved(network, ids))
+        self._rounds[network] = next_round(turn, ids, time.monotonic() + after_s)
+
+
+def next_round(turn: Round, ids: Sequence[int], later: float) -> Round:
+    """Go on behind a full page at once; begin anew `later` after the last one. Pure."""
+    if len(ids) == BATCH_ROWS:
+        return turn._replace(after_id=ids[-1])
+    return Round(after_id=0, due_at=later)

@@ -248,10 +248,10 @@ async def list_withdrawals(
 
 
 async def stale_approvals(
-    conn: Connection, network: str, after_s: float, limit_rows: int
+    conn: Connection, network: str, after_s: float, after_id: int, limit_rows: int
 ) -> list[int]:
-    """Return the ids of withdrawals approved more than `after_s` ago and not signed."""
+    """Return the ids above `after_id` of withdrawals approved `after_s` ago and not signed."""
     rows = await _queries.stale_approvals(
-        conn, network=network, after_s=after_s, limit_rows=limit_rows
+        conn, network=network, after_s=after_s, after_id=after_id, limit_rows=limit_rows
     )
     return [row["withdrawal_id"] for row in rows]

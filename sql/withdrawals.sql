@@ -202,5 +202,6 @@ WHERE
     w.network = :network::text
     AND w.status = 'approved'
     AND w.updated_at < now() - make_interval(secs => :after_s::double precision)
+    AND w.withdrawal_id > :after_id::bigint
 ORDER BY w.withdrawal_id
 LIMIT :limit_rows::integer;
