@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import session
-from cli.errors import misused, not_found
+from cli.errors import Problem, misused, not_found
 from cli.options import JsonWanted, Limit
 from cli.output import plain, print_fields, print_json, print_rows, say
 
@@ -107,12 +107,22 @@ async def _find(letter_id: int) -> StoredDeadLetter:
 
 async def _redrive(ids: list[int] | None) -> tuple[list[int], list[int]]:
     """Mark and republish in one transaction; return what was done and what was not open."""
-    from agents.redrive import redrive_dead_letters
+    from agents.redrive import ForgottenBlock, redrive_dead_letters
 
-    async with (
-        session.database(session.settings()) as pool,
-        pool.acquire() as conn,
-        conn.transaction(),
-    ):
-        done = await redrive_dead_letters(conn, ids)
+    config = session.settings()
+    try:
+        async with (
+            session.database(config) as pool,
+            pool.acquire() as conn,
+            conn.transaction(),
+        ):
+            done = await redrive_dead_letters(conn, ids, topic_prefix=config.topic_prefix)
+    except ForgottenBlock as error:
+        height, network = error.block.height, error.block.network
+        raise Problem(
+            str(error),
+            meaning="Nothing was redriven.",
+            remedy=f"`millrace rescan --network {network} --from {height} --to {height}` looks at"
+            " it again. Redrive the others by their ids.",
+        ) from error
     return done, sorted(set(ids or []) - set(done))

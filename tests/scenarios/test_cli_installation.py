@@ -20,9 +20,10 @@ from devstack.anvil import Anvil
 from devstack.postgres import Postgres
 from settings.model import Network, Settings
 from sql import chain as chain_sql
-from sql import stream
+from sql import stream, withdrawals
 from sql.pool import Pool, open_pool
-from sql.stream import DeadLetter
+from sql.stream import DeadLetter, OutboxRow
+from sql.withdrawals import Move, NewWithdrawal
 from tests.conftest import execute
 from tests.support.command_line import CommandLine
 
@@ -252,6 +253,41 @@ async def test_an_operator_decides_only_on_what_waits(installed: CommandLine) ->
         assert "has no withdrawal 'none'" in result.stderr
 
 
+async def test_an_approval_is_kept_with_its_actor_and_published_once(
+    installed: CommandLine, db: Pool, anvil: Anvil
+) -> None:
+    order = NewWithdrawal(
+        "acme", "w-2", b"", "alice", "ETH", network_of(anvil).network, "0xabc", None, 7, 0
+    )
+    async with db.acquire() as conn:
+        (waiting,) = (await withdrawals.add_withdrawals(conn, [order])).values()
+        move = Move(waiting.withdrawal_id, "awaiting_approval")
+        await withdrawals.move_withdrawals(conn, "requested", [move])
+    approve = ("withdraw", "approve", "w-2", "--tenant", "acme", "--actor", "carol")
+    row = await installed.json(*approve)
+    assert (row["id"], row["status"], row["decided_by"]) == ("w-2", "approved", "carol")
+    second = await installed.run(*approve)
+    assert second.exit_code == 1
+    assert "does not wait for approval" in second.stderr
+    listed = await installed.json("withdraw", "list", "--tenant", "acme", "--status", "approved")
+    assert [row["amount_minor"] for row in listed] == ["7"]
+    shown = await installed.json("withdraw", "status", "w-2", "--tenant", "acme")
+    assert (shown["status"], shown["transactions"]) == ("approved", [])
+    prefix = installed.environ["MILLRACE_TOPIC_PREFIX"]
+    assert sorted(row.topic for row in await empty_outbox(db)) == [
+        prefix + "events",
+        prefix + "withdrawals-approved",
+    ]
+
+
+async def empty_outbox(db: Pool) -> list[OutboxRow]:
+    """Return what waits to be published, and publish it nowhere."""
+    async with db.acquire() as conn:
+        waiting = await stream.read_outbox(conn, 0, 100)
+        await stream.delete_outbox(conn, [row.id for row in waiting])
+    return waiting
+
+
 async def test_an_endpoint_is_registered_tested_rotated_and_switched(
     installed: CommandLine,
 ) -> None:
@@ -304,9 +340,7 @@ async def test_dead_letters_go_back_to_their_topic_in_order_and_once(
     rest = await installed.json("dlq", "redrive", "--all")
     assert rest["redriven"] == [first["id"], third["id"]]
     assert await installed.json("dlq", "list") == []
-    async with db.acquire() as conn:
-        waiting = await stream.read_outbox(conn, 0, 10)
-        await stream.delete_outbox(conn, [row.id for row in waiting])
+    waiting = await empty_outbox(db)
     assert [(row.topic, row.key, row.payload) for row in waiting] == [
         (topic, "key", b"4"),
         (topic, "key", b"3"),
@@ -329,9 +363,8 @@ async def test_a_halted_network_goes_on_when_told_and_every_tenant_hears_of_it(
     assert row["halted_reason"] == "too deep"
     assert (await installed.run("network", "resume", network)).exit_code == 0
     assert (await installed.run("network", "resume", network)).exit_code == 1
+    waiting = await empty_outbox(db)
     async with db.acquire() as conn:
-        waiting = await stream.read_outbox(conn, 0, 100)
-        await stream.delete_outbox(conn, [row.id for row in waiting])
         tenants = await conn.fetchval("SELECT count(*) FROM tenants")
     assert len(waiting) == tenants
     assert all(b"network.resumed" in row.payload for row in waiting)

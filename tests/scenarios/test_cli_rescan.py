@@ -19,14 +19,16 @@ from agents.rescan import NotRescannable, Reach
 from chain_adapters.types import Payment
 from devstack.anvil import Anvil
 from settings.model import Asset, Network, Settings
-from sql import catalogue
+from sql import catalogue, stream
 from sql import chain as chain_sql
 from sql import deposits as deposits_sql
 from sql import tenants as tenants_sql
 from sql.pool import Pool
+from sql.stream import DeadLetter
 from tests.support.chain_worlds import AnvilWorld, open_anvil_world
 from tests.support.command_line import CommandLine
 from tests.support.pipeline import Pipeline
+from topics.blocks import BLOCKS, BlockRemoved
 
 REORG_DEPTH_MAX = 3
 
@@ -158,6 +160,32 @@ async def test_blocks_no_longer_remembered_are_rescanned_without_harm(followed: 
     await followed.pipeline.settle()
     assert await followed.available_minor() == before + 30
     assert await followed.statuses() == ["confirmed", *statuses]
+
+
+async def test_a_dead_letter_of_a_forgotten_block_is_not_redriven(followed: Followed) -> None:
+    await followed.world.mine(2)
+    tip = await followed.follow()
+    await followed.forget_below(tip)
+    topic = followed.settings.topic_prefix + BLOCKS.name
+    records = [
+        BLOCKS.encode(BlockRemoved(followed.network, height, "0x")) for height in (tip, tip - 1)
+    ]
+    letters = [
+        DeadLetter("match_deposits", topic, 0, offset, b"k", payload, "boom")
+        for offset, payload in enumerate([b"?", *records])
+    ]
+    async with followed.pool.acquire() as conn:
+        await stream.park_records(conn, letters)
+    result = await followed.millrace.run("dlq", "redrive", "--all")
+    assert result.exit_code == 1
+    assert f"--from {tip - 1} --to {tip - 1}" in result.stderr
+    *harmless, _ = [row["id"] for row in await followed.millrace.json("dlq", "list")]
+    done = await followed.millrace.json("dlq", "redrive", *map(str, harmless))
+    assert done["redriven"] == harmless
+    async with followed.pool.acquire() as conn:
+        waiting = await stream.read_outbox(conn, 0, 10)
+        await stream.delete_outbox(conn, [row.id for row in waiting])
+    assert [row.payload for row in waiting] == [b"?", records[0]]
 
 
 async def test_a_block_neither_remembered_nor_settled_is_refused(followed: Followed) -> None:

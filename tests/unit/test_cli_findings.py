@@ -1,0 +1,118 @@
+"""What `millrace doctor` makes of what it is told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from cli import findings
+from cli.findings import Finding
+from settings.model import Network, Settings
+from sql.catalogue import NetworkRow
+from sql.health import LeaseRow, Progress
+from sql.stream import OutboxMeasure
+
+NETWORK = "eip155:1"
+CONFIG = Settings(
+    topic_partitions=2,
+    stage_stall_s=60,
+    networks=(
+        Network(network=NETWORK, kind="ethereum", rpc_urls=("http://n",), native_asset="ETH"),
+    ),
+)
+
+
+def progress(next_offset: int, *, idle_s: float = 0, cluster_id: str = "here") -> Progress:
+    return Progress(cluster_id, "match_deposits", "blocks", 0, next_offset, idle_s)
+
+
+def network_row(**changes: Any) -> NetworkRow:  # noqa: ANN401
+    row = NetworkRow(
+        NETWORK, "ethereum", "ETH", 12, "depth", 100, 100, 100, None, datetime.now(UTC)
+    )
+    return row._replace(**changes)
+
+
+@pytest.mark.parametrize(
+    ("finding", "state"),
+    [
+        (findings.judge_migrations(["0001", "0002"], ["0001", "0002"]), "green"),
+        (findings.judge_migrations(["0001"], ["0001", "0002"]), "red"),
+        (findings.judge_migrations(["0001", "0002"], ["0001"]), "red"),
+        (findings.judge_clock(-1.9), "green"),
+        (findings.judge_clock(-2.1), "red"),
+        (findings.judge_topics(CONFIG, ["a"], {"a": 2, "b": 9}), "green"),
+        (findings.judge_topics(CONFIG, ["a"], {"a": 3}), "yellow"),
+        (findings.judge_topics(CONFIG, ["a"], {}), "red"),
+        (findings.judge_cluster("here", []), "green"),
+        (findings.judge_cluster("here", [progress(1)]), "green"),
+        (findings.judge_cluster("here", [progress(1), progress(1, cluster_id="old")]), "green"),
+        (findings.judge_cluster("here", [progress(1, cluster_id="old")]), "red"),
+        (findings.judge_keys(NETWORK, 0, 200), "red"),
+        (findings.judge_keys(NETWORK, 99, 200), "yellow"),
+        (findings.judge_keys(NETWORK, 100, 200), "green"),
+        (findings.judge_outbox(OutboxMeasure(9, 29.0)), "green"),
+        (findings.judge_outbox(OutboxMeasure(9, 31.0)), "red"),
+        (findings.judge_dead_letters(0), "green"),
+        (findings.judge_dead_letters(1), "red"),
+    ],
+)
+def test_each_state_has_its_colour_and_what_is_not_green_says_what_to_do(
+    finding: Finding, state: str
+) -> None:
+    assert finding.state == state
+    assert bool(finding.remedy) == (state != "green")
+
+
+@pytest.mark.parametrize(
+    ("row", "end", "state"),
+    [
+        (progress(10), 10, "green"),
+        (progress(10, idle_s=3600), 10, "green"),
+        (progress(10), 5, "green"),
+        (progress(10), 50, "green"),
+        (progress(10, idle_s=61), 50, "red"),
+        (progress(10), 20_000, "yellow"),
+    ],
+)
+def test_a_stage_is_red_only_if_it_is_behind_and_does_nothing(
+    row: Progress, end: int, state: str
+) -> None:
+    (finding,) = findings.judge_lag(CONFIG, "here", [row], {("blocks", 0): end})
+    assert finding.state == state
+
+
+def test_the_offsets_of_another_cluster_are_no_lag() -> None:
+    assert findings.judge_lag(CONFIG, "here", [progress(1, cluster_id="old")], {}) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "state"),
+    [
+        ([network_row()], "green"),
+        ([network_row(node_height=121)], "yellow"),
+        ([network_row(halted_reason="too deep")], "red"),
+        ([network_row(matched_height=None)], "red"),
+        ([], "red"),
+    ],
+)
+def test_a_network_must_be_known_followed_and_matched(rows: list[NetworkRow], state: str) -> None:
+    assert [finding.state for finding in findings.judge_networks(CONFIG, rows)] == [state]
+
+
+def test_no_network_at_all_is_red() -> None:
+    assert [finding.state for finding in findings.judge_networks(Settings(networks=()), [])] == [
+        "red"
+    ]
+
+
+def test_a_lease_must_be_held_and_fresh() -> None:
+    leases = [LeaseRow("held", uuid4(), 4.0), LeaseRow("lapsed", uuid4(), -1.0)]
+    expected = {"held": "chain", "lapsed": "signer", "missing": "withdrawals"}
+    found = findings.judge_leases(expected, leases)
+    assert [finding.state for finding in found] == ["green", "red", "red"]
+    assert "--role signer" in found[1].remedy
+    assert "--role withdrawals" in found[2].remedy
