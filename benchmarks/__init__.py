@@ -1,0 +1,1 @@
+"""Ours beside the bare limit, measured in one run."""
