@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from agents.record import Record
 from sql.pool import Pool
-from tests.support.withdrawals import Fate, Moment, SimulatedWorld
+from tests.support.fateful_node import Fate
+from tests.support.withdrawals import Moment, SimulatedWorld
 
 STAGES = (
     "check_withdrawals",

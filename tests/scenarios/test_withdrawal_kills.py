@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sql.pool import Pool
-from tests.support.withdrawals import CONFIRMATIONS, Fate, Moment, SimulatedWorld
+from tests.support.fateful_node import Fate
+from tests.support.withdrawals import CONFIRMATIONS, Moment, SimulatedWorld
 
 FIRST = ("check_withdrawals", "sign_withdrawals")
 LATER = ("confirm_withdrawals", "post_ledger")

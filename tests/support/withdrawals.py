@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections import deque
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
@@ -26,8 +25,7 @@ from agents.sign_withdrawals import SignWithdrawals
 from agents.stage import Stage, Work
 from agents.stock_keys import StockKeys
 from chain_adapters.adapter import ChainAdapter
-from chain_adapters.simulated import SimulatedAdapter, SimulatedChain
-from chain_adapters.types import Broadcast, NodeUnavailable, SignedTransaction
+from chain_adapters.simulated import SimulatedChain
 from custody.hot_wallet import ensure_hot_wallet
 from custody.signer import Signer
 from ledger import rules
@@ -39,6 +37,7 @@ from sql import withdrawals as withdrawals_sql
 from sql.pool import Pool
 from sql.transactions import TransactionRow
 from sql.withdrawals import Withdrawal
+from tests.support.fateful_node import FatefulAdapter
 from tests.support.pipeline import Pipeline, in_order
 from topics.events import EVENTS, Event, event_type
 from topics.withdrawals import WITHDRAWAL_COMMANDS
@@ -126,7 +125,7 @@ class PayingWorld:
             ConfirmWithdrawals(self.context),
             MatchDeposits(self.context),
             ConfirmDeposits(self.context),
-            PostLedger(),
+            PostLedger(self.context),
         ]
         return [Mortal(stage, self.deaths) for stage in stages]
 
@@ -286,42 +285,6 @@ class PayingWorld:
             for event in self.events()
             if event_type(event) == "withdrawal.rejected"
         ]
-
-
-class Fate(StrEnum):
-    """What becomes of one broadcast."""
-
-    LANDED = "landed"
-    NOT_LANDED = "not landed, no answer"
-    ANSWER_LOST = "landed, no answer"
-    LATE = "no answer, lands later"
-
-
-class FatefulAdapter(SimulatedAdapter):
-    """A simulated node that broadcasts as fate will have it."""
-
-    def __init__(self, chain: SimulatedChain) -> None:
-        super().__init__(chain)
-        self.fates: deque[Fate] = deque()
-        self.late: list[SignedTransaction] = []
-
-    async def broadcast(self, signed: SignedTransaction) -> Broadcast:
-        """Send, lose or delay."""
-        fate = self.fates.popleft() if self.fates else Fate.LANDED
-        if fate is Fate.LATE:
-            self.late.append(signed)
-        answer = None
-        if fate in (Fate.LANDED, Fate.ANSWER_LOST):
-            answer = await super().broadcast(signed)
-        if answer is None or fate is not Fate.LANDED:
-            raise NodeUnavailable(fate.value)
-        return answer
-
-    async def land_late(self) -> None:
-        """Let what was delayed arrive."""
-        late, self.late = self.late, []
-        for signed in late:
-            await super().broadcast(signed)
 
 
 class SimulatedWorld(PayingWorld):
