@@ -13,6 +13,7 @@ from agents.outlet import Outlet
 from chain_adapters.adapter import ChainAdapter
 from chain_adapters.registry import open_adapter
 from metrics import catalogue
+from metrics.pool import watch_pool
 from metrics.rpc import observe_request
 from settings.model import Settings
 from sql.pool import Pool, open_pool
@@ -44,6 +45,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             settings.database_url.get_secret_value(), settings.database_pool_size
         )
         stack.push_async_callback(pool.close)
+        watch_pool(pool)
         adapters: dict[str, ChainAdapter] = {}
         for network in settings.networks:
             catalogue.prepare_network(network.network)

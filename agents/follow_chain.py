@@ -41,8 +41,7 @@ log = structlog.get_logger(__name__)
 
 READ_AHEAD_BLOCKS = 16
 """Blocks fetched at the same time while catching up."""
-KEEP_BLOCKS = 10_000
-"""Blocks remembered below the cursor, at least twice the deepest reorganisation."""
+PRUNE_EVERY_BLOCKS = 1000
 
 
 class Publish(Protocol):
@@ -97,11 +96,11 @@ class FollowChain:
             return await self._append(await self._read(self._first_height(tip), tip), tip)
         if cursor.halted_reason is not None or tip.height < cursor.height:
             return False
-        ours = rows[0].block_id
+        ours = rows[0].block_id if rows else None
         if tip.height == cursor.height:
-            return tip.block_id != ours and await self._reorganise()
+            return ours not in (None, tip.block_id) and await self._reorganise()
         blocks = await self._read(cursor.height + 1, tip)
-        if blocks and blocks[0].parent_id != ours:
+        if blocks and ours not in (None, blocks[0].parent_id):
             return await self._reorganise()
         return await self._append(blocks, tip)
 
@@ -137,9 +136,8 @@ class FollowChain:
         )
         async with self._fenced() as work:
             await chain_sql.mark_published(work.conn, self.network, [b.height for b in blocks])
-            if any(block.height % KEEP_BLOCKS == 0 for block in blocks):
-                keep = max(KEEP_BLOCKS, 2 * self._config.reorg_depth_max)
-                await chain_sql.prune_blocks(work.conn, self.network, blocks[-1].height - keep)
+            if any(block.height % PRUNE_EVERY_BLOCKS == 0 for block in blocks):
+                await chain_sql.prune_blocks(work.conn, self.network, self._config.keep_blocks)
         catalogue.blocks_total.labels(self.network, "added").inc(len(blocks))
 
     async def _publish_pending(self) -> None:

@@ -57,11 +57,15 @@ class MatchDeposits(LocalStage[BlockRecord]):
     async def _match_network(
         self, work: Work, network: str, records: Sequence[BlockRecord]
     ) -> None:
-        canonical = await chain_sql.canonical_blocks(
+        standing = await chain_sql.block_standing(
             work.conn, network, [(record.height, record.block_id) for record in records]
         )
-        added = [r for r in records if isinstance(r, BlockAdded) and r.block_id in canonical]
-        gone = {(r.height, r.block_id) for r in records if r.block_id not in canonical}
+        added = [
+            record
+            for record in records
+            if isinstance(record, BlockAdded) and standing.get((record.height, record.block_id))
+        ]
+        gone = {block for block, canonical in standing.items() if not canonical}
         found = await self._find_deposits(work, network, added)
         if found:
             gone.update(

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import structlog
+from prometheus_client import Counter
 
+from agents.context import Context
 from agents.deposit_events import emit_events
 from agents.ledger_entries import entry_of, original_of
 from agents.ledger_events import events_of
@@ -19,6 +21,7 @@ from agents.stage import LocalStage, Work
 from ledger.entries import Entry, Outcome, PostResult
 from ledger.post import post
 from metrics import catalogue
+from metrics.units import whole_units
 from sql import facts as facts_sql
 from sql import ledger as ledger_sql
 from sql import stream
@@ -43,6 +46,9 @@ class PostLedger(LocalStage[LedgerRecord]):
     name = "post_ledger"
     topic = LEDGER
 
+    def __init__(self, context: Context) -> None:
+        self._decimals = {asset.asset: asset.decimals for asset in context.settings.assets}
+
     async def apply(self, work: Work, records: Sequence[LedgerRecord], _: None) -> None:
         """Post what holds and is not posted yet."""
         facts = [fact for record in records for fact in record.facts]
@@ -63,8 +69,15 @@ class PostLedger(LocalStage[LedgerRecord]):
                 for event in events_of(fact, result, now)
             ],
         )
-        for (_fact, entry), result in zip(items, results, strict=True):
+        self._count(items, results)
+
+    def _count(self, items: Sequence[Item], results: Sequence[PostResult]) -> None:
+        for (fact, entry), result in zip(items, results, strict=True):
             catalogue.ledger_entries_total.labels(entry.kind, result.outcome).inc()
+            volume = _volume_of(fact)
+            if result.outcome is Outcome.POSTED and volume and fact.asset in self._decimals:
+                amount = whole_units(int(fact.amount_minor), self._decimals[fact.asset])
+                volume.labels(fact.network, fact.asset).inc(amount)
 
     async def _postable(self, work: Work, facts: Sequence[LedgerFact]) -> list[Item]:
         """Return the entries of the facts that hold, in order."""
@@ -130,6 +143,12 @@ class PostLedger(LocalStage[LedgerRecord]):
                 for fact, result in refused
             ],
         )
+
+
+def _volume_of(fact: LedgerFact) -> Counter | None:
+    if isinstance(fact, DepositConfirmed) and fact.owner:
+        return catalogue.deposit_volume_total
+    return catalogue.withdrawal_volume_total if isinstance(fact, WithdrawalConfirmed) else None
 
 
 def _status(fact: WithdrawalConfirmed | WithdrawalFailed) -> str:

@@ -73,7 +73,7 @@ async def _chain(context: Context) -> Role:
 
 
 async def _deposits(context: Context) -> Role:
-    return Role(stages=(MatchDeposits(context), ConfirmDeposits(context), PostLedger()))
+    return Role(stages=(MatchDeposits(context), ConfirmDeposits(context), PostLedger(context)))
 
 
 async def _withdrawals(context: Context) -> Role:

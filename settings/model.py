@@ -42,6 +42,8 @@ class Network(StrictModel):
     finality: Literal["depth", "safe", "finalized"] = "depth"
     reorg_depth_max: int = Field(ge=1, default=64)
     """A deeper reorganisation halts the network until an operator resumes it."""
+    keep_blocks: int = Field(ge=1000, default=100_000)
+    """Blocks remembered below the tip: more than there are in the time that Kafka keeps records."""
     start_height: int | None = None
     """First block to read on a new database; None starts at the tip."""
     poll_interval_s: float = Field(gt=0, default=1.0)

@@ -88,7 +88,27 @@ INNER JOIN blocks AS b
         AND b.height = asked.height
         AND b.block_id = asked.block_id;
 
+-- name: block_standing
+-- Which of these blocks are on the best chain and which are not. Forgotten ones are left out: they
+-- were matched long ago, and nothing can be said of them any more.
+SELECT
+    asked.height,
+    asked.block_id,
+    b.block_id IS NOT DISTINCT FROM asked.block_id AS canonical
+FROM
+    unnest(:heights::bigint [], :block_ids::text []) AS asked (height, block_id)
+LEFT JOIN blocks AS b
+    ON b.network = :network::text AND b.height = asked.height
+WHERE
+    asked.height >= coalesce(
+        (SELECT min(oldest.height) FROM blocks AS oldest WHERE oldest.network = :network::text), 0
+    );
+
 -- name: prune_blocks!
--- Forget blocks so deep that no reorganisation is allowed to reach them.
-DELETE FROM blocks
-WHERE network = :network::text AND height < :below_height::bigint;
+-- Forget blocks so deep that no reorganisation is allowed to reach them, once they are matched.
+DELETE FROM blocks AS b
+USING cursors AS c
+WHERE
+    b.network = :network::text
+    AND c.network = b.network
+    AND b.height < least(c.height, c.matched_height) - :keep_blocks::bigint;

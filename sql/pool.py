@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 import asyncpg.pool
+
+from metrics.catalogue import db_acquire_seconds
 
 if TYPE_CHECKING:
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
@@ -20,14 +22,34 @@ IDLE_IN_TRANSACTION_S = 30
 """A worker that stopped in the middle of a transaction loses its locks after this."""
 
 
+class MeasuredPool(asyncpg.Pool):  # type: ignore[type-arg,misc,unused-ignore]
+    """A pool that tells how long its users wait for a connection."""
+
+    async def _acquire(self, timeout: float | None) -> Any:  # noqa: ANN401 - as asyncpg has it
+        with db_acquire_seconds.time():
+            return await super()._acquire(timeout)  # type: ignore[misc,unused-ignore]
+
+
 async def open_pool(database_url: str, size: int) -> Pool:
     """Open a pool of at most `size` connections; the first one is made at once."""
-    return await asyncpg.create_pool(
+    pool = MeasuredPool(
         database_url,
+        connection_class=asyncpg.Connection,
+        record_class=asyncpg.Record,
+        init_size=1,
         min_size=1,
         max_size=size,
+        max_queries=50_000,
+        max_inactive_connection_lifetime=300.0,
+        loop=None,
+        connect=None,
+        setup=None,
+        init=None,
+        reset=None,
         server_settings={
             "application_name": "millrace",
             "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S}s",
         },
     )
+    await pool
+    return pool

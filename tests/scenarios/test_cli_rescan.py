@@ -60,7 +60,7 @@ class Followed:
             self.settings, pool, {self.network: world.adapter}, Publisher(self.settings)
         )
         self.pipeline = Pipeline(
-            context, [MatchDeposits(context), ConfirmDeposits(context), PostLedger()]
+            context, [MatchDeposits(context), ConfirmDeposits(context), PostLedger(context)]
         )
         self.millrace = CommandLine(
             {
@@ -114,7 +114,10 @@ class Followed:
 
     async def forget_below(self, height: int) -> None:
         async with self.pool.acquire() as conn:
-            await chain_sql.prune_blocks(conn, self.network, height)
+            cursor = await chain_sql.read_cursor(conn, self.network)
+            assert cursor is not None
+            last = min(cursor.height, cursor.matched_height or 0)
+            await chain_sql.prune_blocks(conn, self.network, last - height)
 
 
 @pytest.fixture(scope="module")

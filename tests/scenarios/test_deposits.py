@@ -23,6 +23,8 @@ from sql import deposits as deposits_sql
 from sql import ledger as ledger_sql
 from sql.pool import Pool
 from tests.support.pipeline import Pipeline
+from topics.blocks import BLOCKS
+from topics.events import EVENTS, event_type
 
 CONFIRMATIONS = 3
 TOKEN = "0x" + "70" * 20
@@ -57,7 +59,7 @@ class World:
         context = Context(settings, pool, {self.network: self.adapter}, Publisher(settings))
         self.pool = pool
         self.pipeline = Pipeline(
-            context, [MatchDeposits(context), ConfirmDeposits(context), PostLedger()]
+            context, [MatchDeposits(context), ConfirmDeposits(context), PostLedger(context)]
         )
         self.follower: FollowChain
 
@@ -112,8 +114,6 @@ class World:
         return [row.status for row in reversed(rows)]
 
     async def event_types(self) -> list[str]:
-        from topics.events import EVENTS, event_type
-
         log = self.pipeline.kafka.topics[self.pipeline.kafka.prefix + EVENTS.name]
         return [
             event_type(event)
@@ -197,6 +197,39 @@ async def test_a_deeper_reorganisation_than_allowed_halts_the_network(world: Wor
     assert "more than 40 blocks" in reason
     assert height == 50
     assert set(await world.event_types()) == {"network.halted"}
+
+
+async def test_a_chain_replaced_from_its_first_block_on_is_followed_anew(world: World) -> None:
+    address = await world.watch()
+    world.chain.mine(2)
+    async with world.pool.acquire() as conn:
+        await conn.execute("DELETE FROM blocks WHERE network = $1", world.network)
+    world.chain.mint(address, None, 100)
+    await world.follow()
+    async with world.pool.acquire() as conn:
+        await conn.execute("DELETE FROM blocks WHERE network = $1 AND height < 2", world.network)
+    world.chain.reorganise(2, length=4)
+    await world.follow()
+    assert await world.statuses() == ["orphaned"]
+    world.chain.mint(address, None, 100)
+    world.chain.mine(CONFIRMATIONS)
+    await world.follow()
+    assert await world.available() == 100
+
+
+async def test_a_repeat_of_a_forgotten_block_changes_nothing(world: World) -> None:
+    address = await world.watch()
+    world.chain.mint(address, None, 50)
+    world.chain.mine(CONFIRMATIONS)
+    await world.follow()
+    blocks = list(world.pipeline.kafka.topics[world.pipeline.kafka.prefix + BLOCKS.name])
+    async with world.pool.acquire() as conn:
+        await conn.execute("DELETE FROM blocks WHERE network = $1 AND height < 3", world.network)
+    for record in blocks:
+        world.pipeline.kafka.append(record.topic, record.key, record.value)
+    await world.pipeline.settle()
+    assert await world.statuses() == ["confirmed"]
+    assert await world.available() == 50
 
 
 async def test_repeated_and_reordered_records_end_in_the_same_ledger(world: World) -> None:

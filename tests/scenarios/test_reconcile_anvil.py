@@ -53,7 +53,7 @@ class Stack:
         )
         context = Context(settings, pool, {self.network: self.adapter}, Publisher(settings))
         self.pipeline = Pipeline(
-            context, [MatchDeposits(context), ConfirmDeposits(context), PostLedger()]
+            context, [MatchDeposits(context), ConfirmDeposits(context), PostLedger(context)]
         )
 
     async def start(self) -> None:
