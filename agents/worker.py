@@ -20,15 +20,15 @@ import structlog
 import uvloop
 from mode.supervisors import CrashingSupervisor
 
-from agents.context import Context, open_context
-from agents.health import health_checks
-from agents.kafka_io import KafkaLog, read_cluster_id
-from agents.lease import Lease
-from agents.record import Record
 from agents.roles import ROLES, Role
-from agents.run_loop import run_loop
-from agents.run_stage import StageRunner
-from agents.take import take_batches
+from agents.runtime.context import Context, open_context
+from agents.runtime.health import health_checks
+from agents.runtime.kafka_io import KafkaLog, read_cluster_id
+from agents.runtime.lease import Lease
+from agents.runtime.record import Record
+from agents.runtime.run_loop import run_loop
+from agents.runtime.run_stage import StageRunner
+from agents.runtime.take import take_batches
 from metrics import catalogue
 from metrics.server import MetricsServer
 from settings.logs import set_up_logs
@@ -72,7 +72,9 @@ class Worker:
     def run(self) -> None:
         """Run until SIGTERM or SIGINT; ends the process."""
         set_up_logs(self._settings)
-        loop = uvloop.new_event_loop()
+        # Faust's consumer runs a loop of its own in a thread: that one shall be uvloop too.
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+        loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         app = loop.run_until_complete(self._open())
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()

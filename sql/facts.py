@@ -12,6 +12,8 @@ _queries = load_queries("facts")
 
 async def standing_deposits(conn: Connection, revisions: Sequence[tuple[int, int]]) -> set[int]:
     """Return the ids of those (deposit id, revision) that are confirmed at this moment."""
+    if not revisions:
+        return set()
     rows = await _queries.standing_deposits(
         conn,
         deposit_ids=[deposit_id for deposit_id, _ in revisions],
@@ -24,6 +26,8 @@ async def standing_withdrawals(
     conn: Connection, states: Sequence[tuple[int, int, str]]
 ) -> set[int]:
     """Return the ids of those (withdrawal id, revision, status) that hold at this moment."""
+    if not states:
+        return set()
     rows = await _queries.standing_withdrawals(
         conn,
         withdrawal_ids=[withdrawal_id for withdrawal_id, _, _ in states],

@@ -52,32 +52,30 @@ class OutboxMeasure(NamedTuple):
     oldest_s: float
 
 
-async def lock_inbox(
-    conn: Connection, cluster_id: str, stage: str, partitions: Sequence[Partition]
-) -> dict[Partition, int]:
-    """Lock the inbox rows of `partitions` and return the next offset of each."""
-    rows = await _queries.lock_inbox(
-        conn,
-        cluster_id=cluster_id,
-        stage=stage,
-        topics=[topic for topic, _ in partitions],
-        partitions=[partition for _, partition in partitions],
+async def open_inbox(conn: Connection, cluster_id: str, stage: str, partition: Partition) -> int:
+    """Return the next offset the stage will take of a partition; 0 if it never took one."""
+    next_offset = await _queries.open_inbox(
+        conn, cluster_id=cluster_id, stage=stage, topic=partition[0], partition=partition[1]
     )
-    return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+    return int(next_offset)
 
 
 async def advance_inbox(
-    conn: Connection, cluster_id: str, stage: str, next_offsets: dict[Partition, int]
-) -> None:
-    """Set the next offset of each partition."""
-    await _queries.advance_inbox(
+    conn: Connection, cluster_id: str, stage: str, ends: dict[Partition, int]
+) -> dict[Partition, int]:
+    """Lock the inbox rows of partitions, set their next offsets, and return what these were.
+
+    An offset never goes back. Partitions that were never opened are left out.
+    """
+    rows = await _queries.advance_inbox(
         conn,
         cluster_id=cluster_id,
         stage=stage,
-        topics=[topic for topic, _ in next_offsets],
-        partitions=[partition for _, partition in next_offsets],
-        next_offsets=list(next_offsets.values()),
+        topics=[topic for topic, _ in ends],
+        partitions=[partition for _, partition in ends],
+        next_offsets=list(ends.values()),
     )
+    return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
 
 async def fill_outbox(
@@ -158,11 +156,3 @@ async def hold_lease(conn: Connection, name: str, holder: UUID) -> bool:
 async def release_lease(conn: Connection, name: str, holder: UUID) -> None:
     """Give the lease up."""
     await _queries.release_lease(conn, name=name, holder=holder)
-
-
-async def read_inbox(conn: Connection, cluster_id: str, stage: str, partition: Partition) -> int:
-    """Return the next offset the stage will take; 0 if it never took one."""
-    next_offset = await _queries.read_inbox(
-        conn, cluster_id=cluster_id, stage=stage, topic=partition[0], partition=partition[1]
-    )
-    return next_offset or 0

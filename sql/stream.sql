@@ -1,46 +1,42 @@
--- name: lock_inbox
--- Take the rows of these partitions for this transaction, in one order, and tell their next offsets.
--- Rows that are not there yet are made first.
-WITH wanted AS (
-    SELECT
-        w.topic,
-        w.partition
-    FROM unnest(:topics::text [], :partitions::integer []) AS w (topic, partition)
-),
+-- name: open_inbox$
+-- The next offset a stage will take of a partition; its row is made if it is not there yet.
+INSERT INTO inbox AS i (cluster_id, stage, topic, partition, next_offset)
+VALUES (:cluster_id::text, :stage::text, :topic::text, :partition::integer, 0)
+ON CONFLICT (cluster_id, stage, topic, partition) DO UPDATE SET updated_at = i.updated_at
+RETURNING next_offset;
 
-made AS (
-    INSERT INTO inbox (cluster_id, stage, topic, partition, next_offset)
+-- name: advance_inbox
+-- Take the rows of these partitions for this transaction, in one order, move them on and tell where
+-- they were.
+WITH held AS (
     SELECT
-        :cluster_id::text,
-        :stage::text,
-        wanted.topic,
-        wanted.partition,
-        0
-    FROM wanted
-    ORDER BY wanted.topic, wanted.partition
-    ON CONFLICT (cluster_id, stage, topic, partition) DO UPDATE SET updated_at = now()
-    RETURNING topic, partition, next_offset
+        i.topic,
+        i.partition,
+        i.next_offset,
+        w.next_offset AS wanted_offset
+    FROM
+        unnest(:topics::text [], :partitions::integer [], :next_offsets::bigint [])
+            AS w (topic, partition, next_offset)
+    INNER JOIN inbox AS i
+        ON
+            i.cluster_id = :cluster_id::text
+            AND i.stage = :stage::text
+            AND w.topic = i.topic
+            AND w.partition = i.partition
+    ORDER BY i.topic, i.partition
+    FOR UPDATE OF i
 )
 
-SELECT
-    made.topic,
-    made.partition,
-    made.next_offset
-FROM made;
-
--- name: advance_inbox!
--- Remember what this transaction has done.
 UPDATE inbox SET
-    next_offset = done.next_offset,
+    next_offset = greatest(held.next_offset, held.wanted_offset),
     updated_at = now()
-FROM
-    unnest(:topics::text [], :partitions::integer [], :next_offsets::bigint [])
-        AS done (topic, partition, next_offset)
+FROM held
 WHERE
     inbox.cluster_id = :cluster_id::text
     AND inbox.stage = :stage::text
-    AND inbox.topic = done.topic
-    AND inbox.partition = done.partition;
+    AND inbox.topic = held.topic
+    AND inbox.partition = held.partition
+RETURNING held.topic, held.partition, held.next_offset;
 
 -- name: fill_outbox
 -- Add records to be published, in this order, and tell their ids.
@@ -145,12 +141,3 @@ FOR SHARE;
 -- Give a lease up at once, for a graceful stop.
 DELETE FROM leases
 WHERE name = :name::text AND holder = :holder::uuid;
-
--- name: read_inbox$
--- The next offset a stage will take of a partition; nothing if it never took one.
-SELECT next_offset FROM inbox
-WHERE
-    cluster_id = :cluster_id::text
-    AND stage = :stage::text
-    AND topic = :topic::text
-    AND partition = :partition::integer;
