@@ -239,7 +239,8 @@ ON CONFLICT (network) DO UPDATE SET serial = c.serial
 RETURNING serial;
 
 -- name: stale_blocks
--- Blocks that deposits with these transactions are recorded in although they left the best chain.
+-- Blocks that deposits with these transactions are recorded in although they are not on the best
+-- chain as read so far, be it because it is still shorter. Blocks older than all we remember stay.
 SELECT DISTINCT
     d.height,
     d.block_id
@@ -248,9 +249,10 @@ WHERE
     d.network = :network::text
     AND d.transaction_id = any(:transaction_ids::text [])
     AND d.status <> 'orphaned'
-    AND EXISTS (
+    AND d.height >= (SELECT min(b.height) FROM blocks AS b WHERE b.network = :network::text)
+    AND NOT EXISTS (
         SELECT 1 FROM blocks AS b
-        WHERE b.network = d.network AND b.height = d.height AND b.block_id <> d.block_id
+        WHERE b.network = d.network AND b.height = d.height AND b.block_id = d.block_id
     );
 
 -- name: deposit_policies

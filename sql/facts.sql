@@ -1,14 +1,18 @@
 -- name: standing_deposits
--- Which of these deposits are confirmed in just this revision.
+-- Which of these deposits are confirmed in just this revision, and stay so until this transaction
+-- ends: an orphaning waits, and so its reversal comes after the credit in any case.
 SELECT d.deposit_id
 FROM deposits AS d
 INNER JOIN
     unnest(:deposit_ids::bigint [], :revisions::integer []) AS f (deposit_id, revision)
     ON d.deposit_id = f.deposit_id AND d.revision = f.revision
-WHERE d.status = 'confirmed';
+WHERE d.status = 'confirmed'
+ORDER BY d.deposit_id
+FOR SHARE OF d;
 
 -- name: standing_withdrawals
--- Which of these withdrawals have just this status in just this revision.
+-- Which of these withdrawals have just this status in just this revision, and keep it until this
+-- transaction ends.
 SELECT w.withdrawal_id
 FROM withdrawals AS w
 INNER JOIN
@@ -17,4 +21,6 @@ INNER JOIN
     ON
         w.withdrawal_id = f.withdrawal_id
         AND w.revision = f.revision
-        AND w.status = f.status;
+        AND w.status = f.status
+ORDER BY w.withdrawal_id
+FOR SHARE OF w;
