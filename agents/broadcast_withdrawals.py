@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from agents.context import Context
-from agents.sending import Answer, record_answers, send_all
-from agents.stage import Stage, Work
+from agents.parts.sending import Answer, record_answers, send_all
+from agents.runtime.context import Context
+from agents.runtime.stage import Stage, Work
 from sql import transactions as transactions_sql
 from topics.withdrawals import WITHDRAWALS_SIGNED, WithdrawalsSigned
 

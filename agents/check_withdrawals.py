@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from agents.context import Context
-from agents.stage import Invalid, LocalStage, Retryable, Work
+from agents.runtime.context import Context
+from agents.runtime.stage import Invalid, LocalStage, Retryable, Work
 from chain_adapters.types import InvalidAddress
 from custody import orders
 from custody import withdrawal_events as told
@@ -25,7 +25,7 @@ from metrics import catalogue
 from sql import deposits as deposits_sql
 from sql import withdrawals as withdrawals_sql
 from sql.withdrawals import Move, OrderKey, Withdrawal, WithdrawalPolicy
-from topics.events import Event
+from topics.events import Event, emit_events
 from topics.withdrawals import (
     WITHDRAWAL_COMMANDS,
     WITHDRAWALS_APPROVED,
@@ -69,7 +69,7 @@ class CheckWithdrawals(LocalStage[bytes]):
 
     def _refuse(self, work: Work, refusals: Sequence[Refusal]) -> None:
         now = datetime.now(UTC)
-        told.emit_events(work, [orders.refused_event(refusal, now) for refusal in refusals])
+        emit_events(work, [orders.refused_event(refusal, now) for refusal in refusals])
         catalogue.withdrawals_total.labels("unknown", "unknown", "rejected").inc(len(refusals))
 
     async def _take_orders(
@@ -130,7 +130,7 @@ class CheckWithdrawals(LocalStage[bytes]):
     async def _move(self, work: Work, moves: Sequence[Move]) -> None:
         moved = await withdrawals_sql.move_withdrawals(work.conn, "requested", moves)
         events = [event for withdrawal in moved for event in answers_to(withdrawal)]
-        told.emit_events(work, events)
+        emit_events(work, events)
         emit_approved(work, (w for w in moved if w.status == "approved"))
         for withdrawal in moved:
             catalogue.withdrawals_total.labels(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agents.context import Context
-from agents.deposit_events import deposit_fact
-from agents.stage import LocalStage, Work
+from agents.parts.deposit_events import deposit_fact
+from agents.runtime.context import Context
+from agents.runtime.stage import LocalStage, Work
 from metrics import catalogue
 from sql import chain as chain_sql
 from sql import deposits as deposits_sql

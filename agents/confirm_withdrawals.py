@@ -14,8 +14,8 @@ from typing import TypeVar
 import asyncpg
 
 from agents.confirm_deposits import final_height_of
-from agents.context import Context
-from agents.stage import InvariantBroken, LocalStage, Work
+from agents.runtime.context import Context
+from agents.runtime.stage import InvariantBroken, LocalStage, Work
 from metrics import catalogue
 from sql import chain as chain_sql
 from sql import transactions as transactions_sql

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agents.context import Context
-from agents.deposit_events import emit_events
-from agents.stage import Work
+from agents.runtime.context import Context
+from agents.runtime.stage import Work
 from custody.box import SecretBox
 from notifications.deliver import Deliverer
 from notifications.guard import open_session
 from notifications.signing import Signer
 from sql import stream
 from sql.pool import Connection
-from topics.events import Event
+from topics.events import Event, emit_events
 
 
 class DeliverWebhooks:

@@ -15,17 +15,17 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Protocol
 from uuid import UUID
 
 import structlog
 
-from agents.deposit_events import emit_events
-from agents.lease import LeaseLost
-from agents.network_events import halted_events
-from agents.outlet import Outlet
-from agents.stage import Work
-from agents.transact import transact_on
+from agents.parts.network_events import halted_events
+from agents.runtime.lease import LeaseLost
+from agents.runtime.outlet import Outlet
+from agents.runtime.stage import Work
+from agents.runtime.transact import transact_on
 from chain_adapters.adapter import ChainReader
 from chain_adapters.types import Block, NodeUnavailable, Tip
 from metrics import catalogue
@@ -36,6 +36,7 @@ from sql.chain import BlockRow
 from sql.pool import Pool
 from sql.tenants import list_tenants
 from topics.blocks import BLOCKS, BlockRecord, BlockRemoved, block_added
+from topics.events import emit_events
 
 log = structlog.get_logger(__name__)
 
@@ -143,19 +144,18 @@ class FollowChain:
     async def _publish_pending(self) -> None:
         """Publish what a follower before us wrote down and may not have published.
 
-        A block that has left the chain since is removed by the next reorganisation check.
+        Nothing else is published before that: a block that cannot be read again has left the
+        chain and is removed, or the node contradicts itself and NodeUnavailable is raised.
         """
         async with self._pool.acquire() as conn:
             rows = await chain_sql.recent_blocks(conn, self.network, READ_AHEAD_BLOCKS)
         pending = [row for row in reversed(rows) if not row.published]
-        fetched = await asyncio.gather(*(self._fetch(row.height) for row in pending))
-        blocks = [
-            block
-            for row, block in zip(pending, fetched, strict=True)
-            if block is not None and block.block_id == row.block_id
-        ]
+        fetched = await asyncio.gather(*(self._fetch_again(row.height) for row in pending))
+        blocks = still_there(pending, fetched)
         if blocks:
             await self._publish_blocks(blocks)
+        if len(blocks) < len(pending):
+            await self._reorganise()
 
     async def _reorganise(self) -> bool:
         """Remove our blocks above the highest one that the node's chain shares."""
@@ -175,10 +175,17 @@ class FollowChain:
 
     async def _find_ancestor(self, rows: Sequence[BlockRow]) -> BlockRow | None:
         for row in rows:
-            block = await self._fetch(row.height)
-            if block is not None and block.block_id == row.block_id:
+            block = await self._fetch_again(row.height)
+            if block.block_id == row.block_id:
                 return row
         return None
+
+    async def _fetch_again(self, height: int) -> Block:
+        """Fetch a block not above the tip: a node without it lags and tells nothing of the chain."""
+        block = await self._fetch(height)
+        if block is None:
+            raise NodeUnavailable(f"{self.network}: the node has no block {height} below its tip")
+        return block
 
     async def _remove(self, from_height: int, rows: Sequence[BlockRow]) -> None:
         tip = Tip(rows[0].height, rows[0].block_id)
@@ -212,6 +219,14 @@ class FollowChain:
 def lease_name(network: str) -> str:
     """Return the name of the lease to follow a network."""
     return f"follow_chain {network}"
+
+
+def still_there(rows: Sequence[BlockRow], blocks: Sequence[Block]) -> list[Block]:
+    """Return the blocks up to the first that is not the one of its row. Pure."""
+    pairs = takewhile(
+        lambda pair: pair[0].block_id == pair[1].block_id, zip(rows, blocks, strict=True)
+    )
+    return [block for _, block in pairs]
 
 
 def linked_prefix(blocks: Sequence[Block | None]) -> list[Block]:

@@ -10,16 +10,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from agents.context import Context
-from agents.deposit_events import deposit_fact, detected_event, emit_events, orphaned_event
-from agents.stage import LocalStage, Work
-from agents.watch import WatchedAddresses
+from agents.parts.deposit_events import deposit_fact, detected_event, orphaned_event
+from agents.parts.watched_addresses import WatchedAddresses
+from agents.runtime.context import Context
+from agents.runtime.stage import LocalStage, Work
 from metrics import catalogue
 from sql import chain as chain_sql
 from sql import deposits as deposits_sql
 from sql.deposits import Deposit, DepositPolicy, NewDeposit, OwnedAddress
 from topics.blocks import BLOCKS, BlockAdded, BlockRecord, TransactionRecord, TransferRecord
 from topics.deposits import DEPOSITS, BlockMatched
+from topics.events import emit_events
 from topics.ledger import LEDGER, DepositOrphaned, batch_facts
 
 ADDRESS_PAGE_ROWS = 50_000

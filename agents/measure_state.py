@@ -10,10 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from agents.context import Context
-from agents.deposit_events import emit_events
-from agents.loop import Loop
-from agents.transact import transact
+from agents.runtime.context import Context
+from agents.runtime.loop import Loop
+from agents.runtime.transact import transact
 from metrics import catalogue
 from metrics.units import whole_units
 from sql import custody, measures, notifications, stream
@@ -26,6 +25,7 @@ from sql.measures import (
 )
 from sql.pool import Connection
 from topics import event_data, events
+from topics.events import emit_events
 
 OPEN_STATUSES = ("awaiting_approval", "approved", "signed", "broadcast")
 

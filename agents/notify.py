@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from agents.stage import LocalStage, Work
+from agents.runtime.stage import LocalStage, Work
 from notifications.store import store_events
 from topics.events import EVENTS, EventBatch
 

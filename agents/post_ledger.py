@@ -13,11 +13,10 @@ from datetime import UTC, datetime
 import structlog
 from prometheus_client import Counter
 
-from agents.context import Context
-from agents.deposit_events import emit_events
-from agents.ledger_entries import entry_of, original_of
-from agents.ledger_events import events_of
-from agents.stage import LocalStage, Work
+from agents.parts.ledger_entries import entry_of, original_of
+from agents.parts.ledger_events import events_of
+from agents.runtime.context import Context
+from agents.runtime.stage import LocalStage, Work
 from ledger.entries import Entry, Outcome, PostResult
 from ledger.post import post
 from metrics import catalogue
@@ -26,6 +25,7 @@ from sql import facts as facts_sql
 from sql import ledger as ledger_sql
 from sql import stream
 from sql.stream import DeadLetter
+from topics.events import emit_events
 from topics.ledger import (
     LEDGER,
     DepositConfirmed,

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from agents.context import Context
-from agents.loop import Loop
+from agents.runtime.context import Context
+from agents.runtime.loop import Loop
 from sql import history, notifications
 from sql.pool import Connection
 

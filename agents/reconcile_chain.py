@@ -17,10 +17,7 @@ from typing import Literal, TypedDict
 
 import structlog
 
-from agents.context import Context
-from agents.deposit_events import emit_events
-from agents.loop import Loop
-from agents.reconcile_figures import (
+from agents.parts.reconcile_figures import (
     Persistence,
     Report,
     WalletTotal,
@@ -30,7 +27,9 @@ from agents.reconcile_figures import (
     identity,
     total_wallets,
 )
-from agents.transact import transact_on
+from agents.runtime.context import Context
+from agents.runtime.loop import Loop
+from agents.runtime.transact import transact_on
 from chain_adapters.adapter import ChainReader
 from chain_adapters.types import NodeUnavailable
 from sql import chain as chain_sql
@@ -39,6 +38,7 @@ from sql import reconciliation as tables
 from sql.pool import Connection, Pool
 from sql.reconciliation import AddressFigure, ChainState, DifferenceRow, NewRun
 from topics import event_data, events
+from topics.events import emit_events
 
 log = structlog.get_logger(__name__)
 

@@ -1,13 +1,13 @@
 """outbox → Kafka, the sure way: publishes what nobody has published for a while.
 
 At least once: a crash between publishing and deleting publishes again. A worker publishes its own
-records right after its commit (agents.outlet); here comes what it could not, and what was written
-by others than workers.
+records right after its commit (agents.runtime.outlet); here comes what it could not, and what was
+written by others than workers.
 """
 
 from __future__ import annotations
 
-from agents.loop import Loop
+from agents.runtime.loop import Loop
 from metrics import catalogue
 from sql import stream
 

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 
 import structlog
 
-from agents.context import Context
-from agents.loop import Loop
-from agents.quotes import price_payments
-from agents.stage import Work
-from agents.transact import transact
+from agents.parts.quotes import price_payments
+from agents.runtime.context import Context
+from agents.runtime.loop import Loop
+from agents.runtime.stage import Work
+from agents.runtime.transact import transact
 from chain_adapters.types import PaymentRefused
 from custody import withdrawal_events as told
 from custody.pay import Ready, ready_payments, sign_payment
@@ -25,6 +25,7 @@ from sql import transactions as transactions_sql
 from sql import withdrawals as withdrawals_sql
 from sql.transactions import Attempt, NewTransaction
 from sql.withdrawals import Withdrawal
+from topics.events import emit_events
 from topics.withdrawals import WITHDRAWALS_SIGNED, WithdrawalsSigned
 
 log = structlog.get_logger(__name__)
@@ -92,6 +93,6 @@ async def store_replacement(
     event = told.replaced_event(
         withdrawal, new.transaction_id, old.transaction_id, datetime.now(UTC)
     )
-    told.emit_events(work, [event])
+    emit_events(work, [event])
     work.emit(WITHDRAWALS_SIGNED, network, WithdrawalsSigned(network, [new.transaction_id]))
     catalogue.withdrawal_replacements_total.labels(network).inc()

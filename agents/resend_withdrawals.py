@@ -9,10 +9,10 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from agents.context import Context
-from agents.loop import Loop
-from agents.sending import record_answers, send_all
-from agents.transact import transact
+from agents.parts.sending import record_answers, send_all
+from agents.runtime.context import Context
+from agents.runtime.loop import Loop
+from agents.runtime.transact import transact
 from settings.model import Network
 from sql import transactions as transactions_sql
 from sql import withdrawals as withdrawals_sql

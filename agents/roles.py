@@ -15,10 +15,8 @@ from agents.broadcast_withdrawals import BroadcastWithdrawals
 from agents.check_withdrawals import CheckWithdrawals
 from agents.confirm_deposits import ConfirmDeposits
 from agents.confirm_withdrawals import ConfirmWithdrawals
-from agents.context import Context, wallet_passphrase
 from agents.deliver_webhooks import DeliverWebhooks
 from agents.follow_chain import FollowChain, lease_name
-from agents.loop import Loop
 from agents.match_deposits import MatchDeposits
 from agents.measure_state import MeasureState
 from agents.notify import Notify
@@ -28,8 +26,10 @@ from agents.reconcile_chain import ReconcileChain
 from agents.relay_outbox import RelayOutbox
 from agents.replace_withdrawals import ReplaceWithdrawals
 from agents.resend_withdrawals import ResendWithdrawals
+from agents.runtime.context import Context, wallet_passphrase
+from agents.runtime.loop import Loop
+from agents.runtime.stage import Stage
 from agents.sign_withdrawals import SignWithdrawals
-from agents.stage import Stage
 from agents.stock_keys import StockKeys
 from custody.keystore import open_signer
 

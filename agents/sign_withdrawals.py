@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import structlog
 
-from agents.context import Context
-from agents.quotes import measure_low_wallets, price_payments
-from agents.stage import Stage, Work
+from agents.parts.quotes import measure_low_wallets, price_payments
+from agents.runtime.context import Context
+from agents.runtime.stage import Stage, Work
 from custody import pay
 from custody import withdrawal_events as told
 from custody.approve import release_holds
@@ -30,6 +30,7 @@ from sql import withdrawals as withdrawals_sql
 from sql.transactions import NewTransaction, PaymentRow
 from sql.withdrawals import Move
 from topics.event_data import HotWallet
+from topics.events import emit_events
 from topics.withdrawals import (
     WITHDRAWALS_APPROVED,
     WITHDRAWALS_SIGNED,
@@ -99,7 +100,7 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         await give_up(work, [one for batch in prepared for one in batch.priced if one.is_hopeless])
         now = datetime.now(UTC)
         for batch in prepared:
-            told.emit_events(
+            emit_events(
                 work,
                 [told.hot_wallet_low_event(t, low, now) for t, low in batch.low_wallets.items()],
             )
@@ -145,7 +146,7 @@ async def give_up(work: Work, hopeless: Sequence[Priced]) -> None:
     failed = await withdrawals_sql.move_withdrawals(work.conn, "approved", moves)
     if failed:
         await release_holds(work, failed)
-        told.emit_events(work, [told.failed_event(withdrawal) for withdrawal in failed])
+        emit_events(work, [told.failed_event(withdrawal) for withdrawal in failed])
     for withdrawal in failed:
         catalogue.withdrawals_total.labels(withdrawal.network, withdrawal.asset, "failed").inc()
 
@@ -159,7 +160,7 @@ async def store(work: Work, network: str, signed: Sequence[NewTransaction]) -> N
     )
     await transactions_sql.add_transactions(work.conn, network, signed)
     ids = {one.withdrawal_id: one.transaction_id for one in signed}
-    told.emit_events(work, [told.signed_event(w, ids[w.withdrawal_id]) for w in withdrawals])
+    emit_events(work, [told.signed_event(w, ids[w.withdrawal_id]) for w in withdrawals])
     work.emit(
         WITHDRAWALS_SIGNED, network, WithdrawalsSigned(network, [s.transaction_id for s in signed])
     )

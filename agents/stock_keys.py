@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agents.context import Context
-from agents.loop import Loop
-from agents.transact import transact
+from agents.runtime.context import Context
+from agents.runtime.loop import Loop
+from agents.runtime.transact import transact
 from custody.signer import Signer
 from sql import custody as custody_sql
 from sql.custody import PoolKey

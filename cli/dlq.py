@@ -107,7 +107,7 @@ async def _find(letter_id: int) -> StoredDeadLetter:
 
 async def _redrive(ids: list[int] | None) -> tuple[list[int], list[int]]:
     """Mark and republish in one transaction; return what was done and what was not open."""
-    from agents.redrive import ForgottenBlock, redrive_dead_letters
+    from agents.redrive_letters import ForgottenBlock, redrive_dead_letters
 
     config = session.settings()
     try:

@@ -15,7 +15,7 @@ from cli.options import JsonWanted
 from cli.output import console, print_json
 
 if TYPE_CHECKING:
-    from agents.kafka_survey import Broker
+    from agents.runtime.kafka_survey import Broker
     from cli.findings import Finding
     from settings.model import Network, Settings
     from sql.health import Progress
@@ -69,7 +69,7 @@ async def examine(config: Settings) -> list[Finding]:
 async def _ends(
     config: Settings, broker: Broker, progress: list[Progress]
 ) -> dict[tuple[str, int], int]:
-    from agents.kafka_survey import read_end_offsets
+    from agents.runtime.kafka_survey import read_end_offsets
 
     wanted = {(row.topic, row.partition) for row in progress if row.topic in broker.partitions}
     return await read_end_offsets(config.kafka_bootstrap, wanted)
@@ -79,7 +79,7 @@ async def examine_broker(config: Settings) -> tuple[Broker | None, list[Finding]
     """Look at the broker and its topics."""
     from aiokafka.errors import KafkaError
 
-    from agents.kafka_survey import survey_broker
+    from agents.runtime.kafka_survey import survey_broker
     from cli.findings import green, judge_topics, red
     from topics.catalogue import ALL_TOPICS
 

@@ -49,10 +49,10 @@ async def _status() -> list[NetworkRow]:
 
 
 async def _resume(network: str) -> None:
-    from agents.deposit_events import emit_events
-    from agents.network_events import resumed_events
-    from agents.transact import transact_on
+    from agents.parts.network_events import resumed_events
+    from agents.runtime.transact import transact_on
     from sql import chain, tenants
+    from topics.events import emit_events
 
     config = session.settings()
     async with session.database(config) as pool, transact_on(pool, config.topic_prefix) as work:

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from agents.kafka_io import Publisher
+from agents.parts.reconcile_figures import Report
 from agents.reconcile_chain import reconcile_network
-from agents.reconcile_figures import Report
 from agents.roles import ROLES
+from agents.runtime.kafka_io import Publisher
 from chain_adapters.adapter import ChainAdapter
 from chain_adapters.registry import open_adapter
 from cli.setup import set_up

@@ -12,7 +12,7 @@ from cli.options import JsonWanted, NetworkWanted
 from cli.output import as_json, plain, print_json, print_table, progress_bar, say
 
 if TYPE_CHECKING:
-    from agents.reconcile_figures import Report
+    from agents.parts.reconcile_figures import Report
     from settings.model import Settings
 
 COLUMNS = ("network", "scope", "tenant", "asset", "account", "expected_minor", "actual_minor")

@@ -12,7 +12,7 @@ from cli.options import JsonWanted, NetworkWanted
 from cli.output import as_json, print_json, progress_bar, say
 
 if TYPE_CHECKING:
-    from agents.rescan import Found
+    from agents.rescan_blocks import Found
 
 
 def rescan(
@@ -48,10 +48,10 @@ def rescan(
 
 
 async def _rescan(wanted: str | None, first: int, last: int | None) -> tuple[int, int, Found]:
-    from agents.context import Context
-    from agents.kafka_io import Publisher
-    from agents.rescan import NotRescannable, RescanBlocks, read_reach
-    from agents.stage import Retryable
+    from agents.rescan_blocks import NotRescannable, RescanBlocks, read_reach
+    from agents.runtime.context import Context
+    from agents.runtime.kafka_io import Publisher
+    from agents.runtime.stage import Retryable
 
     config = session.settings()
     network = session.pick_network(config, wanted)

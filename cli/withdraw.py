@@ -186,7 +186,7 @@ async def _require_tenant(pool: Pool, tenant: str) -> None:
 
 async def send(config: Settings, command: WithdrawalCommand) -> None:
     """Publish a command, keyed by its tenant; returns once Kafka has it."""
-    from agents.kafka_io import Publisher
+    from agents.runtime.kafka_io import Publisher
     from topics.withdrawals import WITHDRAWAL_COMMANDS
 
     publisher = Publisher(config)
@@ -227,7 +227,7 @@ async def follow(pool: Pool, command: WithdrawalCommand, wait_s: float) -> Withd
 async def _decide(
     tenant: str, order_id: str, actor: str, *, approve_it: bool, detail: str
 ) -> dict[str, Any]:
-    from agents.transact import transact_on
+    from agents.runtime.transact import transact_on
     from custody.approve import approve_withdrawal, reject_withdrawal
 
     config = session.settings()

@@ -45,7 +45,7 @@ def require_secrets(config: Settings, role: str) -> None:
 
 async def require_set_up(config: Settings) -> None:
     """Raise Problem unless `millrace init` has run with this configuration."""
-    from agents.kafka_survey import survey_broker
+    from agents.runtime.kafka_survey import survey_broker
     from sql.catalogue import list_networks
     from topics.catalogue import ALL_TOPICS
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from custody.errors import CustodyError
-from custody.withdrawal_events import Outgoing, approved_event, emit_events, rejected_event
+from custody.withdrawal_events import Outgoing, approved_event, rejected_event
 from ledger import rules
 from ledger.entries import Outcome
 from ledger.post import post
 from metrics import catalogue
 from sql.withdrawals import Move, Withdrawal, find_withdrawal, move_withdrawals
+from topics.events import emit_events
 from topics.withdrawals import WITHDRAWALS_APPROVED, WithdrawalsApproved
 
 WAITING = "awaiting_approval"

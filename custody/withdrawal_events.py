@@ -5,36 +5,23 @@ Each event's id is made of what happened to which withdrawal, and of the time it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from sql.pool import Connection
 from sql.withdrawals import Withdrawal
 from topics import event_data, events
-from topics.events import EVENTS, Event, batch_events, make_event_id
-from topics.topic import Topic
-
-EmittedT = TypeVar("EmittedT")
+from topics.events import Event, make_event_id
+from topics.topic import Emitter
 
 
-class Outgoing(Protocol):
-    """A transaction, and the records that are published if it commits (agents.stage.Work)."""
+class Outgoing(Emitter, Protocol):
+    """A transaction and what is published if it commits: agents.runtime.stage.Work is one."""
 
     @property
     def conn(self) -> Connection:
         """The transaction's connection."""
         ...
-
-    def emit(self, topic: Topic[EmittedT], key: str, record: EmittedT) -> None:
-        """Publish `record` when, and only if, the transaction commits."""
-        ...
-
-
-def emit_events(work: Outgoing, new_events: Iterable[Event]) -> None:
-    """Publish events, in records of one tenant each."""
-    for tenant, batch in batch_events(new_events):
-        work.emit(EVENTS, tenant, batch)
 
 
 def withdrawal_data(withdrawal: Withdrawal) -> dict[str, Any]:

@@ -69,7 +69,9 @@ class DevChain:
             ["string", "string", "uint256", "address"], [symbol, symbol, supply_minor, self._bank]
         )
         transaction_id = await self._send(data=artifact["bytecode"] + arguments.hex())
-        while (receipt := await self.call("eth_getTransactionReceipt", transaction_id)) is None:
+        while (  # noqa: ASYNC110 - the node tells only when asked
+            receipt := await self.call("eth_getTransactionReceipt", transaction_id)
+        ) is None:
             await asyncio.sleep(RECEIPT_POLL_S)
         return str(receipt["contractAddress"]).lower()
 

@@ -45,7 +45,7 @@ async def open_pool(database_url: str, size: int) -> Pool:
         connect=None,
         setup=None,
         init=None,
-        reset=None,
+        reset=_keep_session,
         server_settings={
             "application_name": "millrace",
             "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S}s",
@@ -53,3 +53,10 @@ async def open_pool(database_url: str, size: int) -> Pool:
     )
     await pool
     return pool
+
+
+async def _keep_session(_: object) -> None:
+    """Save the round trip that resets a session: we change none beyond a transaction.
+
+    asyncpg still rolls back a transaction that was left open.
+    """

@@ -38,7 +38,7 @@ from topics.event_data import (
     SentWithdrawal,
     Withdrawal,
 )
-from topics.topic import Topic, json_decoder
+from topics.topic import Emitter, Topic, json_decoder
 
 Tenant = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 EventId = Annotated[str, Meta(pattern=r"^evt_[0-9A-HJKMNP-TV-Z]{26}$")]
@@ -240,6 +240,13 @@ def batch_events(events: Iterable[Event]) -> list[tuple[str, EventBatch]]:
 
 
 EVENTS: Topic[EventBatch] = Topic("events", "tenant", json_decoder(EventBatch))
+
+
+def emit_events(emitter: Emitter, new_events: Iterable[Event]) -> None:
+    """Publish events, in records of one tenant each."""
+    for tenant, batch in batch_events(new_events):
+        emitter.emit(EVENTS, tenant, batch)
+
 
 EVENT_TYPES: dict[str, type[Envelope]] = {
     str(event.__struct_config__.tag): event for event in get_args(Event)

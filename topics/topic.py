@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
 RecordT = TypeVar("RecordT")
+EmittedT = TypeVar("EmittedT")
 
 _encoder = msgspec.json.Encoder()
 
@@ -33,6 +34,14 @@ class Topic(Generic[RecordT]):
     def encode(self, record: RecordT) -> bytes:
         """Return the JSON of a record."""
         return _encoder.encode(record)
+
+
+class Emitter(Protocol):
+    """A transaction whose records are published if it commits."""
+
+    def emit(self, topic: Topic[EmittedT], key: str, record: EmittedT) -> None:
+        """Publish `record` when, and only if, the transaction commits."""
+        ...
 
 
 def json_decoder(record_type: type[RecordT]) -> Callable[[bytes], RecordT]:

@@ -122,9 +122,7 @@ async def test_a_delay_holds_up_only_its_caller(world: SimulatedWorld) -> None:
 
 
 async def test_adapters_of_one_network_see_the_same_chain() -> None:
-    network = Network(
-        network="sim:7", kind="simulated", rpc_urls=("memory",), native_asset="SIM"
-    )
+    network = Network(network="sim:7", kind="simulated", rpc_urls=("memory",), native_asset="SIM")
     first, second = open_adapter(network), open_adapter(network)
     assert isinstance(first, SimulatedAdapter)
     first.chain.mine()

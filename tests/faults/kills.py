@@ -71,7 +71,7 @@ class Killer:
     async def _until_progress(self, role: str) -> None:
         """Wait until a new process of the role has committed something."""
         since = await self._now()
-        while not await self._progressed(role, since):
+        while not await self._progressed(role, since):  # noqa: ASYNC110 - the database is asked
             await asyncio.sleep(0.1)
 
     async def _now(self) -> object:

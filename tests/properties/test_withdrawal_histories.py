@@ -9,7 +9,7 @@ from typing import NamedTuple
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agents.record import Record
+from agents.runtime.record import Record
 from sql.pool import Pool
 from tests.support.fateful_node import Fate
 from tests.support.withdrawals import Moment, SimulatedWorld

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.context import Context
-from agents.kafka_io import KafkaLog, Publisher
-from agents.kafka_survey import read_end_offsets
+from agents.runtime.context import Context
+from agents.runtime.kafka_io import KafkaLog, Publisher
+from agents.runtime.kafka_survey import read_end_offsets
 from agents.stock_keys import StockKeys
 from chain_adapters.registry import open_adapter
 from chain_adapters.types import Tip

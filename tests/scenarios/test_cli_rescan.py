@@ -9,13 +9,13 @@ from contextlib import aclosing
 import pytest
 from pydantic import SecretStr
 
-import agents.rescan
+import agents.rescan_blocks
 from agents.confirm_deposits import ConfirmDeposits
-from agents.context import Context
-from agents.kafka_io import Publisher
 from agents.match_deposits import MatchDeposits
 from agents.post_ledger import PostLedger
-from agents.rescan import NotRescannable, Reach
+from agents.rescan_blocks import NotRescannable, Reach
+from agents.runtime.context import Context
+from agents.runtime.kafka_io import Publisher
 from chain_adapters.types import Payment
 from devstack.anvil import Anvil
 from settings.model import Asset, Network, Settings
@@ -203,7 +203,7 @@ async def test_a_block_neither_remembered_nor_settled_is_refused(followed: Follo
 async def test_a_chain_that_is_not_the_followed_one_is_left_alone(
     followed: Followed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agents.rescan, "RETRY_S", 0.0)
+    monkeypatch.setattr(agents.rescan_blocks, "RETRY_S", 0.0)
     statuses = await followed.statuses()
     await followed.world.mine(2)
     tip = await followed.follow()

@@ -10,12 +10,12 @@ import pytest
 from pydantic import SecretStr
 
 from agents.confirm_deposits import ConfirmDeposits
-from agents.context import Context
 from agents.follow_chain import FollowChain
-from agents.kafka_io import Publisher
 from agents.match_deposits import MatchDeposits
 from agents.post_ledger import PostLedger
-from agents.record import Record
+from agents.runtime.context import Context
+from agents.runtime.kafka_io import Publisher
+from agents.runtime.record import Record
 from chain_adapters.simulated import SimulatedAdapter, SimulatedChain
 from ledger.entries import AccountRef
 from settings.model import Asset, Network, Settings

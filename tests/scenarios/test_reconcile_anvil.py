@@ -10,12 +10,12 @@ import pytest
 from pydantic import SecretStr
 
 from agents.confirm_deposits import ConfirmDeposits
-from agents.context import Context
-from agents.kafka_io import Publisher
 from agents.match_deposits import MatchDeposits
+from agents.parts.reconcile_figures import Report
 from agents.post_ledger import PostLedger
 from agents.reconcile_chain import Patience, reconcile_network
-from agents.reconcile_figures import Report
+from agents.runtime.context import Context
+from agents.runtime.kafka_io import Publisher
 from chain_adapters.types import Payment
 from devstack.anvil import Anvil
 from settings.model import Network, Settings

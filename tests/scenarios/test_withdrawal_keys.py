@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from agents.runtime.transact import transact
 from agents.sign_withdrawals import SignWithdrawals
 from agents.stock_keys import StockKeys
-from agents.transact import transact
 from custody.errors import BadMnemonic, MasterSecretExists, NoMasterSecret, WrongKey
 from custody.hot_wallet import NoWalletKey, ensure_hot_wallet
 from custody.keystore import (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agents.transact import transact
+from agents.runtime.transact import transact
 from chain_adapters.simulated import Mischief
 from custody.approve import NotWaiting, approve_withdrawal, reject_withdrawal
 from sql.pool import Pool

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from agents.confirm_withdrawals import ConfirmWithdrawals
+from agents.parts.reconcile_figures import Report
 from agents.reconcile_chain import (
     Patience,
     reconcile_books,
     reconcile_network,
 )
-from agents.reconcile_figures import Report
 from chain_adapters.simulated import FEE_MINOR, Order, Pooled
 from chain_adapters.types import Payment
 from ledger import rules

@@ -1,4 +1,4 @@
-"""The pipeline on an in-memory Kafka: real stages, real Postgres, deliveries as a test orders them."""
+"""The pipeline on an in-memory Kafka: real stages and Postgres, delivered as a test orders."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
-from agents.context import Context
 from agents.follow_chain import FollowChain, lease_name
-from agents.record import Record
-from agents.run_stage import StageRunner
-from agents.stage import Stage
+from agents.runtime.context import Context
+from agents.runtime.record import Record
+from agents.runtime.run_stage import StageRunner
+from agents.runtime.stage import Stage
 from sql import stream
 from sql.pool import Pool
 from sql.stream import OutboxRow, Partition
@@ -28,7 +28,7 @@ def in_order(records: Sequence[Record]) -> Sequence[Sequence[Record]]:
 
 
 class MemoryKafka:
-    """Topics of one partition. Passes for agents.run_stage.Log and for both publishers."""
+    """Topics of one partition. Passes for agents.runtime.run_stage.Log and for both publishers."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix

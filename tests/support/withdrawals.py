@@ -14,15 +14,15 @@ from agents.broadcast_withdrawals import BroadcastWithdrawals
 from agents.check_withdrawals import CheckWithdrawals
 from agents.confirm_deposits import ConfirmDeposits
 from agents.confirm_withdrawals import ConfirmWithdrawals
-from agents.context import Context
 from agents.follow_chain import FollowChain
-from agents.kafka_io import Publisher
 from agents.match_deposits import MatchDeposits
 from agents.post_ledger import PostLedger
 from agents.replace_withdrawals import ReplaceWithdrawals
 from agents.resend_withdrawals import ResendWithdrawals
+from agents.runtime.context import Context
+from agents.runtime.kafka_io import Publisher
+from agents.runtime.stage import Stage, Work
 from agents.sign_withdrawals import SignWithdrawals
-from agents.stage import Stage, Work
 from agents.stock_keys import StockKeys
 from chain_adapters.adapter import ChainAdapter
 from chain_adapters.simulated import SimulatedChain

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from chain_adapters.types import Block, Transaction, Transfer
 from topics.asyncapi import FILE, describe_topics

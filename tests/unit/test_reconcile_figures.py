@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.reconcile_figures import (
+from agents.parts.reconcile_figures import (
     Persistence,
     compare_addresses,
     compare_books,

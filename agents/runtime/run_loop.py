@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import NoReturn
 
-from agents.context import Context
-from agents.lease import Lease
-from agents.loop import Loop
+from agents.runtime.context import Context
+from agents.runtime.lease import Lease
+from agents.runtime.loop import Loop
 
 
 async def run_loop(loop: Loop, context: Context) -> NoReturn:

@@ -19,10 +19,10 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from agents.context import Context
 from agents.match_deposits import MatchDeposits
-from agents.stage import Retryable, Work
-from agents.transact import transact_on
+from agents.runtime.context import Context
+from agents.runtime.stage import Retryable, Work
+from agents.runtime.transact import transact_on
 from chain_adapters.adapter import ChainReader
 from chain_adapters.types import Block, NodeUnavailable
 from sql import chain as chain_sql

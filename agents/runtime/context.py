@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from agents.kafka_io import Publisher
-from agents.outlet import Outlet
+from agents.runtime.kafka_io import Publisher
+from agents.runtime.outlet import Outlet
 from chain_adapters.adapter import ChainAdapter
 from chain_adapters.registry import open_adapter
 from metrics import catalogue

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import structlog
 
-from agents.faults import PASSING_FAULTS, RETRY_S_MAX, RETRY_S_MIN
+from agents.runtime.faults import PASSING_FAULTS, RETRY_S_MAX, RETRY_S_MIN
 from metrics import catalogue
 from sql import stream
 from sql.pool import Pool

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from sql.pool import Connection
-from topics.topic import RecordT, Topic
+from topics.topic import EmittedT, RecordT, Topic
 
 PreparedT = TypeVar("PreparedT")
-EmittedT = TypeVar("EmittedT")
 
 
 class Retryable(Exception):

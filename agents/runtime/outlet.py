@@ -12,7 +12,7 @@ from typing import NoReturn, Protocol
 
 import structlog
 
-from agents.faults import PASSING_FAULTS
+from agents.runtime.faults import PASSING_FAULTS
 from metrics import catalogue
 from sql import stream
 from sql.pool import Pool

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import structlog
 
-from agents.stage import Work
+from agents.runtime.stage import Work
 from chain_adapters.adapter import ChainPayer
 from chain_adapters.types import BroadcastOutcome, NodeUnavailable, SignedTransaction
 from custody import withdrawal_events as told
@@ -17,6 +17,7 @@ from sql import transactions as transactions_sql
 from sql import withdrawals as withdrawals_sql
 from sql.transactions import RawTransaction
 from sql.withdrawals import Move
+from topics.events import emit_events
 
 log = structlog.get_logger(__name__)
 
@@ -83,6 +84,6 @@ async def record_answers(work: Work, network: str, answers: Sequence[Answer]) ->
     }
     moves = [Move(withdrawal_id, "broadcast") for withdrawal_id in sorted(accepted)]
     moved = await withdrawals_sql.move_withdrawals(work.conn, "signed", moves)
-    told.emit_events(work, [told.broadcast_event(w, accepted[w.withdrawal_id]) for w in moved])
+    emit_events(work, [told.broadcast_event(w, accepted[w.withdrawal_id]) for w in moved])
     for withdrawal in moved:
         catalogue.withdrawals_total.labels(network, withdrawal.asset, "broadcast").inc()

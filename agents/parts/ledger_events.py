@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from agents.deposit_events import deposit_data
+from agents.parts.deposit_events import deposit_data
 from ledger.chart import REORGANISED_CREDIT
 from ledger.entries import PostResult
 from topics import event_data, events

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 from aiokafka.errors import KafkaError
 
-from agents.stage import Retryable
+from agents.runtime.stage import Retryable
 from chain_adapters.types import NodeUnavailable
 
 PASSING_FAULTS: tuple[type[Exception], ...] = (
@@ -19,6 +19,10 @@ PASSING_FAULTS: tuple[type[Exception], ...] = (
     asyncpg.TransactionRollbackError,
     asyncpg.InsufficientResourcesError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.OutdatedSchemaCacheError,
 )
-"""The world is not ready. OSError covers refused and reset connections and time-outs."""
+"""The world is not ready. OSError covers refused and reset connections and time-outs; a server that
+has become a standby takes no writes; a migration makes prepared statements stale once."""
 RETRY_S_MIN, RETRY_S_MAX = 0.05, 5.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from agents.context import Context
-from agents.outlet import Outlet
-from agents.stage import Work
+from agents.runtime.context import Context
+from agents.runtime.outlet import Outlet
+from agents.runtime.stage import Work
 from sql import stream
 from sql.pool import Pool
 

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError
 
-from agents.record import Record
+from agents.runtime.record import Record
 from settings.model import Settings
 from sql.stream import OutboxRow, Partition
 from topics.blocks import BLOCKS, BlockRecord
@@ -110,7 +110,7 @@ class Publisher:
 
 
 class KafkaLog:
-    """Reads partitions beside the consumer group; see agents.run_stage.Log."""
+    """Reads partitions beside the consumer group; see agents.runtime.run_stage.Log."""
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from agents.context import Context
+from agents.runtime.context import Context
 
 
 class Loop(ABC):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agents.context import Context
+from agents.runtime.context import Context
 from metrics.server import Check
 
 

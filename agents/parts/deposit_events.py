@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, TypeVar
 
-from agents.stage import Work
 from sql.deposits import Deposit
 from topics import event_data, events
-from topics.events import EVENTS, Event, batch_events
+from topics.events import Event
 from topics.ledger import DepositFact
 
 FactT = TypeVar("FactT", bound=DepositFact)
@@ -92,9 +90,3 @@ def orphaned_event(deposit: Deposit, now: datetime) -> Event:
         occurred_at=now,
         data=event_data.Deposit(**deposit_data(deposit, 0)),
     )
-
-
-def emit_events(work: Work, new_events: Iterable[Event]) -> None:
-    """Publish events, in records of one tenant each."""
-    for tenant, batch in batch_events(new_events):
-        work.emit(EVENTS, tenant, batch)

@@ -1,0 +1,234 @@
+"""Runs a stage: batch in, one transaction, retry, dead letter, ack. The one place with try/except.
+
+The inbox row of each partition tells the next offset the stage will take. Records below it are
+repeats and are dropped. A jump above it means that Kafka's committed offset ran past records that
+were never done: those are read again before anything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+
+import structlog
+
+from agents.runtime.context import Context
+from agents.runtime.faults import PASSING_FAULTS, RETRY_S_MAX, RETRY_S_MIN
+from agents.runtime.record import Log, Record
+from agents.runtime.stage import Invalid, InvariantBroken, Stage, Work
+from metrics import catalogue
+from sql import stream
+from sql.pool import Connection
+from sql.stream import DeadLetter, OutboxRow, Partition
+from topics.topic import Undecodable
+
+log = structlog.get_logger(__name__)
+
+NOT_THE_RECORDS_FAULT: tuple[type[Exception], ...] = (InvariantBroken, *PASSING_FAULTS)
+ERROR_CHARS_MAX = 2000
+
+
+class StageRunner:
+    """Applies batches to one stage until they are done; never returns with a record undone."""
+
+    def __init__(
+        self,
+        stage: Stage[Any, Any],
+        context: Context,
+        cluster_id: str,
+        kafka_log: Log,
+    ) -> None:
+        self.stage = stage
+        self.last_progress = time.monotonic()
+        self._context = context
+        self._cluster_id = cluster_id
+        self._log = kafka_log
+        self._expected: dict[Partition, int] = {}
+        self._parked_at: deque[float] = deque(maxlen=context.settings.dead_letter_max_minute)
+        catalogue.prepare_stage(stage.name)
+
+    async def run(self, records: Sequence[Record]) -> None:
+        """Do a batch. Returns once all of it is committed; raises only InvariantBroken."""
+        started = time.monotonic()
+        missing = await self._retry(partial(self._read_missing, records))
+        for batch in (missing, records):
+            if batch:
+                await self._retry(partial(self._do, batch))
+        self._expected.update(_ends(records))
+        self.last_progress = time.monotonic()
+        self._measure(records, self.last_progress - started)
+
+    def next_offset(self, topic: str, partition: int) -> int:
+        """Return the offset this process will do next; 0 before its first batch."""
+        return self._expected.get((topic, partition), 0)
+
+    async def _retry(self, attempt: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401
+        pause_s = RETRY_S_MIN
+        while True:
+            try:
+                return await attempt()
+            except PASSING_FAULTS as fault:
+                catalogue.stage_retries_total.labels(self.stage.name).inc()
+                log.warning("stage waits", stage=self.stage.name, fault=repr(fault)[:300])
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, RETRY_S_MAX)
+
+    async def _read_missing(self, records: Sequence[Record]) -> list[Record]:
+        missing: list[Record] = []
+        for partition, first in _starts(records).items():
+            if self._expected.get(partition) != first:
+                missing += await self._read_gap(partition, first)
+        return missing
+
+    async def _read_gap(self, partition: Partition, first: int) -> list[Record]:
+        async with self._context.pool.acquire() as conn:
+            todo = await stream.open_inbox(conn, self._cluster_id, self.stage.name, partition)
+        start, end = await self._log.bounds(partition)
+        if todo > end:
+            raise InvariantBroken(
+                f"{self.stage.name} has done {partition} up to offset {todo}, but it ends at {end}:"
+                " the topic was made anew. See docs/operations.md, 'Topics made anew'."
+            )
+        if 0 < todo < start:
+            raise InvariantBroken(
+                f"{self.stage.name} needs {partition} from offset {todo}, but Kafka kept it only"
+                f" from {start}. See docs/operations.md, 'Retention ran past a stage'."
+            )
+        if todo >= first:
+            return []
+        log.warning("offsets skipped, reading again", partition=partition, start=todo, end=first)
+        return await self._log.read(partition, max(todo, start), first)
+
+    async def _do(self, records: Sequence[Record]) -> None:
+        """One attempt at a batch; record by record if one of them cannot be applied."""
+        try:
+            await self._transact(records)
+        except NOT_THE_RECORDS_FAULT:
+            raise
+        except Exception as fault:
+            if len(records) == 1:
+                await self._park(records[0], fault)
+                return
+        else:
+            return
+        for record in records:
+            await self._retry(partial(self._do, [record]))
+
+    async def _transact(self, records: Sequence[Record]) -> None:
+        decoded, letters = self._decode(records)
+        prepared = await self.stage.prepare([value for _, value in decoded])
+        async with self._context.pool.acquire() as conn, conn.transaction():
+            done = await self._advance_inbox(conn, records)
+            fresh = [value for record, value in decoded if record.offset >= done[record.origin]]
+            work = Work(conn)
+            if fresh:
+                await self.stage.apply(work, fresh, prepared)
+            rows = await self._finish(conn, done, letters, work)
+        self._context.outlet.offer(rows)
+        self._count_parked(len(letters))
+
+    def _decode(
+        self, records: Sequence[Record]
+    ) -> tuple[list[tuple[Record, Any]], list[DeadLetter]]:
+        decoded: list[tuple[Record, Any]] = []
+        letters: list[DeadLetter] = []
+        for record in records:
+            try:
+                decoded.append((record, self.stage.topic.decode(record.value or b"")))
+            except Undecodable as fault:
+                letters.append(self._letter(record, f"Undecodable: {fault}"))
+        return decoded, letters
+
+    async def _park(self, record: Record, fault: Exception) -> None:
+        trace = (
+            ""
+            if isinstance(fault, Invalid)
+            else "\n" + "".join(traceback.format_tb(fault.__traceback__)[-3:])
+        )
+        letter = self._letter(record, f"{type(fault).__name__}: {fault}{trace}")
+        async with self._context.pool.acquire() as conn, conn.transaction():
+            done = await self._advance_inbox(conn, [record])
+            await self._finish(conn, done, [letter], Work(conn))
+        self._count_parked(1)
+
+    async def _advance_inbox(
+        self, conn: Connection, records: Sequence[Record]
+    ) -> dict[Partition, int]:
+        """Return the offsets below which all was done before this transaction."""
+        ends = _ends(records)
+        done = await stream.advance_inbox(conn, self._cluster_id, self.stage.name, ends)
+        if done.keys() != ends.keys():
+            raise InvariantBroken(f"{self.stage.name} has lost rows of its inbox: {ends.keys()}")
+        return done
+
+    async def _finish(
+        self,
+        conn: Connection,
+        done: dict[Partition, int],
+        letters: Sequence[DeadLetter],
+        work: Work,
+    ) -> list[OutboxRow]:
+        prefix = self._context.settings.topic_prefix
+        await stream.park_records(
+            conn, [x for x in letters if x.record_offset >= done[x.topic, x.partition]]
+        )
+        return await stream.fill_outbox(
+            conn, [(prefix + topic, key, payload) for topic, key, payload in work.outbox]
+        )
+
+    def _letter(self, record: Record, error: str) -> DeadLetter:
+        log.error(
+            "record parked",
+            stage=self.stage.name,
+            origin=record.origin,
+            offset=record.offset,
+            error=error.partition("\n")[0][:300],
+        )
+        return DeadLetter(
+            self.stage.name,
+            record.topic,
+            record.partition,
+            record.offset,
+            record.key,
+            record.value,
+            error[:ERROR_CHARS_MAX],
+        )
+
+    def _count_parked(self, count: int) -> None:
+        now = time.monotonic()
+        for _ in range(count):
+            catalogue.dead_letters_total.labels(self.stage.name).inc()
+            self._parked_at.append(now)
+        full = len(self._parked_at) == self._parked_at.maxlen
+        if count and full and now - self._parked_at[0] < 60:
+            raise InvariantBroken(
+                f"{self.stage.name} parked {len(self._parked_at)} records within a minute: the"
+                " fault is more likely ours than theirs. Mend it, then 'millrace dlq redrive'."
+            )
+
+    def _measure(self, records: Sequence[Record], seconds: float) -> None:
+        name = self.stage.name
+        oldest = min(record.time_s for record in records)
+        catalogue.stage_records_total.labels(name).inc(len(records))
+        catalogue.stage_batch_records.labels(name).observe(len(records))
+        catalogue.stage_seconds.labels(name).observe(seconds)
+        catalogue.stage_record_age_seconds.labels(name).observe(max(0.0, time.time() - oldest))
+
+
+def _starts(records: Sequence[Record]) -> dict[Partition, int]:
+    starts: dict[Partition, int] = {}
+    for record in records:
+        starts[record.origin] = min(record.offset, starts.get(record.origin, record.offset))
+    return starts
+
+
+def _ends(records: Sequence[Record]) -> dict[Partition, int]:
+    ends: dict[Partition, int] = {}
+    for record in records:
+        ends[record.origin] = max(record.offset + 1, ends.get(record.origin, 0))
+    return ends
