@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Protocol
@@ -80,8 +80,9 @@ class FollowChain:
     async def run(self) -> None:
         """Follow until the lease is lost (LeaseLost) or no node answers (NodeUnavailable)."""
         await self._publish_pending()
-        async for tip in self._reader.watch_tip():
-            await self.catch_up(tip)
+        async with aclosing(self._reader.watch_tip()) as tips:
+            async for tip in tips:
+                await self.catch_up(tip)
 
     async def catch_up(self, tip: Tip) -> None:
         """Bring our chain to what the node has, as far as one look at its tip tells."""
@@ -181,7 +182,7 @@ class FollowChain:
         return None
 
     async def _fetch_again(self, height: int) -> Block:
-        """Fetch a block not above the tip: a node without it lags and tells nothing of the chain."""
+        """Fetch a block not above the tip: a node without it lags, and tells nothing."""
         block = await self._fetch(height)
         if block is None:
             raise NodeUnavailable(f"{self.network}: the node has no block {height} below its tip")

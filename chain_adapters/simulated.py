@@ -130,6 +130,13 @@ class SimulatedChain:
         self._append([transaction], state)
         return transaction.id
 
+    def include(self, transactions: Iterable[Transaction]) -> None:
+        """Mine a block with just these transactions, as after a reorganisation that kept them."""
+        state, taken = self._states[-1].copy(), list(transactions)
+        for transfer in (transfer for transaction in taken for transfer in transaction.transfers):
+            state.add(transfer.address, transfer.contract, transfer.amount_minor)
+        self._append(taken, state)
+
     def mine(self, count: int = 1) -> None:
         """Mine blocks; the first takes every transaction of the pool that can be taken."""
         for _ in range(count):
@@ -142,17 +149,22 @@ class SimulatedChain:
         With `keep`, transactions of the dropped blocks return to the pool and are mined again
         where they still can be; minted money never returns.
         """
-        if not 0 < depth < len(self.blocks):
-            raise ValueError("a reorganisation leaves the first block alone")
-        dropped = self.blocks[-depth:]
-        del self.blocks[-depth:], self._states[-depth:]
-        self._branch += 1
+        dropped = self.drop(depth)
         if keep:
             ids = [transaction.id for block in dropped for transaction in block.transactions]
             returning = [self._orders[i] for i in ids if i in self._orders]
             self.pool = returning + self.pool
         self.mine(depth if length is None else length)
         self._notify()
+
+    def drop(self, depth: int) -> list[Block]:
+        """Take off and return the last `depth` blocks; what is mined next is another branch."""
+        if not 0 < depth < len(self.blocks):
+            raise ValueError("a reorganisation leaves the first block alone")
+        dropped = self.blocks[-depth:]
+        del self.blocks[-depth:], self._states[-depth:]
+        self._branch += 1
+        return dropped
 
     def submit(self, pooled: Pooled) -> Broadcast:
         """Take a signed transaction, or say why not."""
