@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import faust
@@ -39,6 +40,8 @@ log = structlog.get_logger(__name__)
 STALLED = 70
 """Exit status of a worker that had lag and made no progress."""
 WATCH_S = 1.0
+START_S = 120.0
+"""A worker that has not joined its group after this is taken for stuck."""
 
 
 class MillraceApp(faust.App):  # type: ignore[misc]
@@ -68,6 +71,7 @@ class Worker:
         self._runners: list[StageRunner] = []
         self._lag: dict[str, int] = {}
         self._beat_at = time.monotonic()
+        self._stall_s = max(START_S, settings.stage_stall_s)
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT; ends the process."""
@@ -119,6 +123,7 @@ class Worker:
 
     async def _beat(self, app: MillraceApp) -> None:
         """Show that the event loop runs, and measure how far the stages are behind."""
+        self._stall_s = self._settings.stage_stall_s
         while True:
             self._beat_at = time.monotonic()
             for runner in self._runners:
@@ -136,19 +141,21 @@ class Worker:
                 if self._lag.get(runner.stage.name, 0) > 0
                 and now - runner.last_progress > self._settings.stage_stall_s
             ]
-            if stuck or now - self._beat_at > self._settings.stage_stall_s:
+            if stuck or now - self._beat_at > self._stall_s:
                 log.critical("no progress, the worker ends itself", stages=stuck or "event loop")
                 os._exit(STALLED)
 
 
 def build_app(settings: Settings, role_name: str, runners: Sequence[StageRunner]) -> MillraceApp:
     """Return a Faust app with one agent a stage. Topics are made by `millrace init`, not here."""
+    folder = Path(settings.data_dir, "faust")  # Faust wants one and keeps nothing in it
+    folder.mkdir(parents=True, exist_ok=True)
     app = MillraceApp(
         settings.topic_prefix + role_name,
         broker=f"kafka://{settings.kafka_bootstrap}",
         producer_only=not runners,
         store="memory://",
-        datadir=f"{settings.data_dir}/faust",
+        datadir=str(folder),
         topic_disable_leader=True,
         topic_allow_declare=False,
         web_enabled=False,

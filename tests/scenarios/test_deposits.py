@@ -167,6 +167,44 @@ async def test_tokens_nobody_listed_and_dust_are_recorded_and_not_credited(world
     assert await world.available(world.token) == 1
 
 
+async def test_a_large_amount_waits_for_more_confirmations(world: World) -> None:
+    async with world.pool.acquire() as conn:
+        await conn.execute(
+            "UPDATE assets SET confirmations_by_amount = $2 WHERE asset = $1",
+            world.coin,
+            '[{"from_minor": "1000", "confirmations": 6}]',
+        )
+    await world.pipeline.start()
+    address = await world.watch()
+    world.chain.mint(address, None, 999)
+    world.chain.mint(address, None, 1000)
+    world.chain.mine(4)
+    await world.follow()
+    assert await world.available() == 999
+    world.chain.mine()
+    await world.follow()
+    assert await world.available() == 1999
+
+
+@pytest.mark.parametrize(("finality", "blocks"), [("safe", 16), ("finalized", 32)])
+async def test_a_deposit_waits_until_the_chain_itself_calls_it_final(
+    world: World, finality: str, blocks: int
+) -> None:
+    async with world.pool.acquire() as conn:
+        await conn.execute(
+            "UPDATE networks SET finality = $2 WHERE network = $1", world.network, finality
+        )
+    await world.pipeline.start()
+    address = await world.watch()
+    world.chain.mint(address, None, 500)
+    world.chain.mine(blocks - 1)
+    await world.follow()
+    assert await world.available() == 0
+    world.chain.mine()
+    await world.follow()
+    assert await world.available() == 500
+
+
 @pytest.mark.parametrize("depth", [1, 2, 8, 32])
 async def test_a_credit_is_taken_back_when_its_block_leaves_the_chain(
     world: World, depth: int

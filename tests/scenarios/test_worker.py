@@ -1,0 +1,143 @@
+"""Worker processes: how they begin, how they end, and what they leave behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
+import pytest
+from pydantic import SecretStr
+
+from agents.runtime.kafka_io import Publisher
+from agents.worker import STALLED
+from cli.setup import set_up
+from settings.model import Settings
+from sql.pool import Pool
+from topics.blocks import BLOCKS, BlockRemoved
+
+END_S = 40.0
+ResultT = TypeVar("ResultT")
+
+
+@pytest.fixture(scope="module")
+async def settings(database_url: str, kafka: str, topic_prefix: str) -> Settings:
+    made = Settings(
+        database_url=SecretStr(database_url),
+        kafka_bootstrap=kafka,
+        topic_prefix=topic_prefix,
+        topic_partitions=2,
+        wallet_enc_key=SecretStr("a key for this test alone"),
+    )
+    await set_up(made, lambda _: None)
+    return made
+
+
+@asynccontextmanager
+async def worker(
+    settings: Settings, role: str, folder: Path, **environ: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, Path]]:
+    log = folder / f"{role}.log"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "cli.main", "worker", "--role", role),
+            stdout=output,
+            stderr=output,
+            env=os.environ
+            | {
+                "MILLRACE_DATABASE_URL": settings.database_url.get_secret_value(),
+                "MILLRACE_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+                "MILLRACE_TOPIC_PREFIX": settings.topic_prefix,
+                "MILLRACE_TOPIC_PARTITIONS": str(settings.topic_partitions),
+                "MILLRACE_METRICS_PORT": "0",
+                "MILLRACE_DATA_DIR": str(folder / "data"),
+                **environ,
+            },
+        )
+        try:
+            yield process, log
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+async def until_ready(log: Path) -> int:
+    """Return the port of the worker's metrics."""
+
+    async def look() -> int | None:
+        found = re.search(r"worker ready.*metrics_port=(\d+)", log.read_text())  # noqa: ASYNC240
+        return int(found[1]) if found else None
+
+    return await until(look)
+
+
+async def until(look: Callable[[], Awaitable[ResultT | None]]) -> ResultT:
+    async with asyncio.timeout(END_S):
+        while not (found := await look()):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.1)
+    return found
+
+
+async def test_a_worker_stops_on_sigterm_and_gives_its_leases_back(
+    settings: Settings, pool: Pool, tmp_path: Path
+) -> None:
+    async with worker(settings, "chain", tmp_path) as (process, log):
+        await until_ready(log)
+        await until(partial(pool.fetchval, "SELECT count(*) FROM leases"))
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), END_S) == 0, log.read_text()
+    assert await pool.fetchval("SELECT count(*) FROM leases") == 0
+
+
+async def test_a_worker_serves_health_and_metrics(settings: Settings, tmp_path: Path) -> None:
+    async with worker(settings, "deposits", tmp_path) as (_, log):
+        base = f"http://127.0.0.1:{await until_ready(log)}"
+        async with aiohttp.ClientSession(base) as client:
+            for path in ("/livez", "/readyz"):
+                async with client.get(path) as answer:
+                    assert answer.status == 200, await answer.text()
+            async with client.get("/metrics") as answer:
+                text = await answer.text()
+    assert 'millrace_stage_records_total{stage="match_deposits"} 0.0' in text
+    assert 'millrace_db_pool_connections{state="max"}' in text
+
+
+async def test_a_worker_with_lag_and_no_progress_ends_itself(
+    settings: Settings, pool: Pool, tmp_path: Path
+) -> None:
+    publisher = Publisher(settings)
+    await publisher.start()
+    async with worker(settings, "deposits", tmp_path, MILLRACE_STAGE_STALL_S="2") as (process, log):
+        await until_ready(log)
+        async with pool.acquire() as conn, conn.transaction():
+            await conn.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
+            record = BLOCKS.encode(BlockRemoved("sim:1", 1, "0x1"))
+            await publisher.publish([(settings.topic_prefix + BLOCKS.name, b"sim:1", record)])
+            assert await asyncio.wait_for(process.wait(), END_S) == STALLED, log.read_text()
+    await publisher.stop()
+    assert "no progress" in log.read_text()
+
+
+async def test_an_idle_worker_is_left_alone(settings: Settings, tmp_path: Path) -> None:
+    async with worker(settings, "deposits", tmp_path, MILLRACE_STAGE_STALL_S="2") as (process, log):
+        await until_ready(log)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(process.wait(), 6)
+
+
+async def test_a_signer_without_its_key_says_what_is_missing(
+    settings: Settings, tmp_path: Path
+) -> None:
+    async with worker(settings, "signer", tmp_path) as (process, log):
+        assert await asyncio.wait_for(process.wait(), END_S) == 2
+    assert "MILLRACE_WALLET_ENC_KEY" in log.read_text()
+    assert "Traceback" not in log.read_text()
