@@ -10,6 +10,7 @@ import asyncio
 import os
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -69,7 +70,7 @@ class Worker:
         self._settings = settings
         self._role_name = role_name
         self._runners: list[StageRunner] = []
-        self._lag: dict[str, int] = {}
+        self._caught_up_at: dict[str, float] = defaultdict(time.monotonic)
         self._beat_at = time.monotonic()
         self._stall_s = max(START_S, settings.stage_stall_s)
 
@@ -127,7 +128,8 @@ class Worker:
         while True:
             self._beat_at = time.monotonic()
             for runner in self._runners:
-                self._lag[runner.stage.name] = measure_lag(app, self._settings, runner)
+                if measure_lag(app, self._settings, runner) == 0:
+                    self._caught_up_at[runner.stage.name] = self._beat_at
             await asyncio.sleep(WATCH_S)
 
     def _watch(self) -> None:
@@ -138,8 +140,8 @@ class Worker:
             stuck = [
                 runner.stage.name
                 for runner in self._runners
-                if self._lag.get(runner.stage.name, 0) > 0
-                and now - runner.last_progress > self._settings.stage_stall_s
+                if now - max(runner.last_progress, self._caught_up_at[runner.stage.name])
+                > self._stall_s
             ]
             if stuck or now - self._beat_at > self._stall_s:
                 log.critical("no progress, the worker ends itself", stages=stuck or "event loop")
