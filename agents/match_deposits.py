@@ -33,6 +33,7 @@ class MatchDeposits(LocalStage[BlockRecord]):
 
     name = "match_deposits"
     topic = BLOCKS
+    batch_max = 15
 
     def __init__(self, context: Context) -> None:
         self._context = context

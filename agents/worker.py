@@ -180,9 +180,11 @@ def _add_agent(app: MillraceApp, settings: Settings, runner: StageRunner) -> Non
         value_serializer="raw",
     )
 
+    batch_max = min(settings.stage_batch_max, runner.stage.batch_max)
+
     async def agent(stream: Any) -> None:  # noqa: ANN401 - Faust is untyped
         # Acks by hand, after the commit: Faust's own acks lose messages when an agent raises.
-        async for events in take_batches(stream.noack().events(), settings.stage_batch_max):
+        async for events in take_batches(stream.noack().events(), batch_max):
             await runner.run([to_record(event.message) for event in events])
             for event in events:
                 event.ack()

@@ -31,6 +31,8 @@ TRANSFERS = 200
 DEPOSITS = 50
 """Of the transfers of a block."""
 WATCHED = 20_000
+ACTIVE = 2_000
+"""Of the watched addresses: those that get deposits."""
 ROUNDS = 3
 POLL_S = 0.005
 TIMEOUT_S = 120.0
@@ -51,7 +53,7 @@ def make_block(height: int, source: random.Random) -> Block:
 def _payment(height: int, position: int, watched: bool, source: random.Random) -> Transaction:
     sender = f"0x{source.getrandbits(160) | 1 << 159:040x}"
     stranger = f"0x{source.getrandbits(160) | 1 << 159:040x}"
-    address = address_of(source.randrange(WATCHED)) if watched else stranger
+    address = address_of(source.randrange(ACTIVE)) if watched else stranger
     amount_minor = source.randrange(10**15, 10**19)
     return Transaction(
         f"0x{height:056x}{position:08x}",

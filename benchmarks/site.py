@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import asyncpg
 
-from agents.kafka_io import create_topics
+from agents.runtime.kafka_io import create_topics
 from benchmarks.ledger import with_database
 from devstack.stack import Stack, dev_network
 from devstack.workers import WorkerProcess

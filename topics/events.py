@@ -8,6 +8,7 @@ arrive late and out of order; fields may be added to a type, none is removed or 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -255,7 +256,9 @@ EVENT_TYPES: dict[str, type[Envelope]] = {
 
 _encoder = msgspec.json.Encoder()
 _decode: Callable[[bytes], Event] = json_decoder(Event)  # type: ignore[arg-type]
-_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_TO_CROCKFORD = bytes.maketrans(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+)
 
 
 def encode_event(event: Event) -> bytes:
@@ -280,7 +283,9 @@ def make_event_id(occurred_at: datetime, *key: object) -> str:
     SHA-256, in Crockford's base 32. Begin `key` with the event's type, so that two events about
     one thing differ.
     """
-    text = "\x1f".join(str(part) for part in key)
-    tail = int.from_bytes(hashlib.sha256(text.encode()).digest()[:10], "big")
-    number = (int(occurred_at.timestamp() * 1000) << 80) | tail
-    return "evt_" + "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
+    text = "\x1f".join(map(str, key))
+    tail = hashlib.sha256(text.encode()).digest()[:10]
+    milliseconds = int(occurred_at.timestamp() * 1000)
+    # 20 bytes are 32 characters without padding, of which the last 26 hold our 128 bits.
+    number = milliseconds.to_bytes(10, "big") + tail
+    return "evt_" + base64.b32encode(number)[-26:].translate(_TO_CROCKFORD).decode()

@@ -46,6 +46,8 @@ class Stage(ABC, Generic[RecordT, PreparedT]):
 
     name: str
     topic: Topic[RecordT]
+    batch_max: int = 200
+    """Records in a transaction. Fewer where a record is large, so that the next stage can begin."""
 
     async def start(self) -> None:
         """Load what the stage keeps in memory. Called once, before the first batch."""
