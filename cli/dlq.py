@@ -96,7 +96,7 @@ async def _list(limit: int) -> list[StoredDeadLetter]:
 
 
 async def _find(letter_id: int) -> StoredDeadLetter:
-    from sql.dead_letters import find_dead_letter
+    from sql.stream import find_dead_letter
 
     async with session.database(session.settings()) as pool, pool.acquire() as conn:
         found = await find_dead_letter(conn, letter_id)

@@ -94,7 +94,7 @@ INNER JOIN blocks AS b
 SELECT
     asked.height,
     asked.block_id,
-    b.block_id IS NOT DISTINCT FROM asked.block_id AS canonical
+    coalesce(b.block_id = asked.block_id, FALSE) AS canonical
 FROM
     unnest(:heights::bigint [], :block_ids::text []) AS asked (height, block_id)
 LEFT JOIN blocks AS b

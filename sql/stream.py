@@ -129,6 +129,12 @@ async def list_dead_letters(conn: Connection, limit_rows: int) -> list[StoredDea
     return [StoredDeadLetter(row[0], DeadLetter(*row[1:8]), row[8]) for row in rows]
 
 
+async def find_dead_letter(conn: Connection, letter_id: int) -> StoredDeadLetter | None:
+    """Return an open dead letter by its id."""
+    row = await _queries.find_dead_letter(conn, letter_id=letter_id)
+    return None if row is None else StoredDeadLetter(row[0], DeadLetter(*row[1:8]), row[8])
+
+
 async def redrive_dead_letters(
     conn: Connection, ids: Sequence[int] | None
 ) -> list[tuple[int, str, str, bytes | None, bytes | None]]:

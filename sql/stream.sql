@@ -109,6 +109,21 @@ WHERE redriven_at IS NULL
 ORDER BY id
 LIMIT :limit_rows::integer;
 
+-- name: find_dead_letter^
+-- One dead letter that nobody has redriven.
+SELECT
+    id,
+    stage,
+    topic,
+    partition,
+    record_offset,
+    key,
+    payload,
+    error,
+    created_at
+FROM dead_letters
+WHERE id = :letter_id::bigint AND redriven_at IS NULL;
+
 -- name: redrive_dead_letters
 -- Mark dead letters as redriven and return them for publishing; no ids: all that are open.
 UPDATE dead_letters SET redriven_at = now()
