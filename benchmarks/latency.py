@@ -111,7 +111,11 @@ async def bare(stack: Stack, blocks: int = BLOCKS) -> list[float]:
         await plain.make_tables(conn)
         site.run_bare("benchmarks.latency_bare", "stages")
         site.run_bare(
-            "benchmarks.latency_bare", "follow", stack.rpc_url, stack.websocket_url or "", site.network
+            "benchmarks.latency_bare",
+            "follow",
+            stack.rpc_url,
+            stack.websocket_url or "",
+            site.network,
         )
         await asyncio.sleep(SETTLE_S)
         return await _time_blocks(site, "plain_journals", blocks)

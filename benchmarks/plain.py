@@ -64,7 +64,8 @@ async def make_tables(conn: Connection) -> None:
 
 async def load_owners(conn: Connection) -> dict[str, int]:
     """Return the number of the owner of each watched address."""
-    return dict(await conn.fetch("SELECT address, serial FROM addresses"))
+    rows = await conn.fetch("SELECT address, serial FROM addresses")
+    return {row["address"]: row["serial"] for row in rows}
 
 
 def match(blocks: Sequence[BlockAdded], owners: dict[str, int]) -> list[PlainDeposit]:
@@ -94,10 +95,10 @@ async def insert(
     await conn.execute(INSERT_DEPOSITS, network, status, *zip(*deposits, strict=True))
 
 
-async def post(conn: Connection, credits: Sequence[tuple[str, int, str]]) -> None:
+async def post(conn: Connection, entries: Sequence[tuple[str, int, str]]) -> None:
     """Post (key, owner, amount) of deposits: journals, postings, balances."""
-    count = len(credits)
-    keys = [key for key, _, _ in credits]
+    count = len(entries)
+    keys = [key for key, _, _ in entries]
     await conn.execute(
         PLAIN_POST,
         [TENANT] * count,
@@ -107,8 +108,8 @@ async def post(conn: Connection, credits: Sequence[tuple[str, int, str]]) -> Non
         keys,
         [None] * count,
         [-1] * count,
-        [owner for _, owner, _ in credits],
-        [amount_minor for _, _, amount_minor in credits],
+        [owner for _, owner, _ in entries],
+        [amount_minor for _, _, amount_minor in entries],
     )
 
 

@@ -105,7 +105,7 @@ class Site:
 async def open_site(
     stack: Stack, watched: int, *, more_topics: Sequence[str] = ()
 ) -> AsyncIterator[tuple[Site, Connection]]:
-    """Make a migrated database with `watched` addresses, and topics; drop the database at the end."""
+    """Make topics and a migrated database with `watched` addresses, which is dropped at the end."""
     name = f"bench_{secrets.token_hex(4)}"
     server = await asyncpg.connect(stack.database_url)
     await server.execute(f"CREATE DATABASE {name}")
@@ -149,7 +149,7 @@ async def fill(conn: Connection, network: str, watched: int) -> None:
     await conn.execute(
         "INSERT INTO address_counters (network, serial) VALUES ($1, $2)", network, watched
     )
-    await conn.execute("ANALYZE")
+    await conn.execute("ANALYZE addresses")
 
 
 async def until(

@@ -1,0 +1,113 @@
+"""`make bench`: every benchmark, ours and the bare limit side by side on the same servers."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import asyncpg
+from rich.console import Console
+
+from benchmarks import decode, latency, ledger, pipeline, report, watch, webhooks
+from benchmarks.ledger import with_database
+from benchmarks.report import Row
+from devstack.stack import Stack
+from sql.migrate import migrate
+
+Benchmark = Callable[[Stack, bool], Awaitable[list[Row]]]
+
+
+async def _ledger(stack: Stack, quick: bool) -> list[Row]:
+    return await ledger.run(stack.database_url, grow=10_000 if quick else 40_000)
+
+
+async def _pipeline(stack: Stack, quick: bool) -> list[Row]:
+    return await pipeline.run(stack, rounds=1 if quick else pipeline.ROUNDS)
+
+
+async def _latency(stack: Stack, quick: bool) -> list[Row]:
+    return await latency.run(stack, turns=1 if quick else latency.TURNS)
+
+
+async def _decode(_: Stack, __: bool) -> list[Row]:
+    return await asyncio.to_thread(decode.run)
+
+
+async def _watch(_: Stack, __: bool) -> list[Row]:
+    return await asyncio.to_thread(watch.run)
+
+
+async def _webhooks(stack: Stack, _: bool) -> list[Row]:
+    name = f"bench_{secrets.token_hex(4)}"
+    server = await asyncpg.connect(stack.database_url)
+    try:
+        await server.execute(f"CREATE DATABASE {name}")
+        url = with_database(stack.database_url, name)
+        await asyncio.to_thread(migrate, url)
+        rows = await webhooks.run(url)
+        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await server.close()
+    return rows
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "ledger": _ledger,
+    "pipeline": _pipeline,
+    "latency": _latency,
+    "decode": _decode,
+    "watch": _watch,
+    "webhooks": _webhooks,
+}
+
+
+def make_folder() -> Path:
+    """Return a new folder that the database's own user can get into."""
+    folder = Path(tempfile.mkdtemp(prefix="millrace-bench-"))
+    folder.chmod(0o711)
+    return folder
+
+
+async def measure(names: list[str], quick: bool, console: Console) -> tuple[list[Row], list[str]]:
+    """Run benchmarks; return their rows and the names of those that failed."""
+    folder = make_folder()
+    environ = {name: text for name, text in os.environ.items() if name[:9] != "MILLRACE_"}
+    rows: list[Row] = []
+    failed: list[str] = []
+    async with Stack(folder, environ=environ) as stack:
+        for name in names:
+            with console.status(f"{name} …"):
+                try:
+                    rows += await BENCHMARKS[name](stack, quick)
+                except Exception as error:
+                    failed.append(name)
+                    console.print(f"{name} failed: {error!r}; logs in {folder / 'logs'}")
+    if not failed:
+        shutil.rmtree(folder, ignore_errors=True)
+    return rows, failed
+
+
+def main() -> int:
+    """Measure, show, keep; the exit status tells whether all could be measured."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--only", choices=BENCHMARKS, action="append", help="run this one alone")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds; nothing is written")
+    arguments = parser.parse_args()
+    console = Console()
+    names = arguments.only or list(BENCHMARKS)
+    rows, failed = asyncio.run(measure(names, arguments.quick, console))
+    console.print(report.terminal_table(rows))
+    if not arguments.quick:
+        report.keep(report.merge(report.read_latest() if arguments.only or failed else [], rows))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

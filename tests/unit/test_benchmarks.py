@@ -1,0 +1,77 @@
+"""The benchmarks' own arithmetic, and that what they publish is consistent."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from benchmarks import latency, pipeline, plain, report
+from benchmarks.site import address_of
+from topics.blocks import block_added
+
+ROW = {
+    "name": "pipeline, blocks to ledger in stages",
+    "ours": 1,
+    "reference": 2,
+    "reference_name": "a bare loop",
+    "unit": "deposits/s",
+    "ratio": 0.5,
+}
+
+
+def test_both_sides_find_the_same_deposits_in_a_block() -> None:
+    block = pipeline.make_block(7, random.Random(1))
+    owners = {address_of(number): number for number in range(pipeline.WATCHED)}
+    transfers = [t for transaction in block.transactions for t in transaction.transfers]
+    assert len(transfers) == pipeline.TRANSFERS
+    assert sum(t.address in owners for t in transfers) == pipeline.DEPOSITS
+    assert len(plain.match(block_added("eip155:1", block), owners)) == pipeline.DEPOSITS
+
+
+def test_no_two_transfers_of_the_blocks_are_one_deposit() -> None:
+    source = random.Random(1)
+    blocks = [pipeline.make_block(height, source) for height in (1, 2, 3)]
+    ids = [transaction.id for block in blocks for transaction in block.transactions]
+    assert len(set(ids)) == len(ids)
+
+
+def test_percentiles_are_those_of_the_sample() -> None:
+    seconds = [number / 100 for number in range(101)]
+    assert latency.percentile(seconds, 50) == pytest.approx(0.50)
+    assert latency.percentile(seconds, 95) == pytest.approx(0.95)
+
+
+def test_an_aim_is_met_at_its_border_and_missed_below() -> None:
+    assert report.verdict(ROW) == "≥ 0.5 ✓"
+    assert report.verdict(ROW | {"ratio": 0.499}) == "≥ 0.5 ✗"
+    memory = ROW | {"name": "watched addresses, memory", "ours": 25.1}
+    assert report.verdict(memory) == "ours ≤ 25 ✗"
+
+
+def test_a_row_measured_anew_takes_its_old_place() -> None:
+    old = [ROW, ROW | {"name": "other"}]
+    merged = report.merge(old, [ROW | {"ratio": 0.9}, ROW | {"name": "new"}])
+    assert [row["name"] for row in merged] == [ROW["name"], "other", "new"]
+    assert merged[0]["ratio"] == 0.9
+
+
+def test_the_table_replaces_what_stood_between_the_marks() -> None:
+    page = f"before {report.BEGIN} old {report.END} after"
+    assert report.put_between(page, "new") == f"before {report.BEGIN}\nnew\n{report.END} after"
+    with pytest.raises(ValueError, match="figures"):
+        report.put_between("no marks", "new")
+
+
+def test_the_published_figures_and_the_page_agree() -> None:
+    rows = json.loads(report.LATEST.read_text())
+    for row in rows:
+        assert set(row) == set(ROW)
+        line = f"| {row['name']} | {row['reference_name']} | {row['ratio']:.2f} |"
+        assert line in report.PAGE.read_text()
+
+
+def test_every_aim_has_a_published_figure() -> None:
+    names = [row["name"] for row in report.read_latest()]
+    assert [start for start in report.AIMS if not any(n.startswith(start) for n in names)] == []
