@@ -87,8 +87,8 @@ class World:
         await self.pipeline.start()
         self.follower = await self.pipeline.follower(self.network)
 
-    async def watch(self, owner: str = "alice") -> str:
-        address = "0x" + secrets.token_hex(20)
+    async def watch(self, owner: str = "alice", address: str | None = None) -> str:
+        address = address or "0x" + secrets.token_hex(20)
         async with self.pool.acquire() as conn, conn.transaction():
             await deposits_sql.lock_counter(conn, self.network)
             await deposits_sql.add_addresses(
