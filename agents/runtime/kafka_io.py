@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
 from agents.runtime.record import Record
 from settings.model import Settings
@@ -58,33 +59,60 @@ async def read_cluster_id(bootstrap: str) -> str:
 
 
 class Publisher:
-    """Publishes and waits until every in-sync replica has it."""
+    """Publishes and waits until every in-sync replica has it.
+
+    A producer that failed once is given up: an idempotent one can refuse all that comes after a
+    record the broker refused.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
+        self._connecting = asyncio.Lock()
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Connect."""
-        self._producer = AIOKafkaProducer(
+        """Connect. KafkaError if no broker answers."""
+        await self._connected()
+
+    async def _connected(self) -> AIOKafkaProducer:
+        async with self._connecting:
+            if self._producer is None:
+                producer = self._new_producer()
+                try:
+                    await producer.start()
+                except BaseException:
+                    await producer.stop()
+                    raise
+                self._producer = producer
+            return self._producer
+
+    def _new_producer(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
             bootstrap_servers=self._settings.kafka_bootstrap,
             acks="all",
             enable_idempotence=True,
             request_timeout_ms=10_000,
             max_request_size=RECORD_BYTES_MAX,
         )
-        await self._producer.start()
 
     async def stop(self) -> None:
         """Send what is buffered and disconnect."""
         if self._producer is not None:
             await self._producer.stop()
+        await asyncio.gather(*self._closing)
+
+    def _give_up(self, producer: AIOKafkaProducer) -> None:
+        if self._producer is producer:
+            self._producer = None
+            task = asyncio.create_task(_close(producer))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     async def is_connected(self) -> bool:
         """Whether a broker answers."""
-        if self._producer is None:
-            return False
-        await self._producer.client.fetch_all_metadata()
+        producer = await self._connected()
+        await producer.client.fetch_all_metadata()
         return True
 
     async def publish(self, records: Sequence[tuple[str, bytes, bytes]]) -> None:
@@ -93,9 +121,15 @@ class Publisher:
         Returns once all are acknowledged. Raises if any may not have been written; the others
         may have been.
         """
-        assert self._producer is not None, "start() first"
-        sent = [await self._producer.send(topic, value, key=key) for topic, key, value in records]
-        await asyncio.gather(*sent)
+        producer = await self._connected()
+        try:
+            sent = [await producer.send(topic, value, key=key) for topic, key, value in records]
+            for result in await asyncio.gather(*sent, return_exceptions=True):
+                if isinstance(result, BaseException):
+                    raise result
+        except KafkaError:
+            self._give_up(producer)
+            raise
 
     async def publish_rows(self, rows: Sequence[OutboxRow]) -> None:
         """Publish rows of the outbox."""
@@ -107,6 +141,11 @@ class Publisher:
         await self.publish(
             [(topic, record.network.encode(), BLOCKS.encode(record)) for record in records]
         )
+
+
+async def _close(producer: AIOKafkaProducer) -> None:
+    with suppress(Exception):  # what it still held was reported as failed
+        await producer.stop()
 
 
 class KafkaLog:

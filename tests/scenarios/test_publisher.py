@@ -1,0 +1,57 @@
+"""Publishing on the real broker: a refusal stays with the record that caused it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+
+from agents.runtime.kafka_io import Publisher
+from settings.model import Settings
+
+
+async def test_a_refused_record_does_not_spoil_those_after_it(
+    kafka: str, topic_prefix: str
+) -> None:
+    small = topic_prefix + "small"
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    limit = {"max.message.bytes": "1000"}
+    await admin.create_topics([NewTopic(small, 1, 1, topic_configs=limit)])
+    await admin.close()
+    publisher = Publisher(Settings(kafka_bootstrap=kafka, topic_prefix=topic_prefix))
+    await publisher.start()
+    try:
+        await publisher.publish([(small, b"k", b"one")])
+        for _ in range(3):
+            with pytest.raises(KafkaError):
+                await publisher.publish([(small, b"k", b"x" * 5000), (small, b"k", b"lost")])
+        await publisher.publish([(small, b"k", b"two"), (small, b"k", b"three")])
+    finally:
+        await publisher.stop()
+    values = await read_all(kafka, small)
+    assert [value for value in values if value != b"lost"] == [b"one", b"two", b"three"]
+
+
+async def test_publishing_without_a_broker_fails_each_time() -> None:
+    away = Publisher(Settings(kafka_bootstrap="127.0.0.1:1"))
+    for _ in range(2):
+        with pytest.raises(KafkaError):
+            await away.publish([("t", b"k", b"v")])
+    await away.stop()
+
+
+async def read_all(kafka: str, topic: str) -> list[bytes | None]:
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        values: list[bytes | None] = []
+        async with asyncio.timeout(30):
+            while not values or values[-1] != b"three":
+                values.append((await consumer.getone()).value)
+        return values
+    finally:
+        await consumer.stop()
