@@ -35,12 +35,14 @@ from metrics import catalogue
 from metrics.server import MetricsServer
 from settings.logs import set_up_logs
 from settings.model import Settings
+from sql.stream import Partition
 
 log = structlog.get_logger(__name__)
 
 STALLED = 70
 """Exit status of a worker that had lag and made no progress."""
 WATCH_S = 1.0
+HEAL_S = 5.0
 START_S = 120.0
 """A worker that has not joined its group after this is taken for stuck."""
 
@@ -107,6 +109,7 @@ class Worker:
         lease_s = self._settings.lease_s
         return [
             partial(self._beat, app),
+            partial(self._heal, app),
             context.outlet.run,
             *(partial(run_loop, loop, context) for loop in role.loops),
             *(
@@ -131,6 +134,13 @@ class Worker:
                 if measure_lag(app, self._settings, runner) == 0:
                     self._caught_up_at[runner.stage.name] = self._beat_at
             await asyncio.sleep(WATCH_S)
+
+    async def _heal(self, app: MillraceApp) -> None:
+        """See to it that nothing stays skipped on partitions where nothing comes any more."""
+        while True:
+            await asyncio.sleep(HEAL_S)
+            for runner in self._runners:
+                await runner.heal(committed_offsets(app, self._settings, runner))
 
     def _watch(self) -> None:
         """End the process if it stands still: in a thread, since the event loop itself may."""
@@ -202,6 +212,15 @@ def to_record(message: Any) -> Record:  # noqa: ANN401 - Faust is untyped
         message.value,
         message.timestamp,
     )
+
+
+def committed_offsets(
+    app: MillraceApp, settings: Settings, runner: StageRunner
+) -> dict[Partition, int]:
+    """Return where the group stands on the stage's partitions that this process holds."""
+    topic = settings.topic_prefix + runner.stage.topic.name
+    committed = {tp: app.consumer._committed_offset.get(tp) for tp in app.consumer.assignment()}
+    return {(tp.topic, tp.partition): n for tp, n in committed.items() if tp.topic == topic and n}
 
 
 def measure_lag(app: MillraceApp, settings: Settings, runner: StageRunner) -> int:

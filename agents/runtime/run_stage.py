@@ -11,7 +11,7 @@ import asyncio
 import time
 import traceback
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -49,19 +49,26 @@ class StageRunner:
         self._cluster_id = cluster_id
         self._log = kafka_log
         self._expected: dict[Partition, int] = {}
+        self._turn = asyncio.Lock()
         self._parked_at: deque[float] = deque(maxlen=context.settings.dead_letter_max_minute)
         catalogue.prepare_stage(stage.name)
 
     async def run(self, records: Sequence[Record]) -> None:
         """Do a batch. Returns once all of it is committed; raises only InvariantBroken."""
         started = time.monotonic()
-        missing = await self._retry(partial(self._read_missing, records))
-        for batch in (missing, records):
-            if batch:
-                await self._retry(partial(self._do, batch))
-        self._expected.update(_ends(records))
+        async with self._turn:
+            await self._redo_before(_starts(records))
+            await self._retry(partial(self._do, records))
+            self._expected.update(_ends(records))
         self.last_progress = time.monotonic()
         self._measure(records, self.last_progress - started)
+
+    async def heal(self, committed: Mapping[Partition, int]) -> None:
+        """Do what was skipped below these offsets of the group, even if no record ever follows."""
+        async with self._turn:
+            ahead = {p: n for p, n in committed.items() if n > self._expected.get(p, 0)}
+            await self._redo_before(ahead)
+            self._expected.update(ahead)
 
     def next_offset(self, topic: str, partition: int) -> int:
         """Return the offset this process will do next; 0 before its first batch."""
@@ -78,12 +85,14 @@ class StageRunner:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, RETRY_S_MAX)
 
-    async def _read_missing(self, records: Sequence[Record]) -> list[Record]:
-        missing: list[Record] = []
-        for partition, first in _starts(records).items():
+    async def _redo_before(self, starts: Mapping[Partition, int]) -> None:
+        """Bring partitions to where a batch starts; nothing to do where the last one ended."""
+        for partition, first in starts.items():
             if self._expected.get(partition) != first:
-                missing += await self._read_gap(partition, first)
-        return missing
+                missing = await self._retry(partial(self._read_gap, partition, first))
+                for start in range(0, len(missing), self._context.settings.stage_batch_max):
+                    batch = missing[start : start + self._context.settings.stage_batch_max]
+                    await self._retry(partial(self._do, batch))
 
     async def _read_gap(self, partition: Partition, first: int) -> list[Record]:
         async with self._context.pool.acquire() as conn:

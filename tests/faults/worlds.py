@@ -42,9 +42,10 @@ async def open_world(
                 "decimals": 18,
                 "confirmations_by_amount": confirmations_by_amount or [],
             }
-            environ = {
-                "MILLRACE_NETWORKS": json.dumps([chain]),
-                "MILLRACE_ASSETS": json.dumps([coin]),
-            }
-            async with Playground(stack, wait_s=WAIT_S, **environ) as world:
+            async with Playground(
+                stack,
+                wait_s=WAIT_S,
+                MILLRACE_NETWORKS=json.dumps([chain]),
+                MILLRACE_ASSETS=json.dumps([coin]),
+            ) as world:
                 yield world
