@@ -1,19 +1,21 @@
 """ledger → events: turns facts of a chain into journal entries, and tells their owners.
 
 Order-proof: a confirmation is posted only while its deposit or withdrawal still stands in that
-revision, a reversal only if what it undoes was posted. Repeats are dropped by idempotency key.
+revision, a reversal only if what it undoes was posted, and a withdrawal's second settling behind
+the reversal of its first. Repeats are dropped by idempotency key.
 """
 
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import structlog
 from prometheus_client import Counter
 
-from agents.parts.ledger_entries import entry_of, original_of
+from agents.parts.ledger_entries import entry_of, original_of, with_gas, with_undoings
 from agents.parts.ledger_events import events_of
 from agents.runtime.context import Context
 from agents.runtime.stage import LocalStage, Work
@@ -51,7 +53,7 @@ class PostLedger(LocalStage[LedgerRecord]):
 
     async def apply(self, work: Work, records: Sequence[LedgerRecord], _: None) -> None:
         """Post what holds and is not posted yet."""
-        facts = [fact for record in records for fact in record.facts]
+        facts = [f for record in records for fact in record.facts for f in with_undoings(fact)]
         items = await self._postable(work, facts)
         if not items:
             return
@@ -96,7 +98,9 @@ class PostLedger(LocalStage[LedgerRecord]):
         originals = [(f, original) for f in facts for original in original_of(f)]
         posted = await self._posted(work, [original for _, original in originals])
         reversed_by = {
-            id(f): original for f, original in originals if original.idempotency_key in posted
+            id(f): same_key(original, original_of(with_gas(f, posted[original.idempotency_key])))
+            for f, original in originals
+            if original.idempotency_key in posted
         }
 
         def holds(fact: LedgerFact) -> bool:
@@ -108,13 +112,18 @@ class PostLedger(LocalStage[LedgerRecord]):
 
         return [(fact, entry_of(fact, reversed_by.get(id(fact)))) for fact in facts if holds(fact)]
 
-    async def _posted(self, work: Work, entries: Iterable[Entry]) -> set[str]:
+    async def _posted(self, work: Work, entries: Iterable[Entry]) -> dict[str, int]:
+        """Return by idempotency key what those entries that are posted took for the network."""
         keys = {(entry.tenant, entry.idempotency_key) for entry in entries}
         if not keys:
-            return set()
+            return {}
         tenants, idempotency_keys = zip(*keys, strict=True)
         found = await ledger_sql.find_entries(work.conn, tenants, idempotency_keys)
-        return {idempotency_keys[line.position - 1] for line in found}
+        gas: dict[str, int] = defaultdict(int)
+        for line in found:
+            is_gas = line.debit_bucket == "network_fees"
+            gas[idempotency_keys[line.position - 1]] += line.amount_minor if is_gas else 0
+        return gas
 
     async def _park_refused(
         self, work: Work, items: Sequence[Item], results: Sequence[PostResult]
@@ -143,6 +152,11 @@ class PostLedger(LocalStage[LedgerRecord]):
                 for fact, result in refused
             ],
         )
+
+
+def same_key(entry: Entry, candidates: Iterable[Entry]) -> Entry:
+    """Return the candidate with the entry's idempotency key. Pure."""
+    return next(c for c in candidates if c.idempotency_key == entry.idempotency_key)
 
 
 def _volume_of(fact: LedgerFact) -> Counter | None:

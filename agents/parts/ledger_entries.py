@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
+import msgspec
+
 from ledger import rules
 from ledger.entries import Entry
 from topics.ledger import (
@@ -40,6 +42,26 @@ def original_of(fact: LedgerFact) -> list[Entry]:
     if isinstance(fact, WithdrawalUnsettled):
         return [_settlement(fact), _failure(fact)]
     return []
+
+
+def with_undoings(fact: LedgerFact) -> list[LedgerFact]:
+    """Return a settling, behind the undoing of each that stood before it; other facts alone.
+
+    The undoings are facts of their own and come by themselves, yet perhaps later: without them the
+    money is settled already and missing. Whichever comes second is a repeat.
+    """
+    if not isinstance(fact, WithdrawalConfirmed | WithdrawalFailed):
+        return [fact]
+    fields = msgspec.structs.asdict(fact)
+    earlier = range(fact.revision)
+    return [*(WithdrawalUnsettled(**fields | {"revision": r}) for r in earlier), fact]
+
+
+def with_gas(fact: LedgerFact, gas_minor: int) -> LedgerFact:
+    """Return an undoing with the network's fee that was posted by what it undoes."""
+    if not isinstance(fact, WithdrawalUnsettled):
+        return fact
+    return msgspec.structs.replace(fact, network_fee_minor=str(gas_minor))
 
 
 def _credit(fact: DepositFact) -> Entry:
