@@ -2,7 +2,8 @@
 
 Runs in the signer's process alone. Nonce, bytes and transaction id are committed together and
 before anything is sent, so whatever dies, no nonce is lost and none is used twice. What cannot be
-quoted or paid now stays approved; resend_withdrawals hands it over again.
+quoted or paid now stays approved; resend_withdrawals hands it over again. So does what may not be
+paid now: of a suspended tenant, a frozen owner, a halted network.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from custody import pay
 from custody import withdrawal_events as told
 from custody.approve import release_holds
 from custody.hot_wallet import NoWalletKey, ensure_hot_wallet
-from custody.pay import ForeignUse, Priced
+from custody.pay import ForeignUse, Priced, Ready, Shortage
 from custody.signer import Signer
 from metrics import catalogue
 from sql import chain as chain_sql
@@ -109,8 +110,8 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
     async def _sign_batch(self, work: Work, batch: Batch) -> None:
         network = batch.network
         ids = [one.row.withdrawal_id for one in batch.priced if one.quote is not None]
-        locked = await withdrawals_sql.lock_withdrawals(work.conn, ids, APPROVED)
-        payments = pay.ready_payments(batch.priced, frozenset(w.withdrawal_id for w in locked))
+        payable = await withdrawals_sql.lock_payable(work.conn, ids)
+        payments = pay.ready_payments(batch.priced, payable)
         chain = pay.chain_nonces(payments)
         ours = await transactions_sql.lock_nonces(work.conn, network, chain)
         foreign = pay.find_foreign_use(chain, ours)
@@ -119,21 +120,52 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
             s for s, row in ours.items() if row.halted_reason
         }
         counters = {sender: row.next_nonce for sender, row in ours.items()}
-        signed = pay.sign_in_order(
-            self._context.adapters[network],
-            self._signer,
-            [payment for payment in payments if payment.sender not in stopped],
-            counters,
+        affordable = await self._leave_out_short(
+            work, network, [payment for payment in payments if payment.sender not in stopped]
         )
+        signed, failed = pay.sign_in_order(
+            self._context.adapters[network], self._signer, affordable, counters
+        )
+        for payment, error in failed:
+            log.error(
+                "withdrawal not signed", withdrawal_id=payment.row.withdrawal_id, error=str(error)
+            )
         await transactions_sql.advance_nonces(work.conn, network, counters)
         await store(work, network, signed)
+
+    async def _leave_out_short(
+        self, work: Work, network: str, payments: Sequence[Ready]
+    ) -> list[Ready]:
+        """Return what the wallets can pay beside what they owe already; tell of the others."""
+        promised = await transactions_sql.promised_amounts(
+            work.conn, network, (payment.sender for payment in payments)
+        )
+        affordable, short = pay.within_means(payments, promised)
+        now, native_asset = datetime.now(UTC), self._context.settings.network(network).native_asset
+        lows = [(s.payment.row.tenant, low_wallet(s, network, native_asset)) for s in short]
+        emit_events(work, [told.hot_wallet_low_event(t, low, now) for t, low in lows])
+        return affordable
 
     async def _halt(self, work: Work, network: str, foreign: Sequence[ForeignUse]) -> None:
         """Stop wallets whose keys are used elsewhere: their money may be going."""
         for use in foreign:
             reason = f"the chain expects nonce {use.chain_nonce}, we gave out {use.our_nonce}"
             log.error("hot wallet halted", network=network, address=use.sender, reason=reason)
-            await transactions_sql.halt_wallet(work.conn, network, use.sender, reason)
+            await transactions_sql.halt_wallet(
+                work.conn, network, use.sender, reason, use.chain_nonce
+            )
+
+
+def low_wallet(shortage: Shortage, network: str, native_asset: str) -> HotWallet:
+    """Return what a wallet holds and what it would have to. Pure."""
+    row = shortage.payment.row
+    return HotWallet(
+        network=network,
+        asset=native_asset if shortage.contract is None else row.asset,
+        address=shortage.payment.sender,
+        balance_minor=str(shortage.held_minor),
+        threshold_minor=str(shortage.needed_minor),
+    )
 
 
 async def give_up(work: Work, hopeless: Sequence[Priced]) -> None:

@@ -340,10 +340,11 @@ class SimulatedAdapter:
                 "recipient_reverts" if native else "token_transfer_reverts", "it would not succeed"
             )
         held = state.balance(payment.sender, payment.contract)
+        held_native = state.balance(payment.sender, None)
         cost_minor = native_cost_minor(Order(payment, 0, FEE_MINOR))
-        if held < payment.amount_minor or state.balance(payment.sender, None) < cost_minor:
+        if held < payment.amount_minor or held_native < cost_minor:
             raise PaymentRefused("sender_lacks_funds", "the sender holds less")
-        return Quote(FEE_MINOR, state.nonce(payment.sender), b"")
+        return Quote(FEE_MINOR, state.nonce(payment.sender), b"", held, held_native)
 
     def build(
         self,

@@ -80,12 +80,16 @@ class Quote(msgspec.Struct, frozen=True):
 
     `fee_minor_max` bounds the fee in the native asset. `next_nonce` is the first sequence number
     of the sender that the chain has not used, None where the chain has none. `parameters` is the
-    adapter's own (gas price, gas limit, …), opaque to everyone else.
+    adapter's own (gas price, gas limit, …), opaque to everyone else. `held_minor` and
+    `held_native_minor` are what the sender has of the asset and of the native one in the node's
+    latest block: payments that are not in a block yet are not taken off.
     """
 
     fee_minor_max: int
     next_nonce: int | None
     parameters: bytes
+    held_minor: int
+    held_native_minor: int
 
 
 class UnsignedTransaction(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ import msgspec
 
 from chain_adapters.adapter import ChainPayer
 from chain_adapters.types import Payment, PaymentRefused, Quote, UnsignedTransaction
+from custody.errors import CustodyError
 from custody.signer import Signer
 from sql.transactions import Attempt, NewTransaction, NonceRow, PaymentRow
 
@@ -60,6 +61,59 @@ def ready_payments(priced: Sequence[Priced], approved: frozenset[int]) -> list[R
     ]
 
 
+class Shortage(NamedTuple):
+    """A payment that its wallet cannot make beside those promised already.
+
+    `needed_minor` is what the wallet would have to hold of `contract` (None: the native asset).
+    """
+
+    payment: Ready
+    contract: str | None
+    held_minor: int
+    needed_minor: int
+
+
+Promised = Mapping[tuple[str, str | None], int]
+"""By (sender, contract) what signed payments may still take; no contract is the native asset."""
+
+
+def within_means(
+    payments: Sequence[Ready], promised: Promised
+) -> tuple[list[Ready], list[Shortage]]:
+    """Split payments into those that their wallets can make, in order, and those they cannot.
+
+    A node judges each payment by itself. Several at once would be sent and, if tokens are short,
+    mined without effect at our expense. A payment that the node's balance shows already and our
+    blocks do not counts twice: that only delays.
+    """
+    spent = dict(promised)
+    ready: list[Ready] = []
+    short: list[Shortage] = []
+    for payment in payments:
+        needs = _needs(payment)
+        total = {contract: spent.get((payment.sender, contract), 0) + n for contract, n in needs}
+        held = {
+            payment.row.contract: payment.quote.held_minor,
+            None: payment.quote.held_native_minor,
+        }
+        lacking = [contract for contract, needed in total.items() if needed > held[contract]]
+        if lacking:
+            contract = lacking[0]
+            short.append(Shortage(payment, contract, held[contract], total[contract]))
+            continue
+        ready.append(payment)
+        spent |= {(payment.sender, contract): needed for contract, needed in total.items()}
+    return ready, short
+
+
+def _needs(payment: Ready) -> list[tuple[str | None, int]]:
+    """What a payment takes, by contract: its amount, and the fee in the native asset."""
+    amount_minor, fee_minor = payment.row.amount_minor, payment.quote.fee_minor_max
+    if payment.row.contract is None:
+        return [(None, amount_minor + fee_minor)]
+    return [(payment.row.contract, amount_minor), (None, fee_minor)]
+
+
 def chain_nonces(payments: Sequence[Ready]) -> dict[str, int]:
     """Return each sender's next nonce as the chain said last; none for chains without nonces."""
     nonces: dict[str, int] = {}
@@ -81,22 +135,25 @@ def find_foreign_use(chain: Mapping[str, int], ours: Mapping[str, NonceRow]) -> 
 
 def sign_in_order(
     payer: ChainPayer, signer: Signer, payments: Sequence[Ready], counters: dict[str, int]
-) -> list[NewTransaction]:
+) -> tuple[list[NewTransaction], list[tuple[Ready, Exception]]]:
     """Sign payments with the nonces that follow `counters`, which are moved on.
 
-    A payment that is refused at this point takes no nonce and is left out.
+    A payment that cannot be signed takes no nonce and holds up no other; it is returned with the
+    error.
     """
     signed: list[NewTransaction] = []
+    failed: list[tuple[Ready, Exception]] = []
     for payment in payments:
         nonce = counters.get(payment.sender)
         try:
             transaction = sign_payment(payer, signer, payment, nonce)
-        except PaymentRefused:
+        except (PaymentRefused, CustodyError, ValueError) as error:
+            failed.append((payment, error))
             continue
         signed.append(transaction)
         if nonce is not None:
             counters[payment.sender] = nonce + 1
-    return signed
+    return signed, failed
 
 
 def sign_payment(

@@ -35,6 +35,32 @@ class NonceRow(NamedTuple):
     halted_reason: str | None
 
 
+class WalletRow(NamedTuple):
+    """A hot wallet. No next nonce: nothing was ever signed from it."""
+
+    network: str
+    tenant: str
+    address: str
+    next_nonce: int | None
+    halted_reason: str | None
+    chain_nonce: int | None
+    """What the chain expected when the wallet was halted, if that is why."""
+    approved: int
+    """Withdrawals that wait to be signed."""
+    sent: int
+    """Withdrawals that are signed and not settled."""
+    nonce_used: list[str]
+    """The producer's ids of those whose nonce was used by a transaction that is not ours."""
+
+
+class ForeignNonce(NamedTuple):
+    """A withdrawal whose nonce was used by a transaction that is not ours."""
+
+    withdrawal_id: int
+    sender: str
+    nonce: int
+
+
 class NewTransaction(NamedTuple):
     """A signed transaction about to be stored. `attempt` counts from 0."""
 
@@ -56,13 +82,11 @@ class RawTransaction(NamedTuple):
 
 
 class BroadcastRow(NamedTuple):
-    """What was made of one answer of a node. `is_mined`: some attempt at the same is in a block."""
+    """One answer of a node that was written down."""
 
     transaction_id: str
     withdrawal_id: int
-    nonce: int | None
     outcome: str
-    is_mined: bool
 
 
 class Attempt(NamedTuple):
@@ -141,9 +165,41 @@ async def advance_nonces(conn: Connection, network: str, next_nonces: dict[str, 
     )
 
 
-async def halt_wallet(conn: Connection, network: str, sender: str, reason: str | None) -> None:
-    """Sign nothing more from a wallet; None resumes."""
-    await _queries.halt_wallet(conn, network=network, sender=sender, reason=reason)
+async def halt_wallet(
+    conn: Connection, network: str, sender: str, reason: str, chain_nonce: int | None
+) -> None:
+    """Sign nothing more from a wallet. One that is halted already keeps its first reason."""
+    await _queries.halt_wallet(
+        conn, network=network, sender=sender, reason=reason, chain_nonce=chain_nonce
+    )
+
+
+async def resume_wallet(conn: Connection, network: str, tenant: str) -> int | None:
+    """Sign from a tenant's halted wallet again; return its next nonce, None if it is not halted."""
+    next_nonce: int | None = await _queries.resume_wallet(conn, network=network, tenant=tenant)
+    return next_nonce
+
+
+async def list_wallets(
+    conn: Connection, tenant: str | None = None, network: str | None = None
+) -> list[WalletRow]:
+    """Return hot wallets with their nonces and what waits in them."""
+    rows = await _queries.list_wallets(conn, tenant=tenant, network=network)
+    return [WalletRow(*row) for row in rows]
+
+
+async def foreign_nonces(conn: Connection, withdrawal_ids: Iterable[int]) -> list[ForeignNonce]:
+    """Return those of the withdrawals whose nonce somebody else has used."""
+    rows = await _queries.foreign_nonces(conn, withdrawal_ids=sorted(set(withdrawal_ids)))
+    return [ForeignNonce(*row) for row in rows]
+
+
+async def promised_amounts(
+    conn: Connection, network: str, senders: Iterable[str]
+) -> dict[tuple[str, str | None], int]:
+    """Return by (sender, contract) what signed payments may still take; None: the native asset."""
+    rows = await _queries.promised_amounts(conn, network=network, senders=sorted(set(senders)))
+    return {(row["sender"], row["contract"]): int(row["amount_minor"]) for row in rows}
 
 
 async def sign_withdrawals(

@@ -42,9 +42,127 @@ FROM unnest(:senders::text [], :next_nonces::bigint []) AS s (sender, next_nonce
 WHERE n.network = :network::text AND n.sender = s.sender;
 
 -- name: halt_wallet!
--- Sign nothing more from this wallet; NULL resumes.
-UPDATE nonces SET halted_reason = :reason::text
-WHERE network = :network::text AND sender = :sender::text;
+-- Sign nothing more from this wallet until it is resumed. What the chain expects next is kept; NULL
+-- if it is not known to be ahead of us.
+UPDATE nonces SET
+    halted_reason = :reason::text,
+    chain_nonce = :chain_nonce::bigint
+WHERE network = :network::text AND sender = :sender::text AND halted_reason IS NULL;
+
+-- name: resume_wallet$
+-- Sign from a halted wallet again, behind the nonces that were found used when it was halted.
+UPDATE nonces AS n SET
+    halted_reason = NULL,
+    next_nonce = greatest(n.next_nonce, n.chain_nonce),
+    chain_nonce = NULL
+FROM addresses AS h
+WHERE
+    h.tenant = :tenant::text AND h.network = :network::text AND h.purpose = 'hot'
+    AND n.network = h.network AND n.sender = h.address
+    AND n.halted_reason IS NOT NULL
+RETURNING n.next_nonce;
+
+-- name: list_wallets
+-- The hot wallets, with their nonces and what waits in them: all, or a tenant's, or a network's.
+SELECT
+    h.network,
+    h.tenant,
+    h.address,
+    n.next_nonce,
+    n.halted_reason,
+    n.chain_nonce,
+    (
+        SELECT count(*) FROM withdrawals AS w
+        WHERE w.network = h.network AND w.tenant = h.tenant AND w.status = 'approved'
+    ) AS approved,
+    (
+        SELECT count(*) FROM withdrawals AS w
+        WHERE
+            w.network = h.network AND w.tenant = h.tenant
+            AND w.status IN ('signed', 'broadcast')
+    ) AS sent,
+    (
+        SELECT coalesce(array_agg(w.idempotency_key ORDER BY w.withdrawal_id), '{}')
+        FROM withdrawals AS w
+        WHERE
+            w.network = h.network AND w.tenant = h.tenant
+            AND w.status IN ('signed', 'broadcast')
+            AND NOT EXISTS (
+                SELECT 1 FROM transactions AS t
+                WHERE
+                    t.withdrawal_id = w.withdrawal_id
+                    AND (t.state = 'mined' OR t.last_outcome IS DISTINCT FROM 'nonce_used')
+            )
+    ) AS nonce_used
+FROM addresses AS h
+LEFT JOIN nonces AS n ON h.network = n.network AND h.address = n.sender
+WHERE
+    h.purpose = 'hot'
+    AND (:tenant::text IS NULL OR h.tenant = :tenant::text)
+    AND (:network::text IS NULL OR h.network = :network::text)
+ORDER BY h.network, h.tenant;
+
+-- name: foreign_nonces
+-- Which of these withdrawals cannot land any more: every attempt was answered with a used nonce, and
+-- none is in a block.
+SELECT
+    w.withdrawal_id,
+    w.sender,
+    w.nonce
+FROM withdrawals AS w
+WHERE
+    w.withdrawal_id = any(:withdrawal_ids::bigint [])
+    AND w.status IN ('signed', 'broadcast')
+    AND NOT EXISTS (
+        SELECT 1 FROM transactions AS t
+        WHERE
+            t.withdrawal_id = w.withdrawal_id
+            AND (t.state = 'mined' OR t.last_outcome IS DISTINCT FROM 'nonce_used')
+    )
+ORDER BY w.withdrawal_id;
+
+-- name: promised_amounts
+-- What signed payments of these wallets may still take out of them, by asset and the network's fee,
+-- which has no contract. Of several attempts at one the dearest counts.
+WITH open_payments AS (
+    SELECT
+        w.sender,
+        a.contract,
+        w.amount_minor,
+        (
+            SELECT max(t.fee_minor_max) FROM transactions AS t
+            WHERE t.withdrawal_id = w.withdrawal_id
+        ) AS fee_minor
+    FROM withdrawals AS w
+    INNER JOIN assets AS a ON w.asset = a.asset
+    WHERE
+        w.network = :network::text
+        AND w.status IN ('signed', 'broadcast')
+        AND w.sender = any(:senders::text [])
+        AND NOT EXISTS (
+            SELECT 1 FROM transactions AS t
+            WHERE t.withdrawal_id = w.withdrawal_id AND t.state = 'mined'
+        )
+)
+
+SELECT
+    o.sender,
+    o.contract,
+    sum(o.amount_minor)::text AS amount_minor
+FROM (
+    SELECT
+        sender,
+        contract,
+        amount_minor
+    FROM open_payments
+    UNION ALL
+    SELECT
+        sender,
+        NULL AS contract,
+        fee_minor
+    FROM open_payments
+) AS o
+GROUP BY o.sender, o.contract;
 
 -- name: sign_withdrawals
 -- Give withdrawals their sender and nonce, once and for ever.
@@ -116,7 +234,7 @@ ORDER BY t.sender, t.nonce, t.attempt
 LIMIT :limit_rows::integer;
 
 -- name: record_broadcasts
--- Remember what nodes said of transactions. Tells whether another attempt of the same is mined.
+-- Remember what nodes said of transactions.
 UPDATE transactions AS t SET
     state = CASE
         WHEN t.state = 'signed' AND b.outcome = 'accepted' THEN 'broadcast' ELSE t.state
@@ -132,12 +250,7 @@ WHERE t.network = :network::text AND t.transaction_id = b.transaction_id
 RETURNING
     t.transaction_id,
     t.withdrawal_id,
-    t.nonce,
-    b.outcome,
-    EXISTS (
-        SELECT 1 FROM transactions AS o
-        WHERE o.withdrawal_id = t.withdrawal_id AND o.state = 'mined'
-    ) AS is_mined;
+    b.outcome;
 
 -- name: stuck_transactions
 -- Per wallet the latest attempt at its lowest open nonce, if it is waiting for long: since it was
@@ -155,6 +268,8 @@ WITH lowest AS (
         t.network = :network::text
         AND t.state IN ('signed', 'broadcast')
         AND t.nonce IS NOT NULL
+        -- No fee helps against a nonce that is used.
+        AND t.last_outcome IS DISTINCT FROM 'nonce_used'
         AND NOT EXISTS (
             SELECT 1 FROM transactions AS o
             WHERE o.withdrawal_id = t.withdrawal_id AND o.state = 'mined'

@@ -231,6 +231,12 @@ async def lock_withdrawals(
     return [read_withdrawal(row) for row in rows]
 
 
+async def lock_payable(conn: Connection, withdrawal_ids: Iterable[int]) -> frozenset[int]:
+    """Lock and return those that are approved and whose tenant, owner and network may pay now."""
+    rows = await _queries.lock_payable(conn, withdrawal_ids=sorted(set(withdrawal_ids)))
+    return frozenset(row["withdrawal_id"] for row in rows)
+
+
 async def find_withdrawal(conn: Connection, tenant: str, idempotency_key: str) -> Withdrawal | None:
     """Return a withdrawal by its producer's id."""
     row = await _queries.find_withdrawal(conn, tenant=tenant, idempotency_key=idempotency_key)

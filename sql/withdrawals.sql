@@ -139,6 +139,28 @@ WHERE w.withdrawal_id = any(:withdrawal_ids::bigint []) AND w.status = any(:stat
 ORDER BY w.withdrawal_id
 FOR UPDATE;
 
+-- name: lock_payable
+-- Take those of these withdrawals that may be signed at this moment: approved, of an active tenant,
+-- of an owner who is not frozen, on a network that is not halted.
+SELECT w.withdrawal_id
+FROM withdrawals AS w
+INNER JOIN tenants AS t ON w.tenant = t.tenant AND t.status = 'active'
+WHERE
+    w.withdrawal_id = any(:withdrawal_ids::bigint [])
+    AND w.status = 'approved'
+    AND NOT EXISTS (
+        SELECT 1 FROM accounts AS a
+        WHERE
+            a.tenant = w.tenant AND a.owner = w.owner AND a.asset = w.asset
+            AND a.bucket = 'available' AND a.frozen_at IS NOT NULL
+    )
+    AND NOT EXISTS (
+        SELECT 1 FROM cursors AS c
+        WHERE c.network = w.network AND c.halted_reason IS NOT NULL
+    )
+ORDER BY w.withdrawal_id
+FOR UPDATE OF w;
+
 -- name: find_withdrawal^
 -- A withdrawal by its producer's id.
 SELECT

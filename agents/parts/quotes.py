@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import structlog
 
 from chain_adapters.adapter import ChainAdapter
-from chain_adapters.types import NodeUnavailable, PaymentRefused
+from chain_adapters.types import AdapterError, NodeUnavailable, PaymentRefused
 from custody.pay import Priced, payment_of
 from sql.transactions import PaymentRow
 from topics.event_data import HotWallet
@@ -35,7 +35,7 @@ async def _price(adapter: ChainAdapter, row: PaymentRow) -> Priced:
         return Priced(row, quote=await adapter.quote(payment_of(row)))
     except PaymentRefused as refusal:
         return Priced(row, refusal=refusal)
-    except NodeUnavailable as fault:
+    except AdapterError as fault:
         log.warning("no quote", network=adapter.network, fault=str(fault)[:300])
         return Priced(row)
 

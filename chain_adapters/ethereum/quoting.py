@@ -61,8 +61,11 @@ async def quote(endpoint: Endpoint, payment: Payment, fee_minor_cap: int) -> Quo
     """Quote a payment at one endpoint.
 
     PaymentRefused reasons: sender_lacks_funds, fee_above_cap, recipient_reverts,
-    token_transfer_reverts, token_missing (there is no contract at the token's address).
+    token_transfer_reverts, token_missing (there is no contract at the token's address),
+    amount_too_large (the EVM's numbers end at 2^256).
     """
+    if payment.amount_minor >= 2**256:
+        raise PaymentRefused("amount_too_large", "the amount does not fit into 256 bits")
     to, value, data = call_of(payment)
     call = {"from": payment.sender, "to": to, "value": hex(value), "data": "0x" + data.hex()}
     requests = [
@@ -90,6 +93,8 @@ async def quote(endpoint: Endpoint, payment: Payment, fee_minor_cap: int) -> Quo
         fee_minor_max=bid.fee_minor_max,
         next_nonce=int(wire.decode_text(result_of(nonce)), 16),
         parameters=msgspec.json.encode(bid),
+        held_minor=balance_of(token[0]) if token else balance_minor,
+        held_native_minor=balance_minor,
     )
 
 
@@ -128,6 +133,8 @@ def read_gas(payment: Payment, estimate: Reply) -> int:
     if estimate.error is not None:
         raise refusal(payment, estimate.error)
     gas = int(wire.decode_text(estimate.result), 16)
+    if gas < PLAIN_GAS:
+        raise NodeUnavailable(f"no transaction costs only {gas} gas")
     return gas if gas <= PLAIN_GAS else gas + gas // 5
 
 

@@ -71,10 +71,10 @@ async def test_heights_and_lag_are_those_of_the_cursor(books: Books) -> None:
 async def test_halted_wallets_are_counted(books: Books) -> None:
     async with books.pool.acquire() as conn:
         await transactions_sql.lock_nonces(conn, books.network, {books.hot: 0})
-        await transactions_sql.halt_wallet(conn, books.network, books.hot, "for the test")
+        await transactions_sql.halt_wallet(conn, books.network, books.hot, "for the test", None)
         await measure(books)
         assert shown("wallets_halted", network=books.network) == 1
-        await transactions_sql.halt_wallet(conn, books.network, books.hot, None)
+        assert await transactions_sql.resume_wallet(conn, books.network, books.tenant) == 0
     await measure(books)
     assert shown("wallets_halted", network=books.network) == 0
 

@@ -58,7 +58,7 @@ def test_published_transactions_are_signed_to_the_byte(vector: dict[str, str]) -
 
 def quote(*, price: int = 100, tip: int = 10, gas: int = 21_000, legacy: bool = False) -> Quote:
     bid = Bid(gas, price, tip, legacy)
-    return Quote(bid.fee_minor_max, 0, msgspec.json.encode(bid))
+    return Quote(bid.fee_minor_max, 0, msgspec.json.encode(bid), 10**30, 10**30)
 
 
 def build(

@@ -109,7 +109,7 @@ def test_orders_of_unlimited_assets_are_taken_in_one_round() -> None:
 
 
 def test_only_quoted_and_approved_payments_with_a_wallet_are_ready() -> None:
-    quote = Quote(1, 0, b"")
+    quote = Quote(1, 0, b"", 10**6, 10**6)
     refused = PaymentRefused("sender_lacks_funds", "empty")
     priced = [
         Priced(ROW._replace(withdrawal_id=4), quote),
@@ -131,7 +131,7 @@ def test_only_what_can_never_be_paid_is_given_up(reason: str, *, hopeless: bool)
 
 
 def test_a_chain_ahead_of_us_means_that_somebody_else_signs() -> None:
-    quotes = [Quote(1, nonce, b"") for nonce in (4, 6, 5)]
+    quotes = [Quote(1, nonce, b"", 10**6, 10**6) for nonce in (4, 6, 5)]
     payments = ready_payments([Priced(ROW, quote) for quote in quotes], frozenset({1}))
     chain = chain_nonces(payments)
     assert chain == {"0xhot": 6}
