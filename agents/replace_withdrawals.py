@@ -53,15 +53,21 @@ class ReplaceWithdrawals(Loop):
         async with self.context.pool.acquire() as conn:
             stuck = await transactions_sql.stuck_transactions(conn, network, config.replace_after_s)
             rows = await transactions_sql.read_payments(conn, network, stuck, OPEN)
+        rows = [row for row in rows if row.halted_reason is None]
         priced = await price_payments(self.context.adapters[network], rows)
         for payment in ready_payments(priced, frozenset(stuck)):
             async with transact(self.context) as work:
-                await self._replace(work, network, payment)
+                await self._replace(work, config, payment)
 
-    async def _replace(self, work: Work, network: str, payment: Ready) -> None:
-        """Replace the latest attempt, unless a block has shown one by now."""
-        ids = [payment.row.withdrawal_id]
+    async def _replace(self, work: Work, config: Network, payment: Ready) -> None:
+        """Replace the latest attempt, unless a block or another worker was quicker."""
+        network, ids = config.network, [payment.row.withdrawal_id]
         locked = await withdrawals_sql.lock_withdrawals(work.conn, ids, OPEN)
+        stuck = await transactions_sql.stuck_transactions(
+            work.conn, network, config.replace_after_s
+        )
+        if payment.row.withdrawal_id not in stuck:
+            return
         attempts = await transactions_sql.latest_attempts(work.conn, ids)
         for withdrawal in locked:
             attempt = attempts.get(withdrawal.withdrawal_id)

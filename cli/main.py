@@ -21,6 +21,7 @@ from cli import (
     setup,
     stack,
     tenant,
+    wallet,
     webhook,
     withdraw,
     work,
@@ -97,6 +98,7 @@ app.command("reconcile")(reconcile.reconcile)
 app.add_typer(webhook.app, name="webhook")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(network.app, name="network")
+app.add_typer(wallet.app, name="wallet")
 app.command("doctor")(doctor.doctor)
 
 

@@ -100,6 +100,21 @@ def reject(
     print_fields(row, json_wanted=json_wanted)
 
 
+@app.command("cancel")
+def cancel(
+    order_id: OrderId,
+    *,
+    tenant: Tenant,
+    detail: Annotated[str, typer.Option("--detail", help="Why; the tenant reads it.")] = "",
+    json_wanted: JsonWanted = False,
+) -> None:
+    """Give up an approved withdrawal that can never be paid, and give the money back.
+
+    Either it was not signed yet, or somebody else has used its nonce. All others are refused.
+    """
+    print_fields(session.run(_cancel(tenant, order_id, detail)), json_wanted=json_wanted)
+
+
 @app.command("status")
 def status(order_id: OrderId, *, tenant: Tenant, json_wanted: JsonWanted = False) -> None:
     """Show where a withdrawal stands, with every transaction that was made for it."""
@@ -235,6 +250,15 @@ async def _decide(
         if approve_it:
             return show(await approve_withdrawal(work, tenant, order_id, actor))
         return show(await reject_withdrawal(work, tenant, order_id, actor, detail))
+
+
+async def _cancel(tenant: str, order_id: str, detail: str) -> dict[str, Any]:
+    from agents.runtime.transact import transact_on
+    from custody.approve import cancel_withdrawal
+
+    config = session.settings()
+    async with session.database(config) as pool, transact_on(pool, config.topic_prefix) as work:
+        return show(await cancel_withdrawal(work, tenant, order_id, detail))
 
 
 async def _status(tenant: str, order_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -1,22 +1,40 @@
-"""An operator's word on a withdrawal that waits for it. Never by topic, only by CLI or API."""
+"""An operator's word on a withdrawal. Never by topic, only by CLI or API."""
 
 from __future__ import annotations
 
 from custody.errors import CustodyError
-from custody.withdrawal_events import Outgoing, approved_event, rejected_event
+from custody.withdrawal_events import (
+    Outgoing,
+    approved_event,
+    failed_event,
+    rejected_event,
+)
 from ledger import rules
 from ledger.entries import Outcome
 from ledger.post import post
 from metrics import catalogue
-from sql.withdrawals import Move, Withdrawal, find_withdrawal, move_withdrawals
+from sql.transactions import foreign_nonces, supersede_attempts
+from sql.withdrawals import (
+    Move,
+    Withdrawal,
+    find_withdrawal,
+    lock_withdrawals,
+    move_withdrawals,
+)
 from topics.events import emit_events
 from topics.withdrawals import WITHDRAWALS_APPROVED, WithdrawalsApproved
 
 WAITING = "awaiting_approval"
+UNSIGNED = "approved"
+SENT = ("signed", "broadcast")
 
 
 class NotWaiting(CustodyError):
     """There is no such withdrawal, or it does not wait for approval (any more)."""
+
+
+class MayBePaid(CustodyError):
+    """The withdrawal cannot be cancelled: it is at its end, or may be in a block any moment."""
 
 
 async def approve_withdrawal(
@@ -47,6 +65,34 @@ async def reject_withdrawal(
     await release_holds(work, [withdrawal])
     emit_events(work, [rejected_event(withdrawal)])
     return withdrawal
+
+
+async def cancel_withdrawal(
+    work: Outgoing, tenant: str, idempotency_key: str, detail: str = ""
+) -> Withdrawal:
+    """Give up an approved withdrawal that cannot be paid any more, and give its money back.
+
+    That is one that was never signed, or one whose nonce was used by a transaction that is not
+    ours: nodes said so of every attempt. Raises MayBePaid for all others, NotWaiting if there is
+    no such withdrawal.
+    """
+    found = await _find(work, tenant, idempotency_key)
+    locked = await lock_withdrawals(work.conn, [found.withdrawal_id], (UNSIGNED, *SENT))
+    if not locked:
+        raise MayBePaid(f"withdrawal {idempotency_key!r} is {found.status}")
+    (withdrawal,) = locked
+    reason = "cancelled_by_operator"
+    if withdrawal.status in SENT:
+        if not await foreign_nonces(work.conn, [withdrawal.withdrawal_id]):
+            raise MayBePaid(f"withdrawal {idempotency_key!r} is signed and may be mined any moment")
+        reason = "nonce_used"
+        await supersede_attempts(work.conn, [withdrawal.withdrawal_id])
+    move = Move(withdrawal.withdrawal_id, "failed", reason, detail)
+    failed = await move_withdrawals(work.conn, withdrawal.status, [move])
+    await release_holds(work, failed)
+    emit_events(work, [failed_event(row) for row in failed])
+    catalogue.withdrawals_total.labels(withdrawal.network, withdrawal.asset, "failed").inc()
+    return failed[0]
 
 
 async def release_holds(work: Outgoing, withdrawals: list[Withdrawal]) -> None:
@@ -83,12 +129,17 @@ async def _decide(
     reason: str | None = None,
     detail: str | None = None,
 ) -> Withdrawal:
-    found = await find_withdrawal(work.conn, tenant, idempotency_key)
-    if found is None:
-        raise NotWaiting(f"tenant {tenant!r} has no withdrawal {idempotency_key!r}")
+    found = await _find(work, tenant, idempotency_key)
     move = Move(found.withdrawal_id, status, reason, detail, actor)
     moved = await move_withdrawals(work.conn, WAITING, [move])
     if not moved:
         raise NotWaiting(f"withdrawal {idempotency_key!r} does not wait for approval")
     catalogue.withdrawals_total.labels(found.network, found.asset, status).inc()
     return moved[0]
+
+
+async def _find(work: Outgoing, tenant: str, idempotency_key: str) -> Withdrawal:
+    found = await find_withdrawal(work.conn, tenant, idempotency_key)
+    if found is None:
+        raise NotWaiting(f"tenant {tenant!r} has no withdrawal {idempotency_key!r}")
+    return found

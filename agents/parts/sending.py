@@ -10,12 +10,12 @@ import structlog
 
 from agents.runtime.stage import Work
 from chain_adapters.adapter import ChainPayer
-from chain_adapters.types import BroadcastOutcome, NodeUnavailable, SignedTransaction
+from chain_adapters.types import AdapterError, BroadcastOutcome, SignedTransaction
 from custody import withdrawal_events as told
 from metrics import catalogue
 from sql import transactions as transactions_sql
 from sql import withdrawals as withdrawals_sql
-from sql.transactions import RawTransaction
+from sql.transactions import BroadcastRow, RawTransaction
 from sql.withdrawals import Move
 from topics.events import emit_events
 
@@ -53,7 +53,7 @@ async def send_all(
 async def _send(payer: ChainPayer, transaction: RawTransaction) -> Answer:
     try:
         said = await payer.broadcast(SignedTransaction(transaction.transaction_id, transaction.raw))
-    except NodeUnavailable as fault:
+    except AdapterError as fault:
         return Answer(transaction.transaction_id, UNKNOWN, str(fault)[:DETAIL_CHARACTERS_MAX])
     return Answer(
         transaction.transaction_id, said.outcome.value, said.detail[:DETAIL_CHARACTERS_MAX]
@@ -63,20 +63,10 @@ async def _send(payer: ChainPayer, transaction: RawTransaction) -> Answer:
 async def record_answers(work: Work, network: str, answers: Sequence[Answer]) -> None:
     """Write down what nodes said; tell of withdrawals that are on their way for the first time.
 
-    A refusal changes nothing: the same bytes are sent again later. A used nonce without a mined
-    transaction of ours is an alarm and nothing more, for our own block may be on its way to us.
+    A refusal changes nothing: the same bytes are sent again later.
     """
     rows = await transactions_sql.record_broadcasts(work.conn, network, answers)
-    details = {answer.transaction_id: answer.detail for answer in answers}
-    for row in rows:
-        if row.outcome == BroadcastOutcome.NONCE_USED and not row.is_mined:
-            log.error(
-                "nonce used by a transaction we have not seen mined",
-                network=network,
-                transaction_id=row.transaction_id,
-                nonce=row.nonce,
-                detail=details[row.transaction_id],
-            )
+    await halt_foreign(work, network, rows)
     accepted = {
         row.withdrawal_id: row.transaction_id
         for row in rows
@@ -87,3 +77,18 @@ async def record_answers(work: Work, network: str, answers: Sequence[Answer]) ->
     emit_events(work, [told.broadcast_event(w, accepted[w.withdrawal_id]) for w in moved])
     for withdrawal in moved:
         catalogue.withdrawals_total.labels(network, withdrawal.asset, "broadcast").inc()
+
+
+async def halt_foreign(work: Work, network: str, rows: Sequence[BroadcastRow]) -> None:
+    """Halt wallets of which somebody else has used a nonce that we gave out.
+
+    An adapter calls a nonce used only if no node has the transaction in a block; if all attempts
+    at a withdrawal are answered so, none of ours has used it.
+    """
+    suspects = {row.withdrawal_id for row in rows if row.outcome == BroadcastOutcome.NONCE_USED}
+    if not suspects:
+        return
+    for use in await transactions_sql.foreign_nonces(work.conn, suspects):
+        reason = f"nonce {use.nonce} was used by a transaction that is not ours"
+        log.error("hot wallet halted", network=network, address=use.sender, reason=reason)
+        await transactions_sql.halt_wallet(work.conn, network, use.sender, reason, None)

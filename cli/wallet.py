@@ -1,0 +1,75 @@
+"""`millrace wallet`: the hot wallets, and letting a halted one sign again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import session
+from cli.errors import Problem, not_found
+from cli.options import JsonWanted
+from cli.output import as_json, print_fields, print_rows
+
+if TYPE_CHECKING:
+    from sql.transactions import WalletRow
+
+app = typer.Typer(no_args_is_help=True, help="Hot wallets, which pay withdrawals.")
+COLUMNS = (
+    "network", "tenant", "address", "next_nonce", "chain_nonce", "approved", "sent",
+    "nonce_used", "halted_reason",
+)  # fmt: skip
+
+Network = Annotated[str, typer.Argument(help="CAIP-2 id, e.g. eip155:1.")]
+TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="The tenant's name.")]
+
+
+@app.command("status")
+def status(
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Of this tenant only.")] = None,
+    json_wanted: JsonWanted = False,
+) -> None:
+    """Show each hot wallet: its next nonce, what waits in it, and why it is halted."""
+    rows = [as_json(row) for row in session.run(_list(tenant, None))]
+    if not json_wanted:
+        rows = [{**row, "nonce_used": ", ".join(row["nonce_used"])} for row in rows]
+    empty = "No hot wallets yet: `millrace address hot` makes one."
+    print_rows(rows, json_wanted=json_wanted, empty=empty, columns=COLUMNS)
+
+
+@app.command("resume")
+def resume(network: Network, tenant: TenantName, json_wanted: JsonWanted = False) -> None:
+    """Let a halted wallet sign again, once every transaction that is not ours is accounted for.
+
+    Signing goes on at the nonce that the chain expected when the wallet was halted. If somebody
+    else has used more of them since, the wallet halts again at once.
+    """
+    print_fields(as_json(session.run(_resume(network, tenant))), json_wanted=json_wanted)
+
+
+async def _list(tenant: str | None, network: str | None) -> list[WalletRow]:
+    from sql.transactions import list_wallets
+
+    async with session.database(session.settings()) as pool, pool.acquire() as conn:
+        return await list_wallets(conn, tenant, network)
+
+
+async def _resume(network: str, tenant: str) -> WalletRow:
+    from sql.transactions import list_wallets, resume_wallet
+
+    async with session.database(session.settings()) as pool, pool.acquire() as conn:
+        found = await list_wallets(conn, tenant, network)
+        if not found:
+            raise not_found(
+                f"tenant {tenant!r} has no hot wallet on {network}", "`millrace wallet status`"
+            )
+        if found[0].nonce_used and found[0].halted_reason is not None:
+            raise Problem(
+                f"the nonces of {', '.join(found[0].nonce_used)} were used by somebody else",
+                meaning="Resumed now, the wallet would be halted again at the next answer of a"
+                " node.",
+                remedy="`millrace withdraw cancel` gives their money back; then resume.",
+            )
+        if await resume_wallet(conn, network, tenant) is None:
+            raise Problem(f"the wallet of {tenant!r} on {network} is not halted")
+        return (await list_wallets(conn, tenant, network))[0]

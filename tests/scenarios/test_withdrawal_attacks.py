@@ -1,0 +1,528 @@
+"""Attacks on the way out: lying nodes, foreign hands, rival workers, money that is not there."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from agents.check_withdrawals import CheckWithdrawals
+from agents.replace_withdrawals import ReplaceWithdrawals
+from agents.runtime.stage import Work
+from agents.runtime.transact import transact
+from agents.sign_withdrawals import SignWithdrawals
+from chain_adapters.types import (
+    Broadcast,
+    BroadcastOutcome,
+    Payment,
+    Quote,
+    SignedTransaction,
+    WrongNetwork,
+)
+from custody.approve import MayBePaid, approve_withdrawal, cancel_withdrawal
+from custody.errors import UnusableKey
+from custody.hot_wallet import ensure_hot_wallet
+from sql import chain as chain_sql
+from sql import ledger as ledger_sql
+from sql import transactions as transactions_sql
+from sql import withdrawals as withdrawals_sql
+from sql.pool import Pool
+from tests.support.withdrawals import CONFIRMATIONS, FEE_MINOR, TOKEN, SimulatedWorld
+from topics.event_data import HotWallet
+from topics.events import HotWalletLow
+from topics.withdrawals import WithdrawalsApproved
+
+START_MINOR = 10**6
+
+
+@pytest.fixture
+async def world(pool: Pool, database_url: str) -> SimulatedWorld:
+    made = SimulatedWorld(pool, database_url)
+    await made.start()
+    return made
+
+
+def lows(world: SimulatedWorld) -> list[HotWallet]:
+    return [event.data for event in world.events() if isinstance(event, HotWalletLow)]
+
+
+async def wallet_of(world: SimulatedWorld) -> transactions_sql.WalletRow:
+    async with world.pool.acquire() as conn:
+        return (await transactions_sql.list_wallets(conn, world.tenant))[0]
+
+
+async def resume(world: SimulatedWorld) -> int | None:
+    async with world.pool.acquire() as conn:
+        return await transactions_sql.resume_wallet(conn, world.network, world.tenant)
+
+
+async def cancel(world: SimulatedWorld, order_id: str) -> None:
+    async with transact(world.context) as work:
+        await cancel_withdrawal(work, world.tenant, order_id, "by hand")
+    await world.settle()
+
+
+async def execute(world: SimulatedWorld, statement: str, *arguments: object) -> None:
+    async with world.pool.acquire() as conn:
+        await conn.execute(statement, *arguments)
+
+
+async def retry(world: SimulatedWorld) -> None:
+    await world.resend.run_once()
+    await world.settle()
+
+
+# Money that is not there
+
+
+async def test_tokens_that_are_not_there_are_never_sent_to_revert(
+    pool: Pool, database_url: str
+) -> None:
+    world = SimulatedWorld(pool, database_url)
+    await world.start(funds_minor=1000)
+    world.chain.mint(world.hot_wallet, None, 10**6)
+    commands = [world.command(f"order-{n}", 400, asset=world.token) for n in range(4)]
+    orders = await world.request(*commands)
+    await world.mine(CONFIRMATIONS)
+    assert [order.status for order in orders] == ["broadcast", "broadcast", "approved", "approved"]
+    assert [world.received(c["address"], TOKEN) for c in commands] == [400, 400, 0, 0]
+    assert {(low.asset, low.balance_minor, low.threshold_minor) for low in lows(world)} == {
+        (world.token, "1000", "1200")
+    }
+    world.chain.mint(world.hot_wallet, TOKEN, 1000)
+    await world.follow()
+    await world.recover()
+    assert [order.status for order in await world.withdrawals()] == ["confirmed"] * 4
+
+
+async def test_what_was_signed_before_counts_until_a_block_shows_it(
+    pool: Pool, database_url: str
+) -> None:
+    world = SimulatedWorld(pool, database_url)
+    await world.start(funds_minor=1000)
+    world.chain.mint(world.hot_wallet, None, 10**6)
+    await world.request(world.command("order-1", 800, asset=world.token))
+    (second,) = await world.request(world.command("order-2", 300, asset=world.token))
+    assert second.status == "approved"
+    await world.mine(CONFIRMATIONS)
+    (third,) = await world.request(world.command("order-3", 100, asset=world.token))
+    assert third.status == "broadcast"
+
+
+async def test_a_wallet_without_gas_for_all_its_tokens_is_told_in_the_coin(
+    pool: Pool, database_url: str
+) -> None:
+    world = SimulatedWorld(pool, database_url)
+    await world.start(funds_minor=0)
+    world.chain.mint(world.hot_wallet, TOKEN, 10**6)
+    world.chain.mint(world.hot_wallet, None, 3500)
+    await world.follow()
+    orders = await world.request(
+        *[world.command(f"order-{n}", 10, asset=world.token) for n in range(8)]
+    )
+    paid = [order for order in orders if order.status == "broadcast"]
+    assert 0 < len(paid) < 8
+    assert {low.asset for low in lows(world)} == {world.coin}
+    assert all(int(low.balance_minor) < int(low.threshold_minor) for low in lows(world))
+    await world.mine(CONFIRMATIONS)
+    assert {(await world.withdrawal(o.idempotency_key)).status for o in paid} == {"confirmed"}
+
+
+# Who may not pay between the hold and the signature
+
+
+@pytest.mark.parametrize("who", ["owner frozen", "tenant suspended", "network halted"])
+async def test_what_was_approved_waits_while_it_may_not_be_paid(
+    world: SimulatedWorld, who: str
+) -> None:
+    command = world.command("order-1", 500_000)
+    await world.request(command)
+    await set_blocked(world, who, blocked=True)
+    await approve(world, "order-1")
+    await retry(world)
+    assert (await world.withdrawal("order-1")).status == "approved"
+    await set_blocked(world, who, blocked=False)
+    await retry(world)
+    await world.mine(CONFIRMATIONS)
+    assert world.payments_to(command["address"]) == 1
+
+
+async def approve(world: SimulatedWorld, order_id: str) -> None:
+    async with transact(world.context) as work:
+        await approve_withdrawal(work, world.tenant, order_id, "carol")
+    await world.settle()
+
+
+async def set_blocked(world: SimulatedWorld, who: str, *, blocked: bool) -> None:
+    async with world.pool.acquire() as conn:
+        if who == "owner frozen" and blocked:
+            await ledger_sql.freeze_account(
+                conn, world.tenant, "alice", asset=world.coin, reason="by hand"
+            )
+        elif who == "owner frozen":
+            await conn.execute(
+                "UPDATE accounts SET frozen_at = NULL, frozen_reason = NULL WHERE tenant = $1",
+                world.tenant,
+            )
+        elif who == "tenant suspended":
+            status = "suspended" if blocked else "active"
+            await conn.execute(
+                "UPDATE tenants SET status = $2 WHERE tenant = $1", world.tenant, status
+            )
+        else:
+            await chain_sql.halt_network(conn, world.network, "deep" if blocked else None)
+
+
+async def test_a_forged_record_signs_nothing_that_is_not_approved(world: SimulatedWorld) -> None:
+    big, refused = await world.request(
+        world.command("order-1", 500_000), world.command("order-2", 9)
+    )
+    assert (big.status, refused.status) == ("awaiting_approval", "rejected")
+    ids = [big.withdrawal_id, refused.withdrawal_id]
+    stage = SignWithdrawals(world.context, world.signer)
+    records = [WithdrawalsApproved(world.network, ids)]
+    async with transact(world.context) as work:
+        await stage.apply(work, records, await stage.prepare(records))
+    assert await world.next_nonce() == 0
+    assert await world.attempts("order-1") == []
+
+
+async def test_only_approved_orders_are_locked_for_signing(world: SimulatedWorld) -> None:
+    orders = await world.request(
+        world.command("order-1", 500_000), world.command("order-2", 9), world.command("order-3")
+    )
+    ids = [order.withdrawal_id for order in orders]
+    assert [order.status for order in orders] == ["awaiting_approval", "rejected", "broadcast"]
+    async with world.pool.acquire() as conn, conn.transaction():
+        assert await withdrawals_sql.lock_payable(conn, ids) == frozenset()
+
+
+async def test_an_order_rejected_after_its_quote_is_not_signed(world: SimulatedWorld) -> None:
+    """The quote saw it approved; the lock must look again."""
+    (order,) = await approved_only(world, "order-1")
+    stage = SignWithdrawals(world.context, world.signer)
+    records = [WithdrawalsApproved(world.network, [order])]
+    prepared = await stage.prepare(records)
+    await cancel(world, "order-1")
+    async with transact(world.context) as work:
+        await stage.apply(work, records, prepared)
+    assert await world.attempts("order-1") == []
+    assert await world.balance("available") == START_MINOR
+
+
+async def approved_only(world: SimulatedWorld, *order_ids: str) -> list[int]:
+    """Bring orders to approved with no signer at work."""
+    world.pipeline.runners = [
+        r for r in world.pipeline.runners if r.stage.name != "sign_withdrawals"
+    ]
+    orders = await world.request(*[world.command(order_id) for order_id in order_ids])
+    return [order.withdrawal_id for order in orders]
+
+
+# Foreign hands on the key
+
+
+async def use_key_elsewhere(world: SimulatedWorld) -> None:
+    """Somebody else pays from our hot wallet, and is mined first."""
+    nonce = world.chain.state_at(-1).nonce(world.hot_wallet)
+    payment = Payment(world.hot_wallet, "0x" + "99" * 20, None, 1)
+    unsigned = world.node.build(payment, Quote(9000, nonce, b"", 0, 0), nonce)
+    path = "m/44'/60'/0'/1/" + str(await wallet_index(world))
+    signature = world.signer.sign(path, unsigned.signing_payloads[0])
+    await world.node.broadcast(world.node.assemble(unsigned, (signature,)))
+
+
+async def wallet_index(world: SimulatedWorld) -> int:
+    async with world.pool.acquire() as conn:
+        return int(
+            await conn.fetchval("SELECT wallet_index FROM tenants WHERE tenant = $1", world.tenant)
+        )
+
+
+async def test_a_halted_wallet_is_resumed_behind_the_foreign_nonces(world: SimulatedWorld) -> None:
+    await world.request(world.command("order-1"))
+    await world.mine(CONFIRMATIONS)
+    for _ in range(2):
+        await use_key_elsewhere(world)
+        await world.mine()
+    command = world.command("order-2")
+    (waiting,) = await world.request(command)
+    halted = await wallet_of(world)
+    assert waiting.status == "approved"
+    assert (halted.next_nonce, halted.chain_nonce, halted.approved) == (1, 3, 1)
+    assert await resume(world) == 3
+    await retry(world)
+    await world.mine(CONFIRMATIONS)
+    assert (await world.withdrawal("order-2")).nonce == 3
+    assert world.payments_to(command["address"]) == 1
+    assert (await wallet_of(world)).halted_reason is None
+    assert await resume(world) is None
+
+
+async def test_foreign_use_after_the_halt_halts_again(world: SimulatedWorld) -> None:
+    await world.request(world.command("order-1"))
+    await world.mine(CONFIRMATIONS)
+    await use_key_elsewhere(world)
+    await world.mine()
+    await world.request(world.command("order-2"))
+    await use_key_elsewhere(world)
+    await world.mine()
+    assert await resume(world) == 2
+    await retry(world)
+    assert (await world.withdrawal("order-2")).status == "approved"
+    assert (await wallet_of(world)).chain_nonce == 3
+
+
+async def test_a_nonce_taken_from_a_signed_payment_halts_and_has_a_way_out(
+    world: SimulatedWorld,
+) -> None:
+    runners = world.pipeline.runners
+    world.pipeline.runners = [r for r in runners if r.stage.name != "broadcast_withdrawals"]
+    commands = [world.command("order-1"), world.command("order-2")]
+    await world.request(*commands)
+    await use_key_elsewhere(world)
+    await world.mine(CONFIRMATIONS)
+    world.pipeline.runners = runners
+    await world.settle()
+    await world.mine(CONFIRMATIONS)
+    wallet = await wallet_of(world)
+    assert wallet.nonce_used == ["order-1"]
+    assert wallet.halted_reason == "nonce 0 was used by a transaction that is not ours"
+    (third,) = await world.request(world.command("order-3"))
+    assert third.status == "approved"
+    await cancel(world, "order-1")
+    cancelled = await world.withdrawal("order-1")
+    assert (cancelled.status, cancelled.reason) == ("failed", "nonce_used")
+    assert await resume(world) == 2
+    await retry(world)
+    await world.mine(CONFIRMATIONS)
+    assert [world.payments_to(command["address"]) for command in commands] == [0, 1]
+    assert (await world.withdrawal("order-3")).status == "confirmed"
+    assert (await wallet_of(world)).halted_reason is None
+    assert await world.balance("available") == START_MINOR - 2 * (100 + FEE_MINOR)
+
+
+async def test_a_replaced_payment_is_no_foreign_use(world: SimulatedWorld) -> None:
+    await world.request(world.command("order-1"))
+    await world.replace.run_once()
+    await world.settle()
+    world.chain.mine()  # the replacement is mined, and our follower does not know yet
+    await retry(world)
+    assert (await wallet_of(world)).halted_reason is None
+
+
+@pytest.mark.parametrize("blocks", [0, 1, CONFIRMATIONS])
+async def test_a_payment_that_may_land_is_never_cancelled(
+    world: SimulatedWorld, blocks: int
+) -> None:
+    await world.request(world.command("order-1"))
+    await world.mine(blocks)
+    with pytest.raises(MayBePaid):
+        await cancel(world, "order-1")
+
+
+async def test_an_approved_order_is_cancelled_once_and_never_signed(world: SimulatedWorld) -> None:
+    await approved_only(world, "order-1")
+    await cancel(world, "order-1")
+    with pytest.raises(MayBePaid):
+        await cancel(world, "order-1")
+    assert await world.balance("available") == START_MINOR
+    assert world.event_types()[-1] == "withdrawal.failed"
+
+
+async def test_a_halted_wallet_signs_no_replacement_either(world: SimulatedWorld) -> None:
+    await world.request(world.command("order-1"))
+    async with world.pool.acquire() as conn:
+        await transactions_sql.halt_wallet(
+            conn, world.network, world.hot_wallet, "for the test", None
+        )
+    await world.replace.run_once()
+    assert len(await world.attempts("order-1")) == 1
+
+
+# Rival workers
+
+
+async def test_two_workers_replace_a_stuck_payment_once(world: SimulatedWorld) -> None:
+    await world.request(world.command("order-1"))
+    rivals = [ReplaceWithdrawals(world.context, world.signer) for _ in range(3)]
+    await asyncio.gather(*(rival.run_once() for rival in rivals))
+    assert len(await world.attempts("order-1")) == 2
+
+
+# Lying nodes
+
+
+async def test_a_node_that_takes_bytes_and_drops_them_is_asked_again(
+    world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def swallow(_: SignedTransaction) -> Broadcast:
+        return Broadcast(BroadcastOutcome.ACCEPTED)
+
+    command = world.command("order-1")
+    with monkeypatch.context() as lie:
+        lie.setattr(world.node, "broadcast", swallow)
+        (order,) = await world.request(command)
+    assert order.status == "broadcast"
+    await retry(world)
+    await world.mine(CONFIRMATIONS)
+    assert world.payments_to(command["address"]) == 1
+
+
+async def test_a_node_that_refuses_and_mines_pays_once(
+    world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = world.node.broadcast
+
+    async def deny(signed: SignedTransaction) -> Broadcast:
+        await honest(signed)
+        return Broadcast(BroadcastOutcome.REFUSED, "insufficient funds")
+
+    command = world.command("order-1")
+    with monkeypatch.context() as lie:
+        lie.setattr(world.node, "broadcast", deny)
+        (order,) = await world.request(command)
+        assert order.status == "signed"
+        await world.mine(CONFIRMATIONS)
+    assert (await world.withdrawal("order-1")).status == "confirmed"
+    await world.check_books()
+
+
+@pytest.mark.parametrize("call", ["quote", "broadcast"])
+async def test_endpoints_of_another_chain_park_no_order(
+    world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    async def elsewhere(*_: object) -> Any:  # noqa: ANN401
+        raise WrongNetwork("the node serves chain 5, not 1")
+
+    with monkeypatch.context() as lie:
+        lie.setattr(world.node, call, elsewhere)
+        await world.request(world.command("order-1"))
+    async with world.pool.acquire() as conn:
+        topics = f"{world.pipeline.kafka.prefix}withdrawals-%"
+        assert not await conn.fetchval(
+            "SELECT count(*) FROM dead_letters WHERE topic LIKE $1", topics
+        )
+    await world.recover()
+    await world.check_books()
+
+
+async def test_one_payment_that_cannot_be_signed_holds_up_no_other(
+    world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = world.command("order-1", 77)
+    honest = world.node.build
+
+    def choke(payment: Payment, *rest: Any, **more: Any) -> Any:  # noqa: ANN401
+        if payment.amount_minor == 77:
+            raise UnusableKey("no key at this index")
+        return honest(payment, *rest, **more)
+
+    with monkeypatch.context() as fault:
+        fault.setattr(world.node, "build", choke)
+        orders = await world.request(bad, world.command("order-2"))
+    assert [order.status for order in orders] == ["approved", "broadcast"]
+    assert orders[1].nonce == 0
+
+
+# Odd orders
+
+
+@pytest.mark.parametrize("upper", [True, False])
+async def test_our_own_address_is_found_in_any_spelling(
+    world: SimulatedWorld, *, upper: bool
+) -> None:
+    digits = world.hot_wallet[2:]
+    address = "0x" + (digits.upper() if upper else digits)
+    (order,) = await world.request(world.command("order-1", address=f" {address} "))
+    assert order.reason == "own_address"
+
+
+async def test_an_address_of_another_tenant_is_ours_too(world: SimulatedWorld) -> None:
+    await execute(
+        world,
+        "INSERT INTO tenants (tenant, name) VALUES ($1, $1)",
+        f"{world.tenant}-2",
+    )
+    await world.stock_keys.run_once()
+    async with world.pool.acquire() as conn, conn.transaction():
+        wallet = await ensure_hot_wallet(conn, world.adapter, f"{world.tenant}-2", world.network)
+    address = world.adapter.show_address(wallet.address)
+    (order,) = await world.request(world.command("order-1", address=address))
+    assert order.reason == "own_address"
+
+
+async def test_the_largest_amount_is_refused_and_stops_nothing(world: SimulatedWorld) -> None:
+    await execute(
+        world, "UPDATE assets SET withdrawal_minor_max = NULL WHERE asset = $1", world.coin
+    )
+    huge, _ = await world.request(world.command("order-1", 10**78 - 1), world.command("order-2"))
+    assert (huge.status, huge.reason) == ("rejected", "unpostable")
+
+
+async def test_the_same_id_of_two_tenants_is_two_orders(world: SimulatedWorld) -> None:
+    other = f"{world.tenant}-2"
+    await execute(world, "INSERT INTO tenants (tenant, name) VALUES ($1, $1)", other)
+    world.send(world.command("order-1"), world.command("order-1", tenant=other))
+    await world.settle()
+    assert world.rejections() == [("order-1", "insufficient_funds")]
+    assert (await world.withdrawal("order-1")).status == "broadcast"
+
+
+# The ledger
+
+
+async def test_a_settlement_that_overtakes_its_reversal_is_posted_all_the_same(
+    world: SimulatedWorld,
+) -> None:
+    await world.mine(5)
+    await world.request(world.command("order-1"))
+    await world.mine(CONFIRMATIONS)
+    ledger = next(r for r in world.pipeline.runners if r.stage.name == "post_ledger")
+    world.pipeline.runners.remove(ledger)
+    world.chain.reorganise(CONFIRMATIONS, keep=True, length=CONFIRMATIONS + 1)
+    await world.follow()
+    world.pipeline.deliver = lambda records: [[record] for record in reversed(records)]
+    world.pipeline.runners.append(ledger)
+    await world.settle()
+    await world.check_books()
+
+
+async def test_gas_is_posted_once_however_often_the_block_is_told(world: SimulatedWorld) -> None:
+    await world.request(world.command("order-1", asset=world.token))
+    world.pipeline.deliver = lambda records: [records, records, records]
+    await world.mine(CONFIRMATIONS)
+    gas = await world.balance("network_fees", owner="")
+    (attempt,) = await world.attempts("order-1")
+    assert gas == int(attempt.fee_minor or 0) > 0
+
+
+async def test_five_hundred_orders_in_one_batch_are_paid_once_each(world: SimulatedWorld) -> None:
+    await world.request(*[world.command(f"order-{n}", 10) for n in range(500)])
+    await world.mine(CONFIRMATIONS)
+    await world.check_books()
+    assert {order.status for order in await world.withdrawals()} == {"confirmed"}
+
+
+async def test_limits_hold_between_two_workers_at_once(world: SimulatedWorld) -> None:
+    await execute(
+        world, "UPDATE assets SET withdrawal_count_max_hour = 1 WHERE asset = $1", world.coin
+    )
+
+    async def check(order_id: str) -> None:
+        stage = CheckWithdrawals(world.context)
+        async with transact(world.context) as work:
+            await apply_slowly(stage, work, msgspec.json.encode(world.command(order_id)))
+
+    async def apply_slowly(stage: CheckWithdrawals, work: Work, record: bytes) -> None:
+        await stage.apply(work, [record], None)
+        await asyncio.sleep(0.05)  # the rival's statements run now
+
+    await asyncio.gather(check("order-1"), check("order-2"), check("order-3"))
+    assert sorted(order.status for order in await world.withdrawals()) == [
+        "approved",
+        "rejected",
+        "rejected",
+    ]
