@@ -31,6 +31,7 @@ from agents.runtime.loop import Loop
 from agents.runtime.stage import Stage
 from agents.sign_withdrawals import SignWithdrawals
 from agents.stock_keys import StockKeys
+from custody.hide import forbid_dumps
 from custody.keystore import open_signer
 
 Body = Callable[[], Awaitable[None]]
@@ -88,6 +89,7 @@ async def _withdrawals(context: Context) -> Role:
 
 
 async def _signer(context: Context) -> Role:
+    forbid_dumps()
     async with context.pool.acquire() as conn:
         signer = await open_signer(conn, wallet_passphrase(context.settings))
     return Role(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -83,7 +83,12 @@ class Asset(StrictModel):
 class Settings(BaseSettings):
     """Everything a process of Millrace needs to know before it starts."""
 
-    model_config = SettingsConfigDict(env_prefix="MILLRACE_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="MILLRACE_",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,  # it may be a secret
+    )
 
     database_url: SecretStr = SecretStr("postgresql://millrace@127.0.0.1:5432/millrace")
     database_pool_size: int = Field(ge=1, default=4)
@@ -113,6 +118,15 @@ class Settings(BaseSettings):
     """Lets webhooks go to loopback and private addresses. For development stacks only."""
     networks: tuple[Network, ...] = ()
     assets: tuple[Asset, ...] = ()
+
+    @model_validator(mode="after")
+    def _keys_differ(self) -> Self:
+        if self.wallet_enc_key is not None and self.wallet_enc_key == self.webhook_enc_key:
+            raise ValueError(
+                "webhook_enc_key must differ from wallet_enc_key: notify, which talks to the"
+                " outside, could open the master secret"
+            )
+        return self
 
     def network(self, network: str) -> Network:
         """Return the configuration of one network, KeyError if there is none."""

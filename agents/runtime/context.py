@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from agents.runtime.kafka_io import Publisher
 from agents.runtime.outlet import Outlet
 from chain_adapters.adapter import ChainAdapter
 from chain_adapters.registry import open_adapter
+from custody.hide import forget_variable
 from metrics import catalogue
 from metrics.pool import watch_pool
 from metrics.rpc import observe_request
@@ -63,7 +63,7 @@ def wallet_passphrase(settings: Settings) -> str:
 
     Raises ValueError, naming the variable, if it was not given.
     """
-    os.environ.pop("MILLRACE_WALLET_ENC_KEY", None)
+    forget_variable("MILLRACE_WALLET_ENC_KEY")
     if settings.wallet_enc_key is None:
         raise ValueError(
             "MILLRACE_WALLET_ENC_KEY is not set: the signer and `millrace init` need it to unlock"

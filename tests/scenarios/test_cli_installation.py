@@ -65,7 +65,7 @@ def millrace(
             "MILLRACE_NETWORKS": json.dumps([network.model_dump()]),
             "MILLRACE_ASSETS": json.dumps([asset]),
             "MILLRACE_WALLET_ENC_KEY": KEY,
-            "MILLRACE_WEBHOOK_ENC_KEY": KEY,
+            "MILLRACE_WEBHOOK_ENC_KEY": f"{KEY} of webhooks",
         }
     )
 
