@@ -12,7 +12,9 @@ from pathlib import Path
 
 from cli.demo_screen import Screen
 from cli.demo_story import Story
-from devstack.stack import Stack
+from cli.errors import explain
+from cli.session import quiet_logs
+from devstack.stack import LOCK, Stack, try_lock
 
 OURS = (
     "MILLRACE_WALLET_ENC_KEY",
@@ -23,20 +25,50 @@ OURS = (
 """The demo makes its own of these."""
 
 
+PREFIX = "millrace-demo-"
+ABANDONED_AFTER_S = 60.0
+"""A demo that was killed may need a moment until its servers have ended too."""
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it: 128 + SIGINT."""
+
+
 def play() -> int:
     """Play the whole story; return the exit status."""
+    quiet_logs()
     screen = Screen()
-    folder = Path(tempfile.mkdtemp(prefix="millrace-demo-"))
+    sweep(Path(tempfile.gettempdir()))
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     folder.chmod(0o711)  # the database's own user must get in
     started = time.monotonic()
     try:
         asyncio.run(_play(screen, folder))
-    except (Exception, KeyboardInterrupt) as error:
-        screen.fail(f"{type(error).__name__}: {error}", folder)
+    except KeyboardInterrupt:
+        shutil.rmtree(folder, ignore_errors=True)
+        screen.interrupt()
+        return INTERRUPTED
+    except Exception as error:
+        problem = explain(error)
+        screen.fail(str(problem) if problem else f"{type(error).__name__}: {error}", folder)
         return 1
     shutil.rmtree(folder, ignore_errors=True)
-    screen.succeed(f"Everything adds up, after {time.monotonic() - started:.0f} s.")
+    screen.succeed(time.monotonic() - started)
     return 0
+
+
+def sweep(parent: Path) -> None:
+    """Remove what demos left in `parent` that failed or were killed."""
+    for folder in parent.glob(f"{PREFIX}*"):
+        try:
+            if _is_abandoned(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:  # another user's, or gone already
+            continue
+
+
+def _is_abandoned(folder: Path) -> bool:
+    file = folder / LOCK
+    with file.open("r+") as lock:
+        return time.time() - file.stat().st_mtime > ABANDONED_AFTER_S and try_lock(lock)
 
 
 async def _play(screen: Screen, folder: Path) -> None:

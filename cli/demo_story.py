@@ -22,7 +22,7 @@ class Story:
 
     def __init__(self, screen: Screen, stack: Stack) -> None:
         self._screen = screen
-        self._world = Playground(stack)
+        self._world = Playground(stack, tell=screen.progress)
 
     async def play(self) -> None:
         """Play it to the end, or raise what went wrong."""
@@ -56,7 +56,9 @@ class Story:
             for asset, amount_minor in (("ETH", 2 * COIN), (world.token, 250 * COIN)):
                 await self._hear("deposit.confirmed", asset=asset)
                 await world.until_balance("alice", asset, "available", amount_minor)
-        self._screen.detail("detected, confirmed, posted; signed webhooks received and verified")
+            self._screen.detail(
+                "detected, confirmed, posted; signed webhooks received and verified"
+            )
 
     async def _withdraw(self, asset: str, amount_minor: int) -> None:
         order = f"order-{secrets.token_hex(4)}"
@@ -67,9 +69,9 @@ class Story:
             sent = await self._hear("withdrawal.broadcast", idempotency_key=order)
             await self._confirm()
             paid = await self._hear("withdrawal.confirmed", idempotency_key=order)
-        fee = whole(int(paid["network_fee_minor"]), 18)
-        self._screen.detail(f"checked, signed, broadcast as {sent['transaction_id'][:18]}…")
-        self._screen.detail(f"confirmed and posted; the network took {fee} ETH")
+            fee = whole(int(paid["network_fee_minor"]), 18)
+            self._screen.detail(f"checked, signed, broadcast as {sent['transaction_id'][:18]}…")
+            self._screen.detail(f"confirmed and posted; the network took {fee} ETH")
 
     async def _reorganise(self) -> None:
         world = self._world
@@ -95,6 +97,10 @@ class Story:
             async with world.pool.acquire() as conn:
                 balances = await tenants_sql.list_balances(conn, world.tenant, None, 100)
                 trial = await ledger_sql.fetch_trial_balance(conn, world.tenant)
+            if any(t.debits_minor != t.credits_minor for t in trial):
+                raise AssertionError("debits and credits differ")
+            self._screen.detail(f"{report.figures} balances compared at block {report.height};")
+            self._screen.detail("the node's, the ledger's and the kept ones are equal")
         columns = ("owner", "asset", "available", "locked", "pending")
         self._screen.table(
             "Balances",
@@ -108,12 +114,6 @@ class Story:
             "Trial balance",
             ("asset", "debits", "credits"),
             [(t.asset, *_whole(t.debits_minor, t.credits_minor)) for t in trial],
-        )
-        if any(t.debits_minor != t.credits_minor for t in trial):
-            raise AssertionError("debits and credits differ")
-        self._screen.detail(
-            f"{report.figures} balances at block {report.height}: the node's, the ledger's and"
-            " the materialised ones are equal"
         )
 
     async def _confirm(self) -> None:

@@ -47,11 +47,17 @@ class Playground:
     """One tenant with a webhook endpoint, a token and workers of all roles.
 
     Give it a stack whose servers run. `environ` changes what settings are made of, here and in the
-    workers.
+    workers; `tell` hears how the workers get ready.
     """
 
     def __init__(
-        self, stack: Stack, *, wait_s: float = 30.0, confirmations: int = 3, **environ: str
+        self,
+        stack: Stack,
+        *,
+        wait_s: float = 30.0,
+        confirmations: int = 3,
+        tell: Callable[[str], None] = lambda _: None,
+        **environ: str,
     ) -> None:
         self.stack = stack
         self.wait_s = wait_s
@@ -65,6 +71,7 @@ class Playground:
         self.pool: Pool
         self.adapter: ChainAdapter
         self._environ = environ
+        self._tell = tell
         self._publisher: Publisher
         self._resources = AsyncExitStack()
 
@@ -85,7 +92,7 @@ class Playground:
         self._publisher = Publisher(self.settings)
         await self._publisher.start()
         self._resources.push_async_callback(self._publisher.stop)
-        await wait_for_workers(self.stack, asyncio.Event())
+        await wait_for_workers(self.stack, asyncio.Event(), self._tell)
         return self
 
     async def __aexit__(

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -107,11 +107,16 @@ async def start_workers(stack: Stack, keys: Mapping[str, str], stopped: asyncio.
     await set_up(session.settings(), tell_step)
     role_keys = {role: {name: keys[name]} for role, name in ROLE_KEYS.items()}
     stack.run_workers(ROLES, secrets=role_keys)
-    await wait_for_workers(stack, stopped)
+    await wait_for_workers(stack, stopped, say)
 
 
-async def wait_for_workers(stack: Stack, stopped: asyncio.Event) -> None:
-    """Wait until every worker says it is ready. Problem, naming the logs, if one does not."""
+async def wait_for_workers(
+    stack: Stack, stopped: asyncio.Event, tell: Callable[[str], None]
+) -> None:
+    """Wait until every worker says it is ready, and tell of each.
+
+    Problem, naming the logs, if one does not.
+    """
     import aiohttp
 
     waiting = set(stack.workers)
@@ -121,7 +126,7 @@ async def wait_for_workers(stack: Stack, stopped: asyncio.Event) -> None:
             for role in sorted(waiting):
                 if await _is_ready(client, stack.workers[role].metrics_port):
                     waiting.discard(role)
-                    say(f"worker {role} is ready")
+                    tell(f"worker {role} is ready")
             if waiting and time.monotonic() > deadline:
                 logs = ", ".join(str(stack.workers[role].log_path) for role in sorted(waiting))
                 raise Problem(
@@ -181,7 +186,8 @@ def show_stack(addresses: Mapping[str, Any], json_wanted: bool) -> None:
         flat = {name: value for name, value in addresses.items() if name != "workers"}
         workers = {f"worker {role}": url for role, url in addresses["workers"].items()}
         print_fields(flat | workers, json_wanted=False)
-        say(f"\nNext: `millrace doctor` in another terminal. Its settings: {addresses['settings']}")
+        say("\nNext: `millrace doctor` in another terminal; README.md, “Try it”, goes on.")
+        say("`make down` stops all of it, and so does Ctrl-C here.")
     sys.stdout.flush()
 
 
