@@ -7,7 +7,7 @@ asked of the blocks table. Repeated, late and reordered records therefore end in
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 from agents.parts.deposit_events import deposit_fact, detected_event, orphaned_event
@@ -69,17 +69,31 @@ class MatchDeposits(LocalStage[BlockRecord]):
         ]
         gone = {block for block, canonical in standing.items() if not canonical}
         found = await self._find_deposits(work, network, added)
-        if found:
-            gone.update(
-                await deposits_sql.stale_blocks(
-                    work.conn, network, [deposit.transaction_id for deposit in found]
-                )
+        orphaned = await self._orphan(work, network, gone)
+        detected = await self._detect(work, network, found)
+        if known := not_among(found, detected):
+            # Repeats, or deposits whose old block's removal we have not been told of yet.
+            stale = await deposits_sql.stale_blocks(
+                work.conn, network, [deposit.transaction_id for deposit in known]
             )
-        orphaned = (
-            await deposits_sql.orphan_deposits(work.conn, network, sorted(gone)) if gone else []
-        )
-        detected = await deposits_sql.detect_deposits(work.conn, network, found) if found else []
+            if stale:
+                orphaned += await self._orphan(work, network, stale)
+                detected += await self._detect(work, network, known)
         await self._tell(work, network, records, orphaned, detected)
+
+    async def _orphan(
+        self, work: Work, network: str, blocks: Collection[tuple[int, str]]
+    ) -> list[Deposit]:
+        if not blocks:
+            return []
+        return await deposits_sql.orphan_deposits(work.conn, network, sorted(blocks))
+
+    async def _detect(
+        self, work: Work, network: str, deposits: Sequence[NewDeposit]
+    ) -> list[Deposit]:
+        if not deposits:
+            return []
+        return await deposits_sql.detect_deposits(work.conn, network, deposits)
 
     async def _find_deposits(
         self, work: Work, network: str, blocks: Sequence[BlockAdded]
@@ -193,6 +207,14 @@ def new_deposit(found: Found, owned: dict[str, OwnedAddress], policy: DepositPol
         ignored,
         block.height + confirmations - 1,
     )
+
+
+def not_among(found: Sequence[NewDeposit], detected: Sequence[Deposit]) -> list[NewDeposit]:
+    """Return those found that were not written, because they are there already. Pure."""
+    if len(found) == len(detected):
+        return []
+    written = {(deposit.transaction_id, deposit.transfer_index) for deposit in detected}
+    return [d for d in found if (d.transaction_id, d.transfer_index) not in written]
 
 
 def _count(deposits: Sequence[Deposit], status: str | None) -> None:

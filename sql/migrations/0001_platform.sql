@@ -65,6 +65,8 @@ CREATE TABLE outbox (
     payload bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
 );
+-- Rows live for milliseconds: compressing them would cost more than it saves.
+ALTER TABLE outbox ALTER COLUMN payload SET STORAGE EXTERNAL;
 
 -- Records no stage could use, kept whole until someone redrives or discards them.
 CREATE TABLE dead_letters (
