@@ -7,18 +7,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
+from agents.parts.quotes import measure_low_wallets, price_payments
 from agents.parts.sending import record_answers, send_all
 from agents.runtime.context import Context
 from agents.runtime.loop import Loop
 from agents.runtime.transact import transact
+from chain_adapters.types import BroadcastOutcome
+from custody import withdrawal_events as told
 from settings.model import Network
+from sql import chain as chain_sql
 from sql import transactions as transactions_sql
 from sql import withdrawals as withdrawals_sql
+from topics.events import emit_events
 from topics.withdrawals import WITHDRAWALS_APPROVED, WithdrawalsApproved
 
 BATCH_ROWS = 200
+SENT = ("signed", "broadcast")
 
 
 class Round(NamedTuple):
@@ -47,12 +54,28 @@ class ResendWithdrawals(Loop):
     async def _resend(self, config: Network) -> None:
         network, after_s = config.network, config.rebroadcast_after_s
         async with self.context.pool.acquire() as conn:
-            rows = await transactions_sql.unseen_transactions(conn, network, after_s, BATCH_ROWS)
-        if not rows:
+            unseen = await transactions_sql.unseen_transactions(conn, network, after_s, BATCH_ROWS)
+        if not unseen:
             return
-        answers = await send_all(self.context.adapters[network], network, rows)
+        answers = await send_all(self.context.adapters[network], network, unseen)
         async with transact(self.context) as work:
-            await record_answers(work, network, answers)
+            rows = await record_answers(work, network, answers)
+        refused = [r.withdrawal_id for r in rows if r.outcome == BroadcastOutcome.REFUSED]
+        if refused:
+            await self._tell_low(config, refused)
+
+    async def _tell_low(self, config: Network, withdrawal_ids: Sequence[int]) -> None:
+        """Tell of wallets that cannot pay any more what is signed: somebody emptied them."""
+        network, adapter = config.network, self.context.adapters[config.network]
+        async with self.context.pool.acquire() as conn:
+            rows = await transactions_sql.read_payments(conn, network, withdrawal_ids, SENT)
+            cursor = await chain_sql.read_cursor(conn, network)
+        height = 0 if cursor is None else cursor.height
+        priced = await price_payments(adapter, rows)
+        lows = await measure_low_wallets(adapter, priced, config.native_asset, height)
+        now = datetime.now(UTC)
+        async with transact(self.context) as work:
+            emit_events(work, [told.hot_wallet_low_event(t, low, now) for t, low in lows.items()])
 
     async def _hand_over(self, config: Network) -> None:
         """Emit old approvals again: all of them in turn, each once in `rebroadcast_after_s`."""

@@ -109,6 +109,8 @@ def judge(command: WithdrawalCommand, address: Address | None, around: Surroundi
         return Judged(order, _rejected("invalid_address"), address.problem[:_DETAIL_CHARACTERS_MAX])
     if address.is_ours:
         return Judged(order, _rejected("own_address"))
+    if address.canonical == policy.contract:
+        return Judged(order, _rejected("token_address"))
     key = (command.tenant, command.owner, command.asset)
     history = History(*around.histories.get(key, (0, 0)))
     return Judged(order, decide(_limits(policy), history, order.amount_minor))

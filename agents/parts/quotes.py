@@ -61,13 +61,17 @@ async def measure_low_wallets(
 async def _measure(
     adapter: ChainAdapter, row: PaymentRow, native_asset: str, height: int
 ) -> HotWallet:
-    """Look at the asset to be paid; if there is enough, what lacks is the fee."""
+    """Look at the asset to be paid; if there is enough, what lacks is the fee.
+
+    How much the fee is, a node that refuses does not say: then more than there is.
+    """
     sender = row.sender or ""
     asset, threshold_minor = row.asset, row.amount_minor
     balance_minor = await adapter.fetch_balance(sender, row.contract, height)
     if row.contract is not None and balance_minor >= threshold_minor:
         asset, threshold_minor = native_asset, 1
         balance_minor = await adapter.fetch_balance(sender, None, height)
+    threshold_minor = max(threshold_minor, balance_minor + 1)
     return HotWallet(
         network=adapter.network,
         asset=asset,

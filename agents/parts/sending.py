@@ -60,7 +60,7 @@ async def _send(payer: ChainPayer, transaction: RawTransaction) -> Answer:
     )
 
 
-async def record_answers(work: Work, network: str, answers: Sequence[Answer]) -> None:
+async def record_answers(work: Work, network: str, answers: Sequence[Answer]) -> list[BroadcastRow]:
     """Write down what nodes said; tell of withdrawals that are on their way for the first time.
 
     A refusal changes nothing: the same bytes are sent again later.
@@ -77,6 +77,7 @@ async def record_answers(work: Work, network: str, answers: Sequence[Answer]) ->
     emit_events(work, [told.broadcast_event(w, accepted[w.withdrawal_id]) for w in moved])
     for withdrawal in moved:
         catalogue.withdrawals_total.labels(network, withdrawal.asset, "broadcast").inc()
+    return rows
 
 
 async def halt_foreign(work: Work, network: str, rows: Sequence[BroadcastRow]) -> None:

@@ -130,6 +130,18 @@ async def test_a_wallet_without_gas_for_all_its_tokens_is_told_in_the_coin(
     assert {(await world.withdrawal(o.idempotency_key)).status for o in paid} == {"confirmed"}
 
 
+async def test_a_wallet_emptied_after_signing_is_told(world: SimulatedWorld) -> None:
+    runners = world.pipeline.runners
+    world.pipeline.runners = [r for r in runners if r.stage.name != "broadcast_withdrawals"]
+    (order,) = await world.request(world.command("order-1"))
+    assert order.status == "signed"
+    world.chain.state_at(-1).balances[world.hot_wallet, None] = 150
+    await retry(world)
+    (low,) = {(low.asset, low.balance_minor, low.threshold_minor) for low in lows(world)}
+    assert low == (world.coin, "150", "151")
+    assert (await world.attempts("order-1"))[0].last_outcome == "refused"
+
+
 # Who may not pay between the hold and the signature
 
 
@@ -452,6 +464,11 @@ async def test_an_address_of_another_tenant_is_ours_too(world: SimulatedWorld) -
     address = world.adapter.show_address(wallet.address)
     (order,) = await world.request(world.command("order-1", address=address))
     assert order.reason == "own_address"
+
+
+async def test_tokens_are_not_sent_to_their_own_contract(world: SimulatedWorld) -> None:
+    (order,) = await world.request(world.command("order-1", asset=world.token, address=TOKEN))
+    assert (order.status, order.reason) == ("rejected", "token_address")
 
 
 async def test_the_largest_amount_is_refused_and_stops_nothing(world: SimulatedWorld) -> None:

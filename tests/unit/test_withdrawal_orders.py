@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.resend_withdrawals import BATCH_ROWS, Round, next_round
@@ -86,6 +86,7 @@ json_values = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a first run makes its tables
 @given(st.dictionaries(st.sampled_from([*COMMAND, "memo", "x\n\0"]), json_values, max_size=4))
 def test_any_values_are_an_order_a_refusal_or_unanswerable(changes: dict[str, object]) -> None:
     try:
