@@ -1,0 +1,80 @@
+"""An operator's way out of a halted wallet, on the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from sql import transactions as transactions_sql
+from sql.pool import Pool
+from tests.support.command_line import CommandLine
+from tests.support.withdrawals import CONFIRMATIONS, SimulatedWorld
+
+
+@pytest.fixture
+async def world(pool: Pool, database_url: str) -> SimulatedWorld:
+    made = SimulatedWorld(pool, database_url)
+    await made.start()
+    return made
+
+
+@pytest.fixture
+def millrace(world: SimulatedWorld, database_url: str) -> CommandLine:
+    return CommandLine(
+        {
+            "MILLRACE_CONFIG": "",
+            "MILLRACE_DATABASE_URL": database_url,
+            "MILLRACE_TOPIC_PREFIX": world.pipeline.kafka.prefix,
+        }
+    )
+
+
+async def lose_nonce(world: SimulatedWorld, order_id: str) -> None:
+    """Sign a payment, and let every node say from now on that its nonce is used."""
+    await world.request(world.command(order_id))
+    world.chain.pool.clear()
+    world.chain.state_at(-1).nonces[world.hot_wallet] = 1
+    world.chain.mine(CONFIRMATIONS)
+    await world.resend.run_once()
+    await world.follow()
+
+
+async def test_a_wallet_is_shown_with_why_it_is_halted_and_resumed_step_by_step(
+    world: SimulatedWorld, millrace: CommandLine
+) -> None:
+    await lose_nonce(world, "order-1")
+    (row,) = await millrace.json("wallet", "status", "--tenant", world.tenant)
+    assert row["halted_reason"] == "nonce 0 was used by a transaction that is not ours"
+    assert (row["next_nonce"], row["sent"], row["nonce_used"]) == (1, 1, ["order-1"])
+    assert "order-1" in (await millrace.run("wallet", "status")).stdout
+    early = await millrace.run("wallet", "resume", world.network, world.tenant)
+    assert early.exit_code == 1
+    assert "millrace withdraw cancel" in early.stderr
+    cancel = ["withdraw", "cancel", "order-1", "--tenant", world.tenant, "--detail", "stolen"]
+    cancelled = await millrace.json(*cancel)
+    assert (cancelled["status"], cancelled["reason"]) == ("failed", "nonce_used")
+    resumed = await millrace.json("wallet", "resume", world.network, world.tenant)
+    assert (resumed["halted_reason"], resumed["next_nonce"]) == (None, 1)
+    (order,) = await world.request(world.command("order-2"))
+    assert (order.status, order.nonce) == ("broadcast", 1)
+    assert world.event_types().count("withdrawal.failed") == 1
+
+
+async def test_only_a_halted_wallet_is_resumed(
+    world: SimulatedWorld, millrace: CommandLine
+) -> None:
+    await world.request(world.command("order-1"))
+    going = await millrace.run("wallet", "resume", world.network, world.tenant)
+    assert (going.exit_code, "is not halted" in going.stderr) == (1, True)
+    unknown = await millrace.run("wallet", "resume", world.network, "nobody")
+    assert (unknown.exit_code, "no hot wallet" in unknown.stderr) == (1, True)
+    refused = await millrace.run("withdraw", "cancel", "order-1", "--tenant", world.tenant)
+    assert (refused.exit_code, "may be mined" in refused.stderr) == (1, True)
+
+
+async def test_a_halted_wallet_keeps_its_first_reason(world: SimulatedWorld) -> None:
+    await world.request(world.command("order-1"))
+    async with world.pool.acquire() as conn:
+        for reason in ("first", "second"):
+            await transactions_sql.halt_wallet(conn, world.network, world.hot_wallet, reason, None)
+        (row,) = await transactions_sql.list_wallets(conn, world.tenant)
+    assert row.halted_reason == "first"
