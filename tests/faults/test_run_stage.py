@@ -1,0 +1,204 @@
+"""What a stage's runner promises when the broker, the database or its own code fail."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+
+import pytest
+from pydantic import SecretStr
+
+from agents.runtime.context import Context
+from agents.runtime.kafka_io import Publisher
+from agents.runtime.record import Record
+from agents.runtime.run_stage import StageRunner
+from agents.runtime.stage import InvariantBroken, Stage, Work
+from settings.model import Settings
+from sql.pool import Pool
+from sql.stream import Partition
+from tests.support.pipeline import MemoryKafka
+from topics.topic import Topic
+
+NUMBERS: Topic[int] = Topic("numbers", "number", int)
+PARKED_MAX = 5
+
+
+class Note(Stage[int, None]):
+    """Notes numbers; a number noted twice, or below zero, is an error of the database."""
+
+    name = "note"
+    topic = NUMBERS
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+        self.kills_connection = False
+
+    async def prepare(self, records: Sequence[int]) -> None:
+        self.asked.set()
+        await self.go_on.wait()
+
+    async def apply(self, work: Work, records: Sequence[int], _: None) -> None:
+        await work.conn.fetch("SELECT * FROM noted")
+        await work.conn.execute("INSERT INTO noted SELECT unnest($1::integer[])", list(records))
+        if self.kills_connection:
+            self.kills_connection = False
+            await work.conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+class ShortLog(MemoryKafka):
+    """A log of which the head is gone."""
+
+    first_kept = 0
+
+    async def bounds(self, partition: Partition) -> tuple[int, int]:
+        return self.first_kept, len(self.topics[partition[0]])
+
+
+class Scene:
+    """A topic, and runners of one stage on it, each as of a process of its own."""
+
+    def __init__(self, pool: Pool, database_url: str) -> None:
+        settings = Settings(
+            database_url=SecretStr(database_url),
+            topic_prefix=f"{secrets.token_hex(4)}.",
+            dead_letter_max_minute=PARKED_MAX,
+        )
+        self.pool = pool
+        self.context = Context(settings, pool, {}, Publisher(settings))
+        self.kafka = ShortLog(settings.topic_prefix)
+        self.topic = settings.topic_prefix + NUMBERS.name
+
+    def runner(self, stage: Note | None = None) -> StageRunner:
+        return StageRunner(stage or Note(), self.context, "cluster", self.kafka)
+
+    def send(self, numbers: Sequence[object]) -> list[Record]:
+        for number in numbers:
+            self.kafka.append(self.topic, None, str(number).encode())
+        return self.kafka.topics[self.topic][-len(numbers) :]
+
+    async def noted(self) -> list[int]:
+        rows = await self.pool.fetch("SELECT number FROM noted ORDER BY number")
+        return [row["number"] for row in rows]
+
+    async def parked(self) -> int:
+        count = await self.pool.fetchval(
+            "SELECT count(*) FROM dead_letters WHERE topic = $1", self.topic
+        )
+        return int(count)
+
+
+@pytest.fixture
+async def scene(pool: Pool, database_url: str) -> Scene:
+    await pool.execute("DROP TABLE IF EXISTS noted")
+    await pool.execute("CREATE TABLE noted (number integer PRIMARY KEY CHECK (number >= 0))")
+    return Scene(pool, database_url)
+
+
+async def test_a_repeated_batch_does_nothing(scene: Scene) -> None:
+    batch = scene.send([1, 2, 3])
+    await scene.runner().run(batch)
+    await scene.runner().run(batch)
+    assert await scene.noted() == [1, 2, 3]
+    assert await scene.parked() == 0
+
+
+async def test_a_batch_that_begins_behind_a_gap_does_the_gap_first(scene: Scene) -> None:
+    batch = scene.send([1, 2, 3, 4])
+    await scene.runner().run(batch[3:])
+    assert await scene.noted() == [1, 2, 3, 4]
+
+
+async def test_a_gap_at_the_end_of_a_topic_is_done_as_well(scene: Scene) -> None:
+    scene.send([1, 2, 3, 4])
+    runner = scene.runner()
+    await runner.heal({(scene.topic, 0): 3})
+    assert await scene.noted() == [1, 2, 3]
+    assert runner.next_offset(scene.topic, 0) == 3
+
+
+async def test_poison_is_parked_whole_and_the_rest_goes_on(scene: Scene) -> None:
+    await scene.runner().run(scene.send([1, -2, "three", 4]))
+    assert await scene.noted() == [1, 4]
+    letters = await scene.pool.fetch(
+        "SELECT payload, error FROM dead_letters WHERE topic = $1 ORDER BY id", scene.topic
+    )
+    assert {bytes(letter["payload"]) for letter in letters} == {b"-2", b"three"}
+
+
+async def test_a_lost_connection_is_retried_and_parks_nothing(scene: Scene) -> None:
+    stage = Note()
+    stage.kills_connection = True
+    await scene.runner(stage).run(scene.send([1, 2]))
+    assert await scene.noted() == [1, 2]
+    assert await scene.parked() == 0
+
+
+async def test_a_migration_under_way_parks_nothing(scene: Scene) -> None:
+    runner = scene.runner()
+    held = [await scene.pool.acquire() for _ in range(9)]  # leaves one connection to the runner
+    try:
+        await runner.run(scene.send([1]))
+        await held[0].execute("ALTER TABLE noted ALTER COLUMN number TYPE bigint")
+        await runner.run(scene.send([2]))
+    finally:
+        for conn in held:
+            await scene.pool.release(conn)
+    assert await scene.noted() == [1, 2]
+    assert await scene.parked() == 0
+
+
+async def test_a_topic_made_anew_stops_the_worker(scene: Scene) -> None:
+    await scene.runner().run(scene.send([1, 2, 3]))
+    scene.kafka.topics[scene.topic].clear()
+    with pytest.raises(InvariantBroken, match="made anew"):
+        await scene.runner().run(scene.send([4]))
+    assert await scene.noted() == [1, 2, 3]
+
+
+async def test_a_retention_that_ran_past_the_stage_stops_the_worker(scene: Scene) -> None:
+    await scene.runner().run(scene.send([1, 2]))
+    scene.send([3, 4, 5])
+    scene.kafka.first_kept = 4
+    with pytest.raises(InvariantBroken, match="kept it only from 4"):
+        await scene.runner().run(scene.kafka.topics[scene.topic][4:])
+    assert await scene.noted() == [1, 2]
+
+
+async def test_a_stage_that_cannot_do_anything_stops_before_the_topic_is_emptied(
+    scene: Scene,
+) -> None:
+    runner = scene.runner()
+    batch = scene.send([-number for number in range(1, 50)])
+    with pytest.raises(InvariantBroken, match="within a minute"):
+        await runner.run(batch)
+    assert await scene.parked() == PARKED_MAX
+
+
+async def test_a_worker_that_lost_its_partition_and_does_not_know_changes_nothing(
+    scene: Scene,
+) -> None:
+    batch = scene.send([1, 2, 3])
+    stage = Note()
+    stage.go_on.clear()
+    zombie = asyncio.create_task(scene.runner(stage).run(batch))
+    await stage.asked.wait()
+    heir = scene.runner()
+    await heir.run(batch)
+    await heir.run(scene.send([4]))
+    stage.go_on.set()
+    await zombie
+    assert await scene.noted() == [1, 2, 3, 4]
+    assert await scene.parked() == 0
+
+
+async def test_two_workers_on_one_partition_do_each_record_once(scene: Scene) -> None:
+    batch = scene.send(list(range(30)))
+    runners = [scene.runner() for _ in range(3)]
+    for start in range(0, 30, 5):
+        part = batch[start : start + 5]
+        await asyncio.gather(*(runner.run(part) for runner in runners))
+    assert await scene.noted() == list(range(30))
+    assert await scene.parked() == 0

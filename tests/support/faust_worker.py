@@ -1,0 +1,86 @@
+"""A worker process whose one stage raises on order: ours, or a plain Faust agent beside it.
+
+    python -m tests.support.faust_worker ours|plain
+
+Numbers come in on a topic and are noted in a table. Every 20th is poison: it raises, always
+("ours") or the first time only ("plain", which is the milder fault).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+import faust
+
+from agents.roles import ROLES, Role
+from agents.runtime.context import Context
+from agents.runtime.stage import LocalStage, Work
+from agents.worker import Worker
+from settings.model import Settings
+from topics.topic import Topic
+
+EVERY = 20
+NUMBERS: Topic[int] = Topic("numbers", "number", int)
+NOTE = "INSERT INTO noted (number) SELECT unnest($1::integer[])"
+
+
+class Note(LocalStage[int]):
+    """Notes numbers, without any protection against repeats: a second time is an error."""
+
+    name = "note"
+    topic = NUMBERS
+
+    async def apply(self, work: Work, records: Sequence[int], _: None) -> None:
+        await work.conn.execute(NOTE, list(records))
+        if poison := [number for number in records if number % EVERY == 0]:
+            raise ValueError(f"poison: {poison}")
+
+
+async def _torment(context: Context) -> Role:
+    return Role(stages=(Note(),))
+
+
+def run_ours() -> None:
+    """Run the stage as every stage of a worker runs."""
+    ROLES["torment"] = _torment
+    Worker(Settings(), "torment").run()
+
+
+def run_plain() -> None:
+    """Run what Faust's own documentation shows: `async for`, acked by Faust."""
+    settings = Settings()
+    app = faust.App(
+        settings.topic_prefix + "plain",
+        broker=f"kafka://{settings.kafka_bootstrap}",
+        store="memory://",
+        datadir=settings.data_dir,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        web_enabled=False,
+        broker_commit_interval=0.5,
+    )
+    topic = app.topic(
+        settings.topic_prefix + NUMBERS.name, value_type=bytes, value_serializer="raw"
+    )
+    raised: set[int] = set()
+
+    async def agent(stream: Any) -> None:  # noqa: ANN401 - Faust is untyped
+        conn = await asyncpg.connect(settings.database_url.get_secret_value())
+        async for value in stream:
+            number = int(value)
+            if number % EVERY == 0 and number not in raised:
+                raised.add(number)
+                raise ValueError(f"the first time: {number}")
+            await conn.execute(NOTE, [number])
+
+    app.agent(topic)(agent)
+    faust.Worker(app, loglevel="ERROR").execute_from_commandline()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("MILLRACE_METRICS_PORT", "0")
+    {"ours": run_ours, "plain": run_plain}[sys.argv[1]]()
