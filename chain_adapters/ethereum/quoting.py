@@ -54,7 +54,23 @@ def balance_of(reply: Reply) -> int:
     text = wire.decode_text(result_of(reply))
     if len(text) > 66:
         raise NodeUnavailable("a balance is longer than 32 bytes")
-    return 0 if text == "0x" else int(text, 16)
+    return 0 if text == "0x" else read_quantity(text)
+
+
+def read_quantity(text: str) -> int:
+    """Return a number of the wire, which is never negative (execution-apis, "uint")."""
+    number = int(text, 16)
+    if number < 0:
+        raise NodeUnavailable("a node's number is negative")
+    return number
+
+
+def read_nonce(reply: Reply) -> int:
+    """Return the sender's next nonce. Real ones end at 2^64 (EIP-2681), ours at 2^63."""
+    nonce = read_quantity(wire.decode_text(result_of(reply)))
+    if nonce >= 2**63:
+        raise NodeUnavailable(f"no wallet has reached nonce {nonce}")
+    return nonce
 
 
 async def quote(endpoint: Endpoint, payment: Payment, fee_minor_cap: int) -> Quote:
@@ -91,7 +107,7 @@ async def quote(endpoint: Endpoint, payment: Payment, fee_minor_cap: int) -> Quo
         raise PaymentRefused("sender_lacks_funds", "the sender cannot pay the fee")
     return Quote(
         fee_minor_max=bid.fee_minor_max,
-        next_nonce=int(wire.decode_text(result_of(nonce)), 16),
+        next_nonce=read_nonce(nonce),
         parameters=msgspec.json.encode(bid),
         held_minor=balance_of(token[0]) if token else balance_minor,
         held_native_minor=balance_minor,
@@ -132,7 +148,7 @@ def read_gas(payment: Payment, estimate: Reply) -> int:
     """Return the gas limit: the estimate, and a fifth more where code runs on changing state."""
     if estimate.error is not None:
         raise refusal(payment, estimate.error)
-    gas = int(wire.decode_text(estimate.result), 16)
+    gas = read_quantity(wire.decode_text(estimate.result))
     if gas < PLAIN_GAS:
         raise NodeUnavailable(f"no transaction costs only {gas} gas")
     return gas if gas <= PLAIN_GAS else gas + gas // 5
@@ -146,9 +162,9 @@ def choose_bid(fees: Reply, price: Reply, gas_limit: int) -> Bid:
     history = read_history(fees)
     base_fee = next_base_fee(history)
     if base_fee == 0:
-        gas_price = int(wire.decode_text(result_of(price)), 16) * 9 // 8
+        gas_price = read_quantity(wire.decode_text(result_of(price))) * 9 // 8
         return Bid(gas_limit, gas_price, gas_price, legacy=True)
-    rewards = [int(row[0], 16) for row in (history.reward or []) if row]
+    rewards = [read_quantity(row[0]) for row in (history.reward or []) if row]
     tip = max(TIP_MINOR_MIN, median_low(rewards) if rewards else 0)
     return Bid(gas_limit, 2 * base_fee + tip, tip)
 
@@ -163,7 +179,7 @@ def read_history(fees: Reply) -> _FeeHistory:
 
 def next_base_fee(history: _FeeHistory) -> int:
     """Return the next block's base fee in wei, 0 where the chain has none."""
-    return int(history.base_fee_per_gas[-1], 16) if history.base_fee_per_gas else 0
+    return read_quantity(history.base_fee_per_gas[-1]) if history.base_fee_per_gas else 0
 
 
 def current_price(fees: Reply, bid: Bid) -> int:

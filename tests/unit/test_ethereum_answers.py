@@ -7,7 +7,7 @@ import pytest
 
 from chain_adapters.ethereum import quoting, sending
 from chain_adapters.ethereum.pay import Bid
-from chain_adapters.rpc import Fault, Reply
+from chain_adapters.rpc import Fault, Reply, RpcClient
 from chain_adapters.types import BroadcastOutcome, NodeUnavailable, Payment, PaymentRefused
 
 NATIVE = Payment("0x" + 40 * "1", "0x" + 40 * "2", None, 5)
@@ -115,6 +115,34 @@ def test_the_price_is_lowered_to_the_cap_but_not_below_what_is_mined() -> None:
 @pytest.mark.parametrize(("estimate", "limit"), [(21_000, 21_000), (50_000, 60_000)])
 def test_gas_has_room_where_code_runs(estimate: int, limit: int) -> None:
     assert quoting.read_gas(NATIVE, answer(hex(estimate))) == limit
+
+
+@pytest.mark.parametrize("estimate", ["0x0", "0x1", "-0x5208", "gas"])
+def test_an_estimate_that_no_transaction_has_blames_the_node(estimate: str) -> None:
+    with pytest.raises((NodeUnavailable, ValueError)):
+        quoting.read_gas(NATIVE, answer(estimate))
+
+
+@pytest.mark.parametrize("nonce", ["-0x1", "0x8000000000000000", "0x" + 64 * "f"])
+def test_a_nonce_that_no_wallet_has_blames_the_node(nonce: str) -> None:
+    with pytest.raises(NodeUnavailable):
+        quoting.read_nonce(answer(nonce))
+    assert quoting.read_nonce(answer("0x7fffffffffffffff")) == 2**63 - 1
+
+
+@pytest.mark.parametrize("base_fee", ["-0x1", "-0xffffffffff"])
+def test_a_negative_base_fee_blames_the_node(base_fee: str) -> None:
+    fees = answer({"baseFeePerGas": [base_fee], "reward": []})
+    with pytest.raises(NodeUnavailable):
+        quoting.choose_bid(fees, answer("0x1"), 21_000)
+
+
+async def test_an_amount_beyond_256_bits_is_given_up_before_a_node_is_asked() -> None:
+    client = RpcClient("eip155:1", ["http://127.0.0.1:9"], chain_id=1)
+    payment = msgspec.structs.replace(TOKEN, amount_minor=2**256)
+    with pytest.raises(PaymentRefused) as refused:
+        await quoting.quote(client.endpoints[0], payment, 10**18)
+    assert refused.value.reason == "amount_too_large"
 
 
 WORD = {False: "0x" + 64 * "0", True: "0x" + 63 * "0" + "1"}
