@@ -7,7 +7,11 @@ import contextlib
 import random
 import statistics
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
+
+import asyncpg
 
 from agents.roles import ROLES
 from cli.playground import Playground
@@ -15,6 +19,7 @@ from devstack.process import Server
 from devstack.stack import Stack
 from tests.faults.figures import Figure
 from tests.faults.load import Load
+from tests.faults.worlds import open_world
 
 RESUMED_S_MAX = 15.0
 STAGES = {
@@ -59,9 +64,13 @@ class Killer:
     async def _kill_worker(self, role: str) -> None:
         """Kill a worker of the role; until it has resumed, it is left in peace."""
         self._dying.add(role)
-        self._world.stack.workers[role].kill()
+        worker = self._world.stack.workers[role]
+        killed_at, pid = time.monotonic(), worker.pid
+        worker.kill()
         self.kills["workers"] += 1
-        killed_at = time.monotonic()
+        # What the dying process still commits is no progress of the next one.
+        while worker.pid == pid and worker.alive:  # noqa: ASYNC110 - an exit sets no event
+            await asyncio.sleep(0.01)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(4 * RESUMED_S_MAX):
                 await self._until_progress(role)
@@ -70,9 +79,17 @@ class Killer:
 
     async def _until_progress(self, role: str) -> None:
         """Wait until a new process of the role has committed something."""
-        since = await self._now()
-        while not await self._progressed(role, since):  # noqa: ASYNC110 - the database is asked
+        since = None
+        while since is None or not await self._look(partial(self._progressed, role, since)):
+            since = since or await self._look(self._now)
             await asyncio.sleep(0.1)
+
+    async def _look(self, query: Callable[[], Awaitable[object]]) -> object:
+        """Ask the database; None while it is away, for it is killed as well."""
+        try:
+            return await query()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return None
 
     async def _now(self) -> object:
         async with self._world.pool.acquire() as conn:
@@ -93,7 +110,7 @@ async def run_kills(
     folder: Path, *, deposits: int, withdrawals: int, seed: int, every_s: float = 2.0
 ) -> list[Figure]:
     """Move money while things are killed; then prove that everything happened exactly once."""
-    async with Stack(folder) as stack, Playground(stack, wait_s=240.0) as world:
+    async with open_world(folder) as world:
         load = Load(world, seed)
         await load.prepare()
         mining = asyncio.create_task(load.mine())
@@ -106,7 +123,7 @@ async def run_kills(
             group.create_task(load.pay_in(deposits, rate_s))
             group.create_task(load.draw_out(withdrawals, rate_s * withdrawals / deposits))
         await _stop(killing)
-        await _revive(stack)
+        await _revive(world.stack)
         await load.settle()
         await load.until_heard()
         figures = await load.prove()
