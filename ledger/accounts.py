@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import sql.ledger as tables
 from ledger.decide import Account
@@ -21,42 +21,47 @@ class RememberedInVain(Exception):
     """A remembered account is not in this database. It is forgotten now."""
 
 
-async def open_accounts(conn: Connection, refs: Sequence[AccountRef]) -> None:
-    """Open the accounts that do not exist; unknown tenants and assets are left out.
+async def open_accounts(conn: Connection, refs: Sequence[AccountRef]) -> dict[AccountRef, int]:
+    """Return the ids of accounts, opening those that do not exist.
 
-    Opening waits for others that open the same accounts, so it comes before any is locked.
+    Unknown tenants and assets are left out. Opening waits for others that open the same accounts,
+    so it comes before any is locked.
     """
-    if missing := [ref for ref in refs if ref not in _remembered]:
-        found = await _find(conn, missing)
-        if unopened := [ref for ref in missing if ref not in found]:
-            await tables.open_accounts(conn, *_columns(unopened))
+    ids = await find_accounts(conn, refs)
+    if unopened := [ref for ref in refs if ref not in ids]:
+        await tables.open_accounts(conn, *_columns(unopened))
+        ids |= await find_accounts(conn, unopened)
+    return ids
 
 
-async def lock_accounts(conn: Connection, refs: Sequence[AccountRef]) -> dict[AccountRef, Account]:
-    """Lock accounts in one order and return what they hold; those that do not exist are left out.
+async def find_accounts(conn: Connection, refs: Iterable[AccountRef]) -> dict[AccountRef, int]:
+    """Return the ids of those accounts that exist, or did when they were last seen."""
+    known = {ref: _remembered.get(ref, 0) for ref in refs}
+    if unknown := [ref for ref, account_id in known.items() if not account_id]:
+        found = await _find(conn, unknown)
+        _remember(found)
+        known |= found
+        return {ref: account_id for ref, account_id in known.items() if account_id}
+    return known
 
-    Raises RememberedInVain if what was known of them is outdated.
+
+async def lock_accounts(
+    conn: Connection, ids: Mapping[AccountRef, int], entries: int
+) -> tuple[dict[AccountRef, Account], list[int]]:
+    """Lock accounts in one order; return what they hold, and so many entry ids reserved afterwards.
+
+    Raises RememberedInVain if one of them does not exist.
     """
-    ids = await _ids_of(conn, refs)
-    locked = await tables.lock_accounts(conn, list(ids)) if ids else []
+    locked, entry_ids = await tables.lock_accounts(conn, list(ids.values()), entries)
     if len(locked) < len(ids):
-        for ref in refs:
+        for ref in ids:
             _remembered.pop(ref, None)
         raise RememberedInVain
+    refs = {account_id: ref for ref, account_id in ids.items()}
     return {
-        (ref := ids[account_id]): Account(ref, account_id, int(balance_minor), frozen_reason)
+        (ref := refs[account_id]): Account(ref, account_id, int(balance_minor), frozen_reason)
         for account_id, balance_minor, frozen_reason in locked
-    }
-
-
-async def _ids_of(conn: Connection, refs: Sequence[AccountRef]) -> dict[int, AccountRef]:
-    ids = {account_id: ref for ref in refs if (account_id := _remembered.get(ref)) is not None}
-    if len(ids) < len(refs):
-        known = set(ids.values())
-        found = await _find(conn, [ref for ref in refs if ref not in known])
-        _remember(found)
-        ids |= {account_id: ref for ref, account_id in found.items()}
-    return ids
+    }, entry_ids
 
 
 async def _find(conn: Connection, refs: Sequence[AccountRef]) -> dict[AccountRef, int]:

@@ -103,7 +103,9 @@ def decide(
     `problems` are the validator's words, "" for a valid entry. `accounts` are the locked accounts
     and are used up: their balances end as the plan leaves them.
     """
-    return _Decider(accounts, stored).run(entries, problems)
+    decider = Decider(accounts, stored)
+    decider.run(entries, problems)
+    return decider.plan
 
 
 class _Refused(Exception):
@@ -117,17 +119,20 @@ class _Refused(Exception):
 _UNKNOWN: Final = PostResult(Outcome.INVALID, None, "unknown tenant or asset")
 
 
-class _Decider:
+class Decider:
+    """Decides entry after entry; see `decide`, which does it at one go."""
+
     def __init__(
         self, accounts: Mapping[AccountRef, Account], stored: Mapping[Key, StoredEntry]
     ) -> None:
         self._accounts = accounts
         self._stored = stored
         self._seen: dict[Key, tuple[Entry, int]] = {}
-        self._plan = Plan()
+        self.plan = Plan()
 
-    def run(self, entries: Sequence[Entry], problems: Sequence[str]) -> Plan:
-        plan = self._plan
+    def run(self, entries: Sequence[Entry], problems: Sequence[str]) -> None:
+        """Decide the next entries; the plan grows by them."""
+        plan = self.plan
         for entry, problem in zip(entries, problems, strict=True):
             if problem:
                 result, numbered = PostResult(Outcome.INVALID, None, problem), False
@@ -135,7 +140,6 @@ class _Decider:
                 result, numbered = self._decide_entry(entry)
             plan.results.append(result)
             plan.numbered.append(numbered)
-        return plan
 
     def _decide_entry(self, entry: Entry) -> tuple[PostResult, bool]:
         key = (entry.tenant, entry.idempotency_key)
@@ -145,17 +149,17 @@ class _Decider:
             earlier, number = seen
             same = entry.kind == earlier.kind and entry.lines == earlier.lines
             return _compare(same, number), True
-        written, undo = len(self._plan.lines), list[tuple[Account, int]]()
+        written, undo = len(self.plan.lines), list[tuple[Account, int]]()
         try:
             shortfall_minor = self._post(entry, undo)
         except (_Refused, KeyError) as refused:
-            del self._plan.lines[written:]
+            del self.plan.lines[written:]
             for account, balance_minor in reversed(undo):
                 account.balance_minor = balance_minor
-            self._plan.refused = True
+            self.plan.refused = True
             return refused.result if isinstance(refused, _Refused) else _UNKNOWN, False
-        number = len(self._plan.posted)
-        self._plan.posted.append(entry)
+        number = len(self.plan.posted)
+        self.plan.posted.append(entry)
         self._seen[key] = (entry, number)
         return PostResult(Outcome.POSTED, number, "", shortfall_minor), True
 
@@ -163,7 +167,7 @@ class _Decider:
         accounts = self._accounts
         shortfall_minor = 0
         detours: list[tuple[Line, Account]] = []
-        first = len(self._plan.lines)
+        first = len(self.plan.lines)
         for line in entry.lines:
             debit, credit = accounts[line.debit], accounts[line.credit]
             if debit.frozen_reason is not None and entry.enforce_frozen:
@@ -218,7 +222,7 @@ class _Decider:
         undo.append((credit, credit_before))
         debit.balance_minor = after
         credit.balance_minor = credit_after
-        plan = self._plan
+        plan = self.plan
         plan.lines.append(
             PlannedLine(
                 len(plan.posted),
@@ -233,7 +237,7 @@ class _Decider:
         )
 
     def _freeze_or_unfreeze(self, line: Line, account: Account) -> None:
-        plan = self._plan
+        plan = self.plan
         if line.overflow is not None and account.frozen_reason is None:
             account.frozen_reason = REORGANISED_CREDIT
             plan.frozen.add(account.account_id)

@@ -1,26 +1,29 @@
 """Posts entries to the journal in the caller's transaction: a batch in, a result per entry out.
 
 One batch is a handful of statements however many entries it has: lock the accounts, decide in
-Python, write all lines at once. The database checks everything again
+Python while the lines are being written. The database checks everything again
 (sql/migrations/0002_ledger.sql); what it refuses, but for a key that is taken, is a fault here.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import asyncpg
 
 import sql.ledger as tables
-from ledger.accounts import RememberedInVain, lock_accounts, open_accounts
+from ledger.accounts import RememberedInVain, find_accounts, lock_accounts, open_accounts
 from ledger.chart import BUCKETS, REORGANISED_CREDIT
-from ledger.decide import Account, Key, Plan, StoredEntry, StoredLine, decide
+from ledger.decide import Account, Decider, Key, Plan, PlannedLine, StoredEntry, StoredLine
 from ledger.entries import AccountRef, Entry, PostResult
 from ledger.validate import encode_metadata, problem_of
+from sql.ledger import NO_METADATA, JournalLine
 from sql.pool import Connection
 
 ATTEMPTS_MAX = 10
+CHUNK_ENTRIES = 100
+"""The server writes one chunk while the next is decided."""
 
 
 async def post(conn: Connection, entries: Sequence[Entry]) -> list[PostResult]:
@@ -44,32 +47,63 @@ async def post(conn: Connection, entries: Sequence[Entry]) -> list[PostResult]:
     # because nearly all batches are new from end to end and looking costs a tenth of the time.
     look_up = False
     for _ in range(ATTEMPTS_MAX):
-        with contextlib.suppress(asyncpg.UniqueViolationError, RememberedInVain):
+        with contextlib.suppress(asyncpg.UniqueViolationError, RememberedInVain, _RefusedUnseen):
+            ids = await open_accounts(conn, _touched(valid))
             async with conn.transaction():  # a savepoint: a taken key undoes no more than this
-                accounts = await _lock(conn, valid)
-                stored = await _find(conn, valid) if look_up else {}
-                plan = decide(entries, problems, accounts, stored)
-                if look_up or not plan.refused:
-                    return plan.results_with_ids(await _write(conn, plan))
+                accounts, entry_ids = await _lock(conn, valid, ids)
+                decider = Decider(accounts, await _find(conn, valid) if look_up else {})
+                chunks = _decide(decider, entries, problems, refusing=look_up)
+                await _write(conn, decider.plan, entry_ids, chunks)
+                return decider.plan.results_with_ids(entry_ids)
         look_up = True
     raise RuntimeError(f"others took the keys {ATTEMPTS_MAX} times in a row")
 
 
-async def _lock(conn: Connection, entries: Sequence[Entry]) -> dict[AccountRef, Account]:
-    """Lock what the entries touch: first everything but debts by id, then debts by id."""
+class _RefusedUnseen(Exception):
+    """An entry is refused, but its key was not looked up: it may be a duplicate."""
+
+
+def _decide(
+    decider: Decider, entries: Sequence[Entry], problems: Sequence[str], *, refusing: bool
+) -> Iterator[Sequence[PlannedLine]]:
+    """Decide chunk by chunk and yield the new lines. Raise _RefusedUnseen unless `refusing`."""
+    lines = decider.plan.lines
+    for start in range(0, len(entries), CHUNK_ENTRIES):
+        chunk = slice(start, start + CHUNK_ENTRIES)
+        done = len(lines)
+        decider.run(entries[chunk], problems[chunk])
+        if decider.plan.refused and not refusing:
+            raise _RefusedUnseen
+        yield lines[done:]
+
+
+def _touched(entries: Iterable[Entry]) -> list[AccountRef]:
+    """Return every account the entries name, but for debts that may have to be repaid."""
     refs: dict[AccountRef, None] = {}
     for entry in entries:
         for line in entry.lines:
             refs[line.debit] = refs[line.credit] = None
             if line.overflow is not None:
                 refs[line.overflow] = None
-    await open_accounts(conn, list(refs))
-    debts = {ref: None for ref in refs if BUCKETS[ref.bucket].is_debt}
-    accounts = await lock_accounts(conn, [ref for ref in refs if ref not in debts])
+    return list(refs)
+
+
+async def _lock(
+    conn: Connection, entries: Sequence[Entry], ids: dict[AccountRef, int]
+) -> tuple[dict[AccountRef, Account], list[int]]:
+    """Lock what the entries touch: first everything but debts by id, then debts by id.
+
+    Return the accounts, and an entry id for each entry that comes after all of theirs.
+    """
+    debts = {ref: ids.pop(ref) for ref in list(ids) if BUCKETS[ref.bucket].is_debt}
+    accounts, entry_ids = await lock_accounts(conn, ids, len(entries))
     frozen = {ref for ref, account in accounts.items() if account.frozen_reason is not None}
     if frozen:
-        debts |= _debts_of(frozen, entries)
-    return accounts | await lock_accounts(conn, list(debts)) if debts else accounts
+        debts |= await find_accounts(conn, _debts_of(frozen, entries))
+    if debts:
+        owed, entry_ids = await lock_accounts(conn, debts, len(entries))
+        accounts |= owed
+    return accounts, entry_ids
 
 
 def _debts_of(frozen: set[AccountRef], entries: Iterable[Entry]) -> dict[AccountRef, None]:
@@ -104,34 +138,36 @@ async def _find(conn: Connection, entries: Sequence[Entry]) -> dict[Key, StoredE
     return stored
 
 
-async def _write(conn: Connection, plan: Plan) -> list[int]:
-    """Write the plan; return the ids of the posted entries."""
-    if not plan.lines:
-        return []
-    entry_ids = await tables.reserve_entry_ids(conn, len(plan.posted))
-    numbers, lines, assets, debited, credited, amounts, debited_after, credited_after = zip(
-        *plan.lines, strict=True
-    )
-    entries = [plan.posted[number] for number in numbers]
-    await tables.write_lines(
-        conn,
-        entry_ids=[entry_ids[number] for number in numbers],
-        lines=lines,
-        debit_accounts=debited,
-        credit_accounts=credited,
-        amounts_minor=amounts,
-        debit_balances_after=debited_after,
-        credit_balances_after=credited_after,
-        tenants=[entry.tenant for entry in entries],
-        assets=assets,
-        kinds=[entry.kind for entry in entries],
-        idempotency_keys=[entry.idempotency_key for entry in entries],
-        reference_types=[entry.reference_type for entry in entries],
-        reference_ids=[entry.reference_id for entry in entries],
-        metadata=[encode_metadata(entry) for entry in entries],
-    )
+async def _write(
+    conn: Connection, plan: Plan, entry_ids: Sequence[int], chunks: Iterable[Sequence[PlannedLine]]
+) -> None:
+    """Write the lines of a plan that grows chunk by chunk, then freeze and unfreeze."""
+
+    def rows(lines: Sequence[PlannedLine]) -> list[JournalLine]:
+        return [_row(line, plan.posted[line.entry_number], entry_ids) for line in lines]
+
+    await tables.write_lines(conn, map(rows, chunks))
     if plan.frozen:
         await tables.freeze_accounts(conn, sorted(plan.frozen), REORGANISED_CREDIT)
     if plan.unfrozen:
         await tables.unfreeze_accounts(conn, sorted(plan.unfrozen), REORGANISED_CREDIT)
-    return entry_ids
+
+
+def _row(planned: PlannedLine, entry: Entry, entry_ids: Sequence[int]) -> JournalLine:
+    number, line, asset, debited, credited, amount_minor, debited_after, credited_after = planned
+    return JournalLine(
+        entry_ids[number],
+        line,
+        debited,
+        credited,
+        amount_minor,
+        debited_after,
+        credited_after,
+        entry.tenant,
+        asset,
+        entry.kind,
+        entry.idempotency_key,
+        entry.reference_type,
+        entry.reference_id,
+        NO_METADATA if entry.metadata is None else encode_metadata(entry) or NO_METADATA,
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 from ledger.chart import BALANCE_MINOR_LIMIT, BUCKETS
@@ -60,6 +62,7 @@ def _problem_of_detour(line: Line) -> str:  # noqa: PLR0911 - one return a rule
     return ""
 
 
+@lru_cache(maxsize=50_000)  # the same accounts come again and again
 def _problem_of_account(ref: AccountRef) -> str:
     bucket = BUCKETS.get(ref.bucket)
     if bucket is None:

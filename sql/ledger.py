@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
-from io import BytesIO
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, Final, NamedTuple
 
 from sql.pool import Connection
 from sql.queries import load_queries
 
 _queries = load_queries("ledger")
 
-_LINE_COLUMNS = (
-    "entry_id",
-    "line",
-    "debit_account",
-    "credit_account",
-    "amount_minor",
-    "debit_balance_after",
-    "credit_balance_after",
-    "tenant",
-    "asset",
-    "kind",
-    "idempotency_key",
-    "reference_type",
-    "reference_id",
-    "metadata",
-)
 _NULL = "\x01"
 """NULL in COPY: a character that no printable text has."""
+
+
+class JournalLine(NamedTuple):
+    """A line to write, in the order of the columns. `metadata` is JSON, or NO_METADATA."""
+
+    entry_id: int
+    line: int
+    debit_account: int
+    credit_account: int
+    amount_minor: int
+    debit_balance_after: int
+    credit_balance_after: int
+    tenant: str
+    asset: str
+    kind: str
+    idempotency_key: str
+    reference_type: str
+    reference_id: str
+    metadata: str
+
+
+NO_METADATA: Final = _NULL
+_ROW: Final = "\t".join(["%s"] * len(JournalLine._fields)) + "\n"
 
 
 class FoundLine(NamedTuple):
@@ -143,18 +149,17 @@ async def find_accounts(
 
 
 async def lock_accounts(
-    conn: Connection, account_ids: Sequence[int]
-) -> list[tuple[int, str, str | None]]:
-    """Lock accounts until the transaction ends; those that do not exist are left out.
+    conn: Connection, account_ids: Sequence[int], entries: int
+) -> tuple[list[tuple[int, str, str | None]], list[int]]:
+    """Lock accounts until the transaction ends; then reserve so many new entry ids.
 
-    Returns (account id, balance as text, why it is frozen).
+    Returns (account id, balance as text, why it is frozen) of each account that exists, and the
+    entry ids, ascending.
     """
-    return [
-        row
-        async for row in _queries.lock_accounts(
-            conn, account_ids="{" + ",".join(map(str, account_ids)) + "}"
-        )
-    ]
+    ids = "{" + ",".join(map(str, account_ids)) + "}"
+    rows = await _queries.lock_accounts(conn, account_ids=ids, entries=entries)
+    locked = len(rows) - entries
+    return rows[:locked], [entry_id for entry_id, _, _ in rows[locked:]]
 
 
 async def find_entries(
@@ -165,57 +170,23 @@ async def find_entries(
     return [FoundLine._make((*head, int(amount))) async for *head, amount in rows]
 
 
-async def reserve_entry_ids(conn: Connection, entries: int) -> list[int]:
-    """Return so many new entry ids, ascending. Call it with the accounts locked."""
-    ids: list[int] = await _queries.reserve_entry_ids(conn, entries=entries)
-    return ids
-
-
-async def write_lines(
-    conn: Connection,
-    *,
-    entry_ids: Iterable[int],
-    lines: Iterable[int],
-    debit_accounts: Iterable[int],
-    credit_accounts: Iterable[int],
-    amounts_minor: Iterable[int],
-    debit_balances_after: Iterable[int],
-    credit_balances_after: Iterable[int],
-    tenants: Iterable[str],
-    assets: Iterable[str],
-    kinds: Iterable[str],
-    idempotency_keys: Iterable[str],
-    reference_types: Iterable[str],
-    reference_ids: Iterable[str],
-    metadata: Iterable[str | None],
-) -> None:
+async def write_lines(conn: Connection, chunks: Iterable[Iterable[JournalLine]]) -> None:
     """Append lines to the journal; triggers carry them into the balances.
 
+    The server takes one chunk in while the next is made; an error in making one undoes them all.
     COPY takes less than half the time of INSERT with unnest. Texts must be printable. Raises
     asyncpg.UniqueViolationError if a key is taken, and asyncpg.IntegrityConstraintViolationError
     if the database finds anything else wrong.
     """
-    rows = zip(
-        map(str, entry_ids),
-        map(str, lines),
-        map(str, debit_accounts),
-        map(str, credit_accounts),
-        map(str, amounts_minor),
-        map(str, debit_balances_after),
-        map(str, credit_balances_after),
-        tenants,
-        assets,
-        kinds,
-        idempotency_keys,
-        reference_types,
-        reference_ids,
-        [_NULL if text is None else text for text in metadata],
-        strict=True,
-    )
-    text = "\n".join(map("\t".join, rows)).replace("\\", "\\\\")
     await conn.copy_to_table(
-        "journal_lines", source=BytesIO(text.encode()), columns=_LINE_COLUMNS, null=_NULL
+        "journal_lines", source=_encode(chunks), columns=JournalLine._fields, null=_NULL
     )
+
+
+async def _encode(chunks: Iterable[Iterable[JournalLine]]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        text = "".join([_ROW % line for line in chunk])
+        yield text.replace("\\", "\\\\").encode()
 
 
 async def freeze_accounts(conn: Connection, account_ids: Sequence[int], reason: str) -> None:

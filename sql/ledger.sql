@@ -27,7 +27,8 @@ INNER JOIN accounts AS a
 -- name: lock_accounts
 -- Lock accounts in the order of their ids, to prevent deadlocks, and return what they hold. Amounts
 -- travel as text: decoding Decimals is slow. Each id is looked up by itself, because for `= any` a
--- plan that is kept compares every account with every id.
+-- plan that is kept compares every account with every id. After them come new entry ids, one a row
+-- with no balance: taken with the accounts locked, so that ids grow along each account.
 SELECT
     a.account_id,
     a.balance_minor,
@@ -41,7 +42,13 @@ CROSS JOIN LATERAL (
     FROM accounts
     WHERE accounts.account_id = w.account_id
     FOR NO KEY UPDATE
-) AS a;
+) AS a
+UNION ALL
+SELECT
+    nextval('journal_entry_ids'),
+    NULL,
+    NULL
+FROM generate_series(1, :entries::integer);
 
 -- name: find_entries
 -- The lines of those entries that are in the journal already, by tenant and idempotency key.
@@ -65,10 +72,6 @@ INNER JOIN journal_lines AS l ON f.entry_id = l.entry_id
 INNER JOIN accounts AS d ON l.debit_account = d.account_id
 INNER JOIN accounts AS c ON l.credit_account = c.account_id
 ORDER BY l.entry_id, l.line;
-
--- name: reserve_entry_ids$
--- New entry ids. Taken with the accounts locked, so that ids grow along each account.
-SELECT array_agg(nextval('journal_entry_ids')) FROM generate_series(1, :entries::integer);
 
 -- name: freeze_accounts!
 -- Stop money from leaving accounts. One frozen already keeps its first reason.

@@ -34,10 +34,11 @@ INSERT INTO buckets (bucket, kind, of_user, may_be_negative, meaning) VALUES
 -- credits - debits for the others. last_entry_id and last_line name the journal line that made it.
 CREATE TABLE accounts (
     -- Random, so that an id remembered from another database, from before a restore or from a
-    -- transaction that was rolled back names nothing here, never somebody else's account.
+    -- transaction that was rolled back names nothing here, never somebody else's account. Odd if debits
+    -- make the balance grow, so that a line tells by itself which way it moves a balance.
     account_id bigint PRIMARY KEY DEFAULT
     ('x' || encode(substr(uuid_send(gen_random_uuid()), 9), 'hex'))::bit(64)::bigint
-    & 9223372036854775807,
+    & 9223372036854775806,
     tenant text NOT NULL REFERENCES tenants,
     owner text NOT NULL CHECK (length(owner) <= 128),
     asset text NOT NULL REFERENCES assets,
@@ -52,6 +53,7 @@ CREATE TABLE accounts (
     frozen_reason text,
     UNIQUE (tenant, owner, asset, bucket),
     CHECK (may_be_negative OR balance_minor >= 0),
+    CHECK ((account_id & 1 = 1) = debit_normal),
     CHECK ((frozen_at IS NULL) = (frozen_reason IS NULL))
 ) WITH (fillfactor = 70); -- room for updates in place: balances change, keys do not
 
@@ -121,6 +123,7 @@ BEGIN
     END IF;
     SELECT b.kind, b.may_be_negative, b.of_user INTO NEW.kind, NEW.may_be_negative, of_user
     FROM buckets AS b WHERE b.bucket = NEW.bucket;
+    NEW.account_id = NEW.account_id & ~1::bigint | (NEW.kind IN ('asset', 'expense'))::integer;
     IF of_user IS DISTINCT FROM (NEW.owner <> '') THEN
         RAISE EXCEPTION 'bucket % does not fit owner "%"', NEW.bucket, NEW.owner
             USING ERRCODE = 'integrity_constraint_violation';
@@ -154,10 +157,12 @@ END $$;
 CREATE TRIGGER accounts_prove AFTER UPDATE ON accounts REFERENCING NEW TABLE AS changed
 FOR EACH STATEMENT EXECUTE FUNCTION prove_balances();
 
--- Carry new lines into the balances. Refuses the whole statement unless every line continues the
--- balances of its two accounts exactly, in the order of entry_id and line, with both accounts of the
--- line's tenant and of one asset. Joins other than by index are off because the plan is kept for the
--- life of a connection, and one made while the tables were small would be quadratic later.
+-- Carry new lines into the balances. Refuses the whole statement unless the lines of each account, in
+-- the order of entry_id and line, continue each other exactly, come after all it had, never take it
+-- below what it may hold and are of its tenant and asset. That the first one continues the balance
+-- follows: the balance grows by the sum of the lines, and prove_balances holds it against the last.
+-- Joins other than by index are off because the plan is kept for the life of a connection, and one
+-- made while the tables were small would be quadratic later.
 CREATE FUNCTION apply_journal_lines() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = public, pg_temp
 SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
@@ -169,12 +174,14 @@ BEGIN
     WITH sides AS (
         SELECT
             debit_account AS account_id, tenant, asset, entry_id * 32768 + line AS posting,
-            amount_minor AS debit, debit_balance_after AS balance_after
+            CASE debit_account & 1 WHEN 1 THEN amount_minor ELSE -amount_minor END AS change,
+            debit_balance_after AS balance_after
         FROM inserted
         UNION ALL
         SELECT
             credit_account, tenant, asset, entry_id * 32768 + line,
-            -amount_minor, credit_balance_after
+            CASE credit_account & 1 WHEN 1 THEN -amount_minor ELSE amount_minor END,
+            credit_balance_after
         FROM inserted
     ),
     chained AS (
@@ -186,37 +193,31 @@ BEGIN
             account_id,
             count(*) AS sides,
             min(tenant) AS tenant,
+            max(tenant) AS tenant_too,
             min(asset) AS asset,
-            min(tenant) = max(tenant) AND min(asset) = max(asset) AS alike,
+            max(asset) AS asset_too,
             min(posting) AS first_posting,
             max(posting) AS last_posting,
-            sum(debit) AS debit,
+            sum(change) AS change,
             min(balance_after) AS lowest,
-            max(balance_after) FILTER (WHERE previous IS NULL) AS first_balance_after,
-            max(debit) FILTER (WHERE previous IS NULL) AS first_debit,
-            coalesce(bool_and(balance_after - previous = debit), true) AS debits_add,
-            coalesce(bool_and(previous - balance_after = debit), true) AS credits_add
+            coalesce(bool_and(balance_after = previous + change), true) AS unbroken
         FROM chained GROUP BY account_id
     ),
     applied AS (
         UPDATE accounts AS a
         SET
-            balance_minor
-            = a.balance_minor + CASE WHEN a.debit_normal THEN s.debit ELSE -s.debit END,
+            balance_minor = a.balance_minor + s.change,
             last_entry_id = s.last_posting / 32768,
             last_line = s.last_posting % 32768
         FROM steps AS s
         WHERE
             a.account_id = s.account_id
-            AND s.alike
+            AND s.unbroken
             AND a.last_entry_id < s.first_posting / 32768
             AND (a.may_be_negative OR s.lowest >= 0)
-            AND CASE -- one expression, so that no index but that of account_id can serve
-                WHEN a.tenant <> s.tenant OR a.asset <> s.asset THEN false
-                WHEN a.debit_normal
-                    THEN s.debits_add AND a.balance_minor = s.first_balance_after - s.first_debit
-                ELSE s.credits_add AND a.balance_minor = s.first_balance_after + s.first_debit
-            END
+            -- one expression, so that no index but that of account_id can serve
+            AND (a.tenant, a.asset, a.tenant, a.asset)
+            IS NOT DISTINCT FROM (s.tenant, s.asset, s.tenant_too, s.asset_too)
         RETURNING s.sides
     )
     SELECT coalesce(sum(sides), 0) INTO sides_applied FROM applied;

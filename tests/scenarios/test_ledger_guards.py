@@ -64,6 +64,12 @@ HOSTILE = {
     "delete_the_asset": "DELETE FROM assets WHERE asset = 'ETH'",
     "leap_ahead_of_the_balance": LINE
     + "({new}, 0, {wallets}, {alice}, '{tenant}', 'ETH', 'X', 'k', 1, 500, 500, '', '')",
+    "lie_about_a_balance_in_between": LINE
+    + """({new}, 0, {wallets}, {alice}, '{tenant}', 'ETH', 'X', 'k', 1, 105, 105, '', ''),
+    ({new}, 1, {wallets}, {alice}, '{tenant}', 'ETH', 'X', 'k', 1, 102, 102, '', '')""",
+    "lie_about_a_balance_before_and_after": LINE
+    + """({new}, 0, {wallets}, {alice}, '{tenant}', 'ETH', 'X', 'k', 1, 111, 111, '', ''),
+    ({new}, 1, {wallets}, {alice}, '{tenant}', 'ETH', 'X', 'k', 1, 112, 112, '', '')""",
     "credit_without_debit": LINE
     + "({new}, 0, {wallets}, {alice}, '{tenant}', 'ETH', 'X', 'k', 1, 100, 101, '', '')",
     "overdraw": LINE
