@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import random
 import shutil
@@ -19,6 +20,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypedDict
 
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +29,15 @@ from tests.faults.figures import Figure
 from tests.faults.kills import run_kills
 from tests.faults.proofs import run_proofs
 from tests.faults.reorgs import run_reorgs
+
+
+class Size(TypedDict):
+    """How much is done while things are killed, and how often they are."""
+
+    deposits: int
+    withdrawals: int
+    every_s: float
+
 
 Run = Callable[[Path, int, bool], Coroutine[None, None, list[Figure]]]
 
@@ -40,14 +51,22 @@ class Promise:
     run: Run
 
 
+SHORT_KILLS: Size = {"deposits": 250, "withdrawals": 40, "every_s": 1.5}
+
+
+def short_depths(seed: int) -> list[int]:
+    """Return the least, the greatest and some other depth."""
+    return [1, random.Random(seed).randrange(2, 32), 32]
+
+
 async def _kills(folder: Path, seed: int, short: bool) -> list[Figure]:
     if short:
-        return await run_kills(folder, deposits=250, withdrawals=40, seed=seed, every_s=1.5)
-    return await run_kills(folder, deposits=2000, withdrawals=300, seed=seed)
+        return await run_kills(folder, seed=seed, **SHORT_KILLS)
+    return await run_kills(folder, seed=seed, deposits=2000, withdrawals=300)
 
 
 async def _reorgs(folder: Path, seed: int, short: bool) -> list[Figure]:
-    depths = [1, random.Random(seed).randrange(2, 32), 32] if short else range(1, 33)
+    depths = short_depths(seed) if short else range(1, 33)
     return await run_reorgs(folder, depths=depths, seed=seed)
 
 
@@ -107,6 +126,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--only", choices=[promise.name for promise in PROMISES])
     chosen = parser.parse_args()
+    # The database is killed on purpose; our own pool need not tell of it each time.
+    logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
     promises = [p for p in PROMISES if chosen.only in (None, p.name)]
     sys.exit(run_campaign(promises, chosen.seed, chosen.short, Console()))
 

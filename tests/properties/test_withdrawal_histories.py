@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -123,7 +124,7 @@ class History:
 
 
 @settings(
-    max_examples=15,
+    max_examples=int(os.environ.get("FAULTS_EXAMPLES", "15")),
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -1,0 +1,39 @@
+"""The short form of the campaign's runs on the whole real stack; the rest are tests already."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.faults.campaign import SHORT_KILLS, short_depths
+from tests.faults.figures import Figure
+from tests.faults.kills import run_kills
+from tests.faults.proofs import read_report
+from tests.faults.reorgs import run_reorgs
+
+
+def expect_kept(figures: Sequence[Figure], seed: int) -> None:
+    broken = [figure for figure in figures if not figure.kept]
+    assert not broken, f"seed {seed}: {broken}"
+
+
+async def test_nothing_is_lost_or_doubled_while_everything_is_killed(servers_dir: Path) -> None:
+    seed = secrets.randbelow(10**6)
+    expect_kept(await run_kills(servers_dir / "kills", seed=seed, **SHORT_KILLS), seed)
+
+
+async def test_reorganisations_end_with_everything_credited_and_paid_once(
+    servers_dir: Path,
+) -> None:
+    seed = secrets.randbelow(10**6)
+    depths = short_depths(seed)
+    expect_kept(await run_reorgs(servers_dir / "reorgs", depths=depths, seed=seed), seed)
+
+
+def test_a_failed_proof_shows_in_its_figure(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    report.write_text(
+        '<testsuites><testsuite tests="5" failures="1" errors="1" skipped="0"/></testsuites>'
+    )
+    assert read_report(report) == "3 of 5 hold"
