@@ -52,7 +52,7 @@ class Network(StrictModel):
     replace_after_s: float = Field(gt=0, default=180.0)
     """A withdrawal not mined for so long is replaced with a higher fee."""
     rebroadcast_after_s: float = Field(gt=0, default=30.0)
-    fee_minor_max: MinorUnits = 10**18
+    fee_minor_max: MinorUnits = 10**17
     """No transaction may bid more than this for its fee, in the native asset."""
 
 
