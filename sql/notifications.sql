@@ -1,6 +1,7 @@
 -- name: store_events!
 -- Keep events and make a delivery to each enabled endpoint of the tenant that wants the type. An event
--- that is there already makes none, so storing it again is harmless.
+-- that is there already makes none, so storing it again is harmless. An event of a tenant that nobody
+-- took in (the answer to a command with a misspelt one) has no reader, and stays on the topic alone.
 WITH stored AS (
     INSERT INTO events (event_id, tenant, type, payload, created_at)
     SELECT
@@ -12,6 +13,7 @@ WITH stored AS (
     FROM
         unnest(:event_ids::text [], :tenants::text [], :types::text [], :payloads::bytea [])
             AS incoming (event_id, tenant, type, payload)
+    INNER JOIN tenants ON incoming.tenant = tenants.tenant
     ON CONFLICT (event_id) DO NOTHING
     RETURNING event_id, tenant, type
 )

@@ -50,6 +50,14 @@ async def test_a_webhook_verifies_with_the_public_package(pool: Pool) -> None:
     assert (row.attempts, row.last_error) == (1, None)
 
 
+async def test_an_event_of_an_unknown_tenant_harms_no_other(pool: Pool) -> None:
+    async with receive() as receiver:
+        await register(pool, "known", receiver.url)
+        await store_event(pool, make_event("nobody-took-in"), make_event("known"))
+        async with deliver(pool):
+            await settled(pool, "known", "delivered")
+
+
 async def test_an_event_stored_twice_is_delivered_once(pool: Pool) -> None:
     async with receive() as receiver:
         await register(pool, "twice", receiver.url)
