@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import typer
 
 from cli import session
-from cli.errors import NO_BROKER, NO_DATABASE, NOT_SET_UP, Problem, explain
+from cli.errors import NO_DATABASE, NOT_SET_UP, Problem, explain
 from cli.options import JsonWanted
 from cli.output import console, print_json
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sql.pool import Connection
 
 NODE_TIMEOUT_S = 10.0
+AWAY = "Is the address right, and does the server run? See MILLRACE_KAFKA_BOOTSTRAP."
 MARKS = {"green": "✔", "yellow": "!", "red": "✘"}
 
 
@@ -48,7 +49,7 @@ def _tell(finding: Finding) -> None:
 
 async def examine(config: Settings) -> list[Finding]:
     """Look at everything; what cannot be reached is a finding like any other."""
-    from cli.findings import judge_lag
+    from cli.findings import judge_configuration, judge_lag
 
     broker, broker_findings = await examine_broker(config)
     progress, database_findings = await examine_database(config, broker)
@@ -63,7 +64,7 @@ async def examine(config: Settings) -> list[Finding]:
             if network.kind != "simulated"
         )
     )
-    return [*broker_findings, *database_findings, *nodes, *lag]
+    return [*judge_configuration(config), *broker_findings, *database_findings, *nodes, *lag]
 
 
 async def _ends(
@@ -85,8 +86,8 @@ async def examine_broker(config: Settings) -> tuple[Broker | None, list[Finding]
 
     try:
         broker = await survey_broker(config.kafka_bootstrap)
-    except (KafkaError, OSError, TimeoutError) as error:
-        return None, [red("broker", f"{config.kafka_bootstrap}: {type(error).__name__}", NO_BROKER)]
+    except (KafkaError, OSError, TimeoutError):
+        return None, [red("broker", f"{config.kafka_bootstrap}: no broker answers", AWAY)]
     names = [config.topic_prefix + topic.name for topic in ALL_TOPICS]
     return broker, [
         green("broker", config.kafka_bootstrap),
@@ -115,7 +116,7 @@ async def examine_database(
         problem = explain(error)
         if problem is None:
             raise
-        return [], [*found, red("database", problem.what, problem.remedy or NO_DATABASE)]
+        return [], [*found, red("database", problem.what, _remedy(problem))]
 
 
 async def _examine_server(conn: Connection) -> list[Finding]:
@@ -221,5 +222,15 @@ async def examine_node(network: Network, url: str) -> Finding:
                 return green(check, f"at block {tip.height}")
     except (AdapterError, TimeoutError, Problem) as error:
         remedy = "Withdrawals and deposits wait. Repair it, or take it out of rpc_urls."
-        return red(check, f"{type(error).__name__}: {error}".replace(url, "(address)"), remedy)
+        return red(check, _words(error).replace(url, "(address)"), remedy)
     return red(check, "told nothing", "Take it out of rpc_urls.")
+
+
+def _words(error: Exception) -> str:
+    return str(error) or "no answer in time"
+
+
+def _remedy(problem: Problem) -> str:
+    """Return what to do; whoever reads it asked the doctor already."""
+    asked = " `millrace doctor` tells."
+    return (problem.remedy or NO_DATABASE).replace(asked, "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 FAILED = 1
 """Exit status: the command was understood, and the answer is no or the world is not ready."""
 MISUSED = 2
@@ -56,7 +58,7 @@ def _of_settings(error: BaseException) -> Problem | None:
     if isinstance(error, ValidationError):
         # The input is left out of the message: it may be a secret.
         faults = [
-            f"{'.'.join(map(str, fault['loc'])) or error.title}: {fault['msg']}"
+            f"{'.'.join(map(str, fault['loc'])) or error.title}: {_fault(fault)}"
             for fault in error.errors(include_input=False, include_url=False)
         ]
         if error.title != "Settings":
@@ -67,6 +69,11 @@ def _of_settings(error: BaseException) -> Problem | None:
     if isinstance(error, tomllib.TOMLDecodeError):
         return misused(f"the configuration is not TOML: {error}", remedy)
     return None
+
+
+def _fault(fault: Mapping[str, object]) -> str:
+    unknown = fault["type"] == "extra_forbidden"
+    return "there is no such name" if unknown else str(fault["msg"])
 
 
 def _of_database(error: BaseException) -> Problem | None:
@@ -93,7 +100,11 @@ def _of_database(error: BaseException) -> Problem | None:
             remedy=NO_DATABASE,
         )
     if isinstance(error, MigrationError):
-        return Problem(f"a migration failed: {error}", remedy=NO_DATABASE)
+        return Problem(
+            f"the schema could not be brought up to date: {str(error).strip()}",
+            meaning="Migrations that were not applied whole are undone.",
+            remedy=NO_DATABASE,
+        )
     return None
 
 
@@ -101,10 +112,8 @@ def _of_kafka(error: BaseException) -> Problem | None:
     from aiokafka.errors import KafkaError
 
     if isinstance(error, KafkaError):
-        return Problem(
-            f"the broker is away or refuses: {type(error).__name__} {error}".rstrip(),
-            remedy=NO_BROKER,
-        )
+        # Its text begins with the name of its class.
+        return Problem(f"the broker is away or refuses: {error}", remedy=NO_BROKER)
     return None
 
 

@@ -137,11 +137,20 @@ def judge_leases(expected: Mapping[str, str], leases: Iterable[LeaseRow]) -> lis
     return findings
 
 
+def judge_configuration(config: Settings) -> list[Finding]:
+    """Say so if there is nothing to work on."""
+    if config.networks:
+        return []
+    remedy = (
+        "Name networks and assets in millrace.toml here (README.md, “Configure it”). For the stack"
+        " of `millrace up`, run in the folder it was started in."
+    )
+    return [red("configuration", "it names no network", remedy)]
+
+
 def judge_networks(config: Settings, rows: Collection[NetworkRow]) -> list[Finding]:
     """Judge how far each configured network is followed and matched."""
     known = {row.network: row for row in rows}
-    if not config.networks:
-        return [red("networks", "none is configured", "Name them in millrace.toml.")]
     return [
         _judge_network(network.network, known.get(network.network)) for network in config.networks
     ]

@@ -15,6 +15,7 @@ from cli import (
     deposit,
     dlq,
     doctor,
+    faucet,
     network,
     reconcile,
     rescan,
@@ -87,6 +88,7 @@ app.command("migrate")(setup.migrate)
 app.command("worker")(work.worker)
 app.command("up")(stack.up)
 app.command("down")(stack.down)
+app.command("faucet")(faucet.faucet)
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(asset.app, name="asset")
 app.add_typer(address.app, name="address")

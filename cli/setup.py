@@ -148,14 +148,17 @@ async def fill_catalogue(conn: Connection, config: Settings) -> list[Step]:
         known = {row.asset: row for row in await catalogue.list_assets(conn)}
         for asset, contract in zip(config.assets, contracts, strict=True):
             row = known[asset.asset]
-            was, wanted = row[1:4], (asset.network, contract, asset.decimals)
-            if was != wanted:
+            if row[1:4] != (asset.network, contract, asset.decimals):
                 raise misused(
-                    f"asset {asset.asset} is kept as {was} and configured as {wanted}"
-                    " (network, contract, decimals)",
+                    f"asset {asset.asset} is kept with {_unit(*row[1:4])}"
+                    f" and configured with {_unit(asset.network, contract, asset.decimals)}",
                     "What was counted cannot change its unit: give the new asset a new name.",
                 )
     return [Step("networks", networks), Step("assets", assets)]
+
+
+def _unit(network: str, contract: str | None, decimals: int) -> str:
+    return f"network {network}, contract {contract or 'none'}, {decimals} decimals"
 
 
 async def canonical_contracts(config: Settings) -> list[str | None]:

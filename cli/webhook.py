@@ -77,6 +77,11 @@ def replay(
         print_json({"delivery_ids": ids})
     else:
         say(f"{len(ids)} deliveries planned")
+    if event_ids and not ids:
+        raise not_found(
+            "none of these events is kept for this tenant and an enabled endpoint",
+            "Events are pruned in time; `millrace webhook list` shows the endpoints.",
+        )
 
 
 @app.command("rotate")

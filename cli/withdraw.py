@@ -172,31 +172,40 @@ async def _request(
     from topics.withdrawals import WithdrawalCommand
 
     config = session.settings()
-    if amount is not None:
-        order["amount_minor"] = await _to_minor(config, str(order["asset"]), amount)
-    command = WithdrawalCommand.model_validate(order)
-    await send(config, command)
-    if wait_s is None:
-        return None
+    if amount is None:
+        WithdrawalCommand.model_validate(order)  # before anything is connected to
     async with session.database(config) as pool:
-        await _require_tenant(pool, command.tenant)
-        return show(await follow(pool, command, wait_s))
+        await _check(config, pool, order, amount)
+        command = WithdrawalCommand.model_validate(order)
+        await send(config, command)
+        return None if wait_s is None else show(await follow(pool, command, wait_s))
 
 
-async def _to_minor(config: Settings, asset: str, amount: str) -> str:
-    async with session.database(config) as pool, pool.acquire() as conn:
-        decimals = await decimals_by_asset(conn)
-    if asset not in decimals:
+async def _check(
+    config: Settings, pool: Pool, order: dict[str, str | None], amount: str | None
+) -> None:
+    """Put the amount in minor units into an order. Problem if the order is plainly a slip."""
+    from sql.catalogue import list_assets
+
+    asset = str(order["asset"])
+    async with pool.acquire() as conn:
+        await require_tenant(conn, str(order["tenant"]))
+        known = {row.asset: row for row in await list_assets(conn)}
+    if asset not in known:
         raise misused(f"there is no asset {asset!r}", "`millrace asset list` shows them all.")
+    if amount is not None:
+        order["amount_minor"] = _to_minor(amount, known[asset].decimals)
+    if str(order["amount_minor"]).startswith("-") or not str(order["amount_minor"]).strip("0"):
+        raise misused(f"{amount or order['amount_minor']} is not more than nothing")
+    async with session.chain(session.pick_network(config, known[asset].network)) as adapter:
+        adapter.parse_address(str(order["address"]))
+
+
+def _to_minor(amount: str, decimals: int) -> str:
     try:
-        return str(minor(amount, decimals[asset]))
+        return str(minor(amount, decimals))
     except ValueError as error:
         raise misused(str(error)) from error
-
-
-async def _require_tenant(pool: Pool, tenant: str) -> None:
-    async with pool.acquire() as conn:
-        await require_tenant(conn, tenant)
 
 
 async def send(config: Settings, command: WithdrawalCommand) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,6 +30,7 @@ def worker(
     if role not in ROLES:
         raise misused(f"there is no role {role!r}; there is {', '.join(ROLES)}")
     asyncio.run(require_set_up(config))
+    require_port(config)
     Worker(config, role).run()
 
 
@@ -41,6 +43,20 @@ def require_secrets(config: Settings, role: str) -> None:
     name, key, purpose = keys.get(role, ("", "", ""))
     if key is None:
         raise misused(f"{name} is not set: it {purpose}", "Give it in the environment.")
+
+
+def require_port(config: Settings) -> None:
+    """Raise Problem if somebody else serves where this worker's health pages belong."""
+    address = (config.metrics_host, config.metrics_port)
+    try:
+        socket.create_server(address).close()
+    except OSError as error:
+        raise Problem(
+            f"{address[0]}:{address[1]} cannot be listened on: {error.strerror}",
+            meaning="Each worker serves its health and metrics there.",
+            remedy="Give each worker on a machine a MILLRACE_METRICS_PORT of its own; 0 takes a"
+            " free one and logs it.",
+        ) from error
 
 
 async def require_set_up(config: Settings) -> None:

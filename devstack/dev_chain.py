@@ -31,7 +31,12 @@ class DevChain:
 
     async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
-        self._bank = (await self.call("eth_accounts"))[0]
+        try:
+            accounts = await self.call("eth_accounts")
+        except BaseException:
+            await self._http.close()
+            raise
+        self._bank = accounts[0] if accounts else ""
         return self
 
     async def __aexit__(
@@ -52,6 +57,13 @@ class DevChain:
         if "error" in reply:
             raise NodeError(f"{method}: {reply['error'].get('message')}")
         return reply["result"]
+
+    async def require_development(self) -> None:
+        """Raise NodeError unless the node says that it is anvil and has a bank."""
+        await self.call("anvil_nodeInfo")
+        if not self._bank:
+            message = "it has no unlocked account"
+            raise NodeError(message)
 
     async def pay(self, address: str, amount_minor: int) -> str:
         """Send native money from the bank; return the transaction's id."""

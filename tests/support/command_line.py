@@ -10,7 +10,8 @@ from typing import Any
 from typer.testing import CliRunner, Result
 
 from cli.main import app
-from settings.model import load_settings
+from devstack.anvil import Anvil
+from settings.model import Network, load_settings
 
 
 class CommandLine:
@@ -39,3 +40,28 @@ class CommandLine:
             )
         finally:
             load_settings.cache_clear()
+
+
+def network_of(anvil: Anvil) -> Network:
+    return Network(
+        network=f"eip155:{anvil.chain_id}",
+        kind="ethereum",
+        rpc_urls=(anvil.rpc_url,),
+        native_asset="ETH",
+        confirmations=2,
+    )
+
+
+def configuration(database_url: str, kafka: str, topic_prefix: str, anvil: Anvil) -> dict[str, str]:
+    """Return the variables of an installation on these servers, without keys."""
+    network = network_of(anvil)
+    asset = {"asset": "ETH", "network": network.network, "decimals": 18}
+    return {
+        "MILLRACE_CONFIG": "",
+        "MILLRACE_DATABASE_URL": database_url,
+        "MILLRACE_KAFKA_BOOTSTRAP": kafka,
+        "MILLRACE_TOPIC_PREFIX": topic_prefix,
+        "MILLRACE_TOPIC_PARTITIONS": "2",
+        "MILLRACE_NETWORKS": json.dumps([network.model_dump()]),
+        "MILLRACE_ASSETS": json.dumps([asset]),
+    }

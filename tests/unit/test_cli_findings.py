@@ -104,7 +104,7 @@ def test_a_network_must_be_known_followed_and_matched(rows: list[NetworkRow], st
 
 
 def test_no_network_at_all_is_red() -> None:
-    assert [finding.state for finding in findings.judge_networks(Settings(networks=()), [])] == [
+    assert [finding.state for finding in findings.judge_configuration(Settings(networks=()))] == [
         "red"
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
@@ -18,7 +19,8 @@ from cli.dev_env import NAME, adopt_dev_env, read_env, write_env
 from cli.errors import MISUSED, Problem, explain
 from cli.main import app
 from cli.output import as_json, minor, whole
-from settings.model import Network, load_settings
+from cli.work import require_port
+from settings.model import Network, Settings, load_settings
 
 HEAVY = {"asyncpg", "aiokafka", "faust", "web3", "pydantic", "aiohttp", "devstack.stack"}
 
@@ -129,14 +131,11 @@ def test_a_database_that_is_away_is_told_without_its_password() -> None:
     assert "hunter2" not in result.stderr
 
 
-def test_a_broker_that_is_away_is_told() -> None:
-    order = ["--tenant", "t", "--owner", "o", "--asset", "ETH", "--address", "0x"]
-    result = millrace(
-        "withdraw", "request", *order, "--amount-minor", "1", MILLRACE_KAFKA_BOOTSTRAP="127.0.0.1:9"
-    )
-    assert result.exit_code == 1
-    assert "broker" in result.stderr
-    assert "MILLRACE_KAFKA_BOOTSTRAP" in result.stderr
+def test_a_taken_port_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(Problem) as raised:
+        require_port(Settings(metrics_port=taken.getsockname()[1]))
+    assert "in use" in raised.value.what
+    assert "MILLRACE_METRICS_PORT" in raised.value.remedy
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,75 @@
+"""`millrace faucet`: coins for nothing, on a development chain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import session
+from cli.errors import Problem, misused
+from cli.options import JsonWanted, NetworkWanted
+from cli.output import minor, print_fields
+
+if TYPE_CHECKING:
+    from settings.model import Network, Settings
+
+
+def faucet(
+    address: Annotated[str, typer.Argument(help="Who gets them.")],
+    amount: Annotated[str, typer.Argument(help="In whole coins, e.g. 2.5.")],
+    *,
+    network: NetworkWanted = None,
+    blocks: Annotated[
+        int | None,
+        typer.Option("--blocks", min=0, help="Mine so many; enough to confirm, if not given."),
+    ] = None,
+    json_wanted: JsonWanted = False,
+) -> None:
+    """Pay coins of a development chain to an address, and mine what confirms the payment."""
+    config = session.settings()
+    chosen = session.pick_network(config, network)
+    amount_minor = coins(config, chosen, amount)
+    mined = chosen.confirmations if blocks is None else blocks
+    transaction_id = session.run(_pay(chosen, address, amount_minor, mined))
+    print_fields({"transaction_id": transaction_id, "blocks": mined}, json_wanted=json_wanted)
+
+
+def coins(config: Settings, network: Network, amount: str) -> int:
+    """Return an amount of the network's coin in minor units. Problem if it is none above 0."""
+    decimals = {asset.asset: asset.decimals for asset in config.assets}
+    if network.native_asset not in decimals:
+        raise misused(f"{network.native_asset} is not among the configured assets")
+    try:
+        amount_minor = minor(amount, decimals[network.native_asset])
+    except ValueError as error:
+        raise misused(str(error)) from error
+    if amount_minor <= 0:
+        raise misused(f"{amount} is not more than nothing")
+    return amount_minor
+
+
+async def _pay(network: Network, address: str, amount_minor: int, blocks: int) -> str:
+    import aiohttp
+
+    from devstack.dev_chain import DevChain, NodeError
+
+    async with session.chain(network) as adapter:
+        recipient = adapter.parse_address(address)
+    try:
+        async with DevChain(network.rpc_urls[0]) as chain:
+            await chain.require_development()
+            transaction_id = await chain.pay(recipient, amount_minor)
+            if blocks:
+                await chain.mine(blocks)
+            return transaction_id
+    except NodeError as error:
+        raise Problem(
+            f"{network.network} is no development chain that gives coins away: {error}",
+            remedy="On a real chain pay from a wallet of your own.",
+        ) from error
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise Problem(
+            f"the node of {network.network} does not answer: {type(error).__name__}",
+            remedy="Does `millrace up` still run? `millrace doctor` asks each endpoint.",
+        ) from error

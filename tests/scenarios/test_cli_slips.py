@@ -1,0 +1,68 @@
+"""What the command line refuses before it does anything, and the faucet of a toy chain."""
+
+from __future__ import annotations
+
+import pytest
+
+from devstack.anvil import Anvil
+from devstack.dev_chain import DevChain
+from tests.support.command_line import CommandLine, configuration
+
+DEAD = "0x" + "de" * 20
+
+
+@pytest.fixture(scope="module")
+async def installed(database_url: str, kafka: str, topic_prefix: str, anvil: Anvil) -> CommandLine:
+    environ = configuration(database_url, kafka, topic_prefix, anvil)
+    millrace = CommandLine(environ | {"MILLRACE_WALLET_ENC_KEY": "correct horse battery staple"})
+    await millrace.json("init")
+    await millrace.json("tenant", "new", "acme")
+    return millrace
+
+
+@pytest.mark.parametrize(
+    ("slip", "told"),
+    [
+        ({"--tenant": "acne"}, "no tenant 'acne'"),
+        ({"--asset": "BTC"}, "no asset 'BTC'"),
+        ({"--amount": "-1"}, "not more than nothing"),
+        ({"--amount": "0"}, "not more than nothing"),
+        ({"--address": DEAD[:-1]}, "not an address"),
+        ({"--address": "0xD" + DEAD[3:]}, "checksum"),
+    ],
+)
+async def test_a_slip_of_the_pen_is_told_and_not_sent(
+    installed: CommandLine, slip: dict[str, str], told: str
+) -> None:
+    order = {"--tenant": "acme", "--owner": "a", "--asset": "ETH", "--amount": "1"}
+    options = order | {"--address": DEAD} | slip
+    words = [word for option in options.items() for word in option]
+    away = {"MILLRACE_KAFKA_BOOTSTRAP": "127.0.0.1:9"}  # whatever is sent fails otherwise
+    result = await installed.run("withdraw", "request", *words, **away)
+    assert result.exit_code in (1, 2)
+    assert told in result.stderr
+
+
+async def test_a_broker_that_is_away_is_told(installed: CommandLine) -> None:
+    order = ["--tenant", "acme", "--owner", "o", "--asset", "ETH", "--address", DEAD]
+    away = {"MILLRACE_KAFKA_BOOTSTRAP": "127.0.0.1:9"}
+    result = await installed.run("withdraw", "request", *order, "--amount", "1", **away)
+    assert result.exit_code == 1
+    assert "broker" in result.stderr
+    assert "MILLRACE_KAFKA_BOOTSTRAP" in result.stderr
+
+
+async def test_the_faucet_of_a_development_chain_pays_and_confirms(
+    installed: CommandLine, anvil: Anvil
+) -> None:
+    before = await _coins(anvil, DEAD)
+    paid = await installed.json("faucet", DEAD, "1.5")
+    assert (paid["blocks"], len(paid["transaction_id"])) == (2, 66)
+    assert await _coins(anvil, DEAD) == before + 15 * 10**17
+    nothing = await installed.run("faucet", DEAD, "0")
+    assert (nothing.exit_code, "not more than nothing" in nothing.stderr) == (2, True)
+
+
+async def _coins(anvil: Anvil, address: str) -> int:
+    async with DevChain(anvil.rpc_url) as chain:
+        return await chain.balance(address)
