@@ -171,8 +171,8 @@ def build_app(settings: Settings, role_name: str, runners: Sequence[StageRunner]
         topic_disable_leader=True,
         topic_allow_declare=False,
         web_enabled=False,
-        broker_session_timeout=8.0,
-        broker_heartbeat_interval=2.5,
+        broker_session_timeout=6.0,
+        broker_heartbeat_interval=2.0,
         agent_supervisor=CrashingSupervisor,
     )
     app.producer_only = not runners

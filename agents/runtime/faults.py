@@ -15,6 +15,7 @@ PASSING_FAULTS: tuple[type[Exception], ...] = (
     OSError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
     asyncpg.TransactionRollbackError,
     asyncpg.InsufficientResourcesError,
@@ -24,5 +25,6 @@ PASSING_FAULTS: tuple[type[Exception], ...] = (
     asyncpg.OutdatedSchemaCacheError,
 )
 """The world is not ready. OSError covers refused and reset connections and time-outs; a server that
-has become a standby takes no writes; a migration makes prepared statements stale once."""
+has become a standby takes no writes; a migration makes prepared statements stale once; a connection
+that dies under the end of a transaction may be told as an internal error of the driver."""
 RETRY_S_MIN, RETRY_S_MAX = 0.05, 5.0

@@ -11,12 +11,10 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
-import asyncpg
-
 from agents.roles import ROLES
+from agents.runtime.faults import PASSING_FAULTS
 from cli.playground import Playground
 from devstack.process import Server
-from devstack.stack import Stack
 from tests.faults.figures import Figure
 from tests.faults.load import Load
 from tests.faults.worlds import open_world
@@ -52,6 +50,15 @@ class Killer:
                     group.create_task(self._kill_worker(self._chance.choice(idle)))
 
     async def _kill_server(self) -> None:
+        """Kill and start again as one: a thread cannot be cancelled half-way."""
+        killing = asyncio.ensure_future(self._kill_and_start())
+        try:
+            await asyncio.shield(killing)
+        except asyncio.CancelledError:
+            await killing
+            raise
+
+    async def _kill_and_start(self) -> None:
         name = self._chance.choice(("broker", "database"))
         stack = self._world.stack
         server: Server | None = stack.kafka if name == "broker" else stack.postgres
@@ -88,7 +95,7 @@ class Killer:
         """Ask the database; None while it is away, for it is killed as well."""
         try:
             return await query()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except PASSING_FAULTS:
             return None
 
     async def _now(self) -> object:
@@ -113,34 +120,38 @@ async def run_kills(
     async with open_world(folder) as world:
         load = Load(world, seed)
         await load.prepare()
-        mining = asyncio.create_task(load.mine())
-        await load.pay_in(len(load.owners) * 2, rate_s=50)
-        await asyncio.sleep(3)
         killer = Killer(world, seed)
-        killing = asyncio.create_task(killer.run(every_s, server_share=0.15))
-        rate_s = 25.0
+        mining = asyncio.create_task(load.mine())
+        try:
+            await _torment(load, killer, deposits, withdrawals, every_s)
+            figures = await load.prove()
+        finally:
+            await _stop(mining)
+    return [*figures, *_kill_figures(killer)]
+
+
+async def _torment(
+    load: Load, killer: Killer, deposits: int, withdrawals: int, every_s: float
+) -> None:
+    """Kill while money moves, and wait until it has come to rest."""
+    await load.pay_in(len(load.owners) * 2, rate_s=50)
+    await asyncio.sleep(3)
+    killing = asyncio.create_task(killer.run(every_s, server_share=0.15))
+    rate_s = 25.0
+    try:
         async with asyncio.TaskGroup() as group:
             group.create_task(load.pay_in(deposits, rate_s))
             group.create_task(load.draw_out(withdrawals, rate_s * withdrawals / deposits))
+    finally:
         await _stop(killing)
-        await _revive(world.stack)
-        await load.settle()
-        await load.until_heard()
-        figures = await load.prove()
-        await _stop(mining)
-    return [*figures, *_kill_figures(killer)]
+    await load.settle()
+    await load.until_heard()
 
 
 async def _stop(task: asyncio.Task[None]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
-
-
-async def _revive(stack: Stack) -> None:
-    for server in stack.servers:
-        if not server.alive:
-            await asyncio.to_thread(server.start)
 
 
 def _kill_figures(killer: Killer) -> list[Figure]:

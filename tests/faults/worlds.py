@@ -11,7 +11,7 @@ from pathlib import Path
 from cli.playground import Playground
 from devstack.stack import Stack, dev_network
 
-WAIT_S = 240.0
+WAIT_S = 100.0
 
 
 @contextmanager
