@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,9 @@ def describe_topics() -> dict[str, Any]:
     """Return the whole AsyncAPI document."""
     structs = [r for records in RECORDS.values() for r in records if r is not WithdrawalCommand]
     _, schemas = msgspec.json.schema_components(structs, ref_template=REFERENCE)
+    for schema in schemas.values():
+        if "description" in schema:  # a docstring, which Python dedents from 3.13 on only
+            schema["description"] = inspect.cleandoc(schema["description"])
     command = WithdrawalCommand.model_json_schema()
     return {
         "asyncapi": "3.0.0",
