@@ -30,6 +30,8 @@ from topics.topic import Undecodable
 log = structlog.get_logger(__name__)
 
 NOT_THE_RECORDS_FAULT: tuple[type[Exception], ...] = (InvariantBroken, *PASSING_FAULTS)
+ATTEMPTS_MAX = 3
+"""At a record that fails for a reason nobody foresaw."""
 ERROR_CHARS_MAX = 2000
 
 
@@ -119,14 +121,26 @@ class StageRunner:
             await self._transact(records)
         except NOT_THE_RECORDS_FAULT:
             raise
-        except Exception as fault:
-            if len(records) == 1:
-                await self._park(records[0], fault)
-                return
+        except Exception:
+            log.warning("batch taken apart", stage=self.stage.name, exc_info=True)
         else:
             return
         for record in records:
-            await self._retry(partial(self._do, [record]))
+            await self._retry(partial(self._do_alone, record))
+
+    async def _do_alone(self, record: Record) -> None:
+        """Apply a record or park it. A fault nobody foresaw gets more chances: it may pass."""
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            try:
+                await self._transact([record])
+                return
+            except NOT_THE_RECORDS_FAULT:
+                raise
+            except Exception as fault:
+                if isinstance(fault, Invalid) or attempt == ATTEMPTS_MAX:
+                    await self._park(record, fault)
+                    return
+            await asyncio.sleep(attempt * RETRY_S_MIN)
 
     async def _transact(self, records: Sequence[Record]) -> None:
         decoded, letters = self._decode(records)
