@@ -23,6 +23,7 @@ import uvloop
 from mode.supervisors import CrashingSupervisor
 
 from agents.roles import ROLES, Role
+from agents.runtime.assignor import CompleteAssignor
 from agents.runtime.context import Context, open_context
 from agents.runtime.health import health_checks
 from agents.runtime.kafka_io import KafkaLog, read_cluster_id
@@ -174,6 +175,7 @@ def build_app(settings: Settings, role_name: str, runners: Sequence[StageRunner]
         broker_session_timeout=6.0,
         broker_heartbeat_interval=2.0,
         agent_supervisor=CrashingSupervisor,
+        PartitionAssignor=CompleteAssignor,
     )
     app.producer_only = not runners
     for runner in runners:

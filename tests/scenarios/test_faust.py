@@ -10,6 +10,7 @@ import asyncio
 import os
 import secrets
 import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -54,7 +55,9 @@ async def send(settings: Settings, numbers: Iterable[int]) -> None:
 
 
 @asynccontextmanager
-async def running(settings: Settings, kind: str, folder: Path) -> AsyncIterator[Path]:
+async def running(
+    settings: Settings, kind: str, folder: Path
+) -> AsyncIterator[tuple[Path, Process]]:
     """Run a worker process; kill -9 it at the end."""
     log = folder / f"{kind}.log"
     environ = {
@@ -71,7 +74,7 @@ async def running(settings: Settings, kind: str, folder: Path) -> AsyncIterator[
             env=os.environ | environ,
         )
     try:
-        yield log
+        yield log, process
     finally:
         if process.returncode is None:
             process.kill()
@@ -131,7 +134,7 @@ async def test_a_stage_that_raises_skips_nothing_and_parks_the_poison(
         parked = await pool.fetchval("SELECT count(*) FROM dead_letters")
         return bool(len(await noted(pool)) + parked >= COUNT)
 
-    async with running(settings, "ours", tmp_path) as log:
+    async with running(settings, "ours", tmp_path) as (log, _):
         await until(done, log)
     letters = await pool.fetch("SELECT * FROM dead_letters WHERE stage = 'note' ORDER BY id")
     assert await noted(pool) == set(range(1, COUNT + 1)) - POISON
@@ -147,7 +150,7 @@ async def test_plain_faust_loses_what_an_agent_raises_on(
     async def all_committed() -> bool:
         return await committed(settings, "plain") >= PLAIN_COUNT
 
-    async with running(settings, "plain", tmp_path) as log:
+    async with running(settings, "plain", tmp_path) as (log, _):
         await until(all_committed, log)
     assert await noted(pool) == set(range(1, PLAIN_COUNT + 1)) - POISON
 
@@ -164,7 +167,25 @@ async def test_records_below_the_committed_offset_that_were_never_done_are_read_
     async def all_noted() -> bool:
         return (await noted(pool)).issuperset(numbers)
 
-    async with running(settings, "ours", tmp_path) as log:
+    async with running(settings, "ours", tmp_path) as (log, _):
         await until(all_noted, log)
     assert await pool.fetchval("SELECT count(*) FROM dead_letters") == 0
     assert "offsets skipped" in log.read_text()
+
+
+async def test_a_worker_that_misses_a_topic_ends_instead_of_idling_for_ever(
+    settings: Settings, pool: Pool, tmp_path: Path
+) -> None:
+    """As when it starts while the broker does not know of all its topics yet."""
+    early = settings.model_copy(update={"topic_prefix": f"{settings.topic_prefix}early."})
+    async with running(early, "ours", tmp_path) as (log, process):
+        assert await asyncio.wait_for(process.wait(), WAIT_S) == 1
+        assert "topics missing" in await asyncio.to_thread(log.read_text)
+    await create_topics(early, [NUMBERS.name])
+    await send(early, [1, 2, 3])
+
+    async def all_noted() -> bool:
+        return await noted(pool) == {1, 2, 3}
+
+    async with running(early, "ours", tmp_path) as (log, _):
+        await until(all_noted, log)
