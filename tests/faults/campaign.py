@@ -37,6 +37,7 @@ class Size(TypedDict):
     deposits: int
     withdrawals: int
     every_s: float
+    server_every: int
 
 
 Run = Callable[[Path, int, bool], Coroutine[None, None, list[Figure]]]
@@ -51,7 +52,7 @@ class Promise:
     run: Run
 
 
-SHORT_KILLS: Size = {"deposits": 250, "withdrawals": 40, "every_s": 1.5}
+SHORT_KILLS: Size = {"deposits": 250, "withdrawals": 40, "every_s": 1.5, "server_every": 3}
 
 
 def short_depths(seed: int) -> list[int]:
