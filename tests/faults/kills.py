@@ -51,6 +51,9 @@ class Killer:
                 await self._kill_server(("broker", "database")[victims // server_every % 2])
             elif idle := sorted(set(ROLES) - self._dying):
                 self._watches.add(asyncio.create_task(self._kill_worker(self._chance.choice(idle))))
+        for name in ("broker", "database"):
+            if not self.kills[name]:  # a short run may have ended before its turn
+                await self._kill_server(name)
         await self._end_watches()
 
     def stop(self) -> None:
