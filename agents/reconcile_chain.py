@@ -31,7 +31,7 @@ from agents.runtime.context import Context
 from agents.runtime.loop import Loop
 from agents.runtime.transact import transact_on
 from chain_adapters.adapter import ChainReader
-from chain_adapters.types import NodeUnavailable
+from chain_adapters.types import Holding, NodeUnavailable
 from sql import chain as chain_sql
 from sql import ledger as ledger_sql
 from sql import reconciliation as tables
@@ -51,7 +51,8 @@ class _SnapshotOptions(TypedDict):
 Progress = Callable[[int, int], None]
 """Called with balances read and balances to read."""
 
-BALANCES_AT_ONCE = 32
+BALANCES_A_CALL = 200
+CALLS_AT_ONCE = 4
 OVERDUE_S = 900
 """What was decided so long ago should be in the journal, whatever the stages went through."""
 OVERDUE_BLOCKS = 256
@@ -259,27 +260,25 @@ class _Observer:
 async def _read_balances(
     reader: ChainReader, figures: Sequence[AddressFigure], height: int, progress: Progress
 ) -> list[int]:
-    balances_minor = [0] * len(figures)
-    todo = iter(enumerate(figures))
-    done = 0
+    holdings = [Holding(figure.address, figure.contract) for figure in figures]
+    starts = range(0, len(holdings), BALANCES_A_CALL)
+    answers: dict[int, list[int]] = {}
+    todo = iter(starts)
 
     async def read() -> None:
-        nonlocal done
-        for position, figure in todo:
-            balances_minor[position] = await reader.fetch_balance(
-                figure.address, figure.contract, height
-            )
-            done += 1
-            progress(done, len(figures))
+        for start in todo:
+            part = holdings[start : start + BALANCES_A_CALL]
+            answers[start] = await reader.fetch_balances(part, height)
+            progress(sum(map(len, answers.values())), len(holdings))
 
-    tasks = [asyncio.ensure_future(read()) for _ in range(BALANCES_AT_ONCE)]
+    tasks = [asyncio.ensure_future(read()) for _ in range(CALLS_AT_ONCE)]
     try:
         await asyncio.gather(*tasks)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    return balances_minor
+    return [balance_minor for start in starts for balance_minor in answers[start]]
 
 
 def _report(

@@ -86,9 +86,9 @@ async def notify_inserts(conn: Connection, table: str) -> None:
 
 
 async def _time_blocks(site: Site, table: str, blocks: int) -> list[float]:
-    assert site.stack.websocket_url is not None, "the node must push"
+    assert site.stack.push_url is not None, "the node must push"
     listener = await asyncpg.connect(site.database_url)
-    async with DevChain(site.stack.rpc_url) as chain, subscribe(site.stack.websocket_url) as socket:
+    async with DevChain(site.stack.rpc_url) as chain, subscribe(site.stack.push_url) as socket:
         await notify_inserts(listener, table)
         watch = Stopwatch(chain, socket)
         await listener.add_listener(CHANNEL, watch.hear)
@@ -114,7 +114,7 @@ async def bare(stack: Stack, blocks: int = BLOCKS) -> list[float]:
             "benchmarks.latency_bare",
             "follow",
             stack.rpc_url,
-            stack.websocket_url or "",
+            stack.push_url or "",
             site.network,
         )
         await asyncio.sleep(SETTLE_S)

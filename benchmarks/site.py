@@ -49,7 +49,7 @@ class Site:
     @property
     def environment(self) -> dict[str, str]:
         """What a worker or a bare process needs to know."""
-        chain = dev_network(self.stack.chain_id, self.stack.rpc_url, self.stack.websocket_url)
+        chain = dev_network(self.stack.chain_id, self.stack.rpc_url, self.stack.push_url)
         chain |= {"confirmations": 1, "start_height": None, "traces": "never"}
         asset = {"asset": ASSET, "network": self.network, "decimals": 18}
         return {

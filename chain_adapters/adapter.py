@@ -7,13 +7,16 @@ simulated chain included.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from chain_adapters.types import (
     Block,
     Broadcast,
-    Curve,
+    Coin,
+    Destination,
+    Holding,
+    KeyScheme,
     Payment,
     Quote,
     SignedTransaction,
@@ -47,12 +50,27 @@ class ChainReader(Protocol):
         """
         ...
 
-    async def fetch_balance(self, address: str, contract: str | None, height: int) -> int:
-        """Return the balance in minor units after block `height`. Used by reconciliation only."""
+    async def fetch_balances(self, holdings: Sequence[Holding], height: int) -> list[int]:
+        """Return what is held in minor units after block `height`, in the order of `holdings`.
+
+        Nodes that keep no old states answer for their latest block instead: callers look again
+        before they believe in a difference. Used by reconciliation, not for deposits.
+        """
         ...
 
     def parse_address(self, text: str) -> str:
         """Return the canonical form of any customary form, or raise InvalidAddress."""
+        ...
+
+    def parse_contract(self, text: str) -> str:
+        """Return the canonical name of a token (contract, mint, issuer …), or InvalidAddress."""
+        ...
+
+    def parse_destination(self, address: str, memo: str | None) -> Destination:
+        """Read where a payment is to go; raise InvalidAddress or InvalidMemo.
+
+        Forms that hold both, such as Stellar's muxed addresses, are taken apart.
+        """
         ...
 
     async def close(self) -> None:
@@ -63,12 +81,20 @@ class ChainReader(Protocol):
 class ChainPayer(Protocol):
     """Turns payments into transactions of one network. It never sees a private key."""
 
-    curve: Curve
-    key_path_pattern: str
-    """BIP-32 path with {branch} (0 deposit, 1 system wallets) and {index}."""
+    key_scheme: KeyScheme
+    in_flight_max: int | None
+    """Payments of one sender that may wait for a block at the same time; None: any number."""
 
-    def derive_address(self, public_key: bytes) -> str:
+    def key_path(self, branch: int, index: int) -> str:
+        """Return the path of a key: branch 0 for deposit addresses, 1 for system wallets."""
+        ...
+
+    def derive_address(self, public_key: bytes, key_path: str) -> str:
         """Return the canonical address of a public key (compressed for secp256k1)."""
+        ...
+
+    def make_memo(self, number: int) -> str | None:
+        """Return the canonical memo that says this number; None if the chain has no memos."""
         ...
 
     def show_address(self, address: str) -> str:
@@ -85,13 +111,18 @@ class ChainPayer(Protocol):
         quote: Quote,
         nonce: int | None,
         *,
+        coins: Sequence[Coin] = (),
         replaces: UnsignedTransaction | None = None,
     ) -> UnsignedTransaction:
         """Build the transaction. Pure: same arguments, same bytes.
 
-        `quote` is a fresh one. `replaces` is the latest earlier transaction with this nonce (it
-        may be of another payment): the fee is bid so that nodes take the new one in its place,
-        and never below the quote. Raises PaymentRefused("fee_above_cap") if that is more than
+        `quote` is a fresh one. `coins` are those it may spend, where money is held so; it takes
+        what it needs and lists them, raises PaymentRefused("sender_lacks_funds") if they are not
+        enough. `replaces` is the latest earlier transaction with this nonce or first coin (it may
+        be of another payment): the new one has the same nonce and spends all the same coins, and
+        its fee is bid so that nodes take it in the other's place, never below the quote. Without
+        nonce and coins, a replacement is just another transaction: the caller sees to it that the
+        one before has expired. Raises PaymentRefused("fee_above_cap") if the fee is more than
         the network's `fee_minor_max` allows, ValueError if the arguments do not fit together.
         """
         ...
@@ -99,7 +130,7 @@ class ChainPayer(Protocol):
     def assemble(
         self, unsigned: UnsignedTransaction, signatures: tuple[bytes, ...]
     ) -> SignedTransaction:
-        """Put the signatures in (65 bytes r‖s‖v, v 0 or 1, for secp256k1, 64 for ed25519). Pure.
+        """Put the signatures in, in the form of the key scheme. Pure.
 
         Raises ValueError unless each is the sender's signature over its payload.
         """

@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from chain_adapters.adapter import ChainAdapter
 from chain_adapters.ethereum.adapter import EthereumAdapter
 from chain_adapters.rpc import Observer, ignore_call
 from chain_adapters.simulated import SimulatedAdapter, SimulatedChain
+from settings.expand import expand
 from settings.model import Network
 
 
-def open_adapter(network: Network, observe: Observer = ignore_call) -> ChainAdapter:
-    """Return the adapter of a configured network. Nothing is connected before its first use."""
-    return _OPENERS[network.kind](network, observe)
+def open_adapter(
+    network: Network, contracts: Sequence[str] = (), observe: Observer = ignore_call
+) -> ChainAdapter:
+    """Return the adapter of a configured network. Nothing is connected before its first use.
+
+    `contracts` are the tokens that are credited there, as configured.
+    """
+    return _OPENERS[network.kind](resolve(network), contracts, observe)
 
 
-def _open_ethereum(network: Network, observe: Observer) -> ChainAdapter:
+def resolve(network: Network) -> Network:
+    """Put environment variables into addresses and headers. ValueError for one that is not set."""
+    urls = tuple(expand(url) for url in network.rpc_urls)
+    headers = {name: expand(value) for name, value in network.rpc_headers.items()}
+    push_url = None if network.push_url is None else expand(network.push_url)
+    return network.model_copy(
+        update={"rpc_urls": urls, "rpc_headers": headers, "push_url": push_url}
+    )
+
+
+def _open_ethereum(
+    network: Network,
+    contracts: Sequence[str],  # noqa: ARG001 - reads every token's transfers
+    observe: Observer,
+) -> ChainAdapter:
     return EthereumAdapter(
         network.network,
         network.rpc_urls,
         native_symbol=network.native_asset,
-        websocket_url=network.websocket_url,
+        push_url=network.push_url,
+        headers=network.rpc_headers,
         traces=network.traces,
         poll_interval_s=network.poll_interval_s,
         fee_minor_max=network.fee_minor_max,
@@ -29,7 +50,11 @@ def _open_ethereum(network: Network, observe: Observer) -> ChainAdapter:
     )
 
 
-def _open_simulated(network: Network, observe: Observer) -> ChainAdapter:  # noqa: ARG001
+def _open_simulated(
+    network: Network,
+    contracts: Sequence[str],  # noqa: ARG001
+    observe: Observer,  # noqa: ARG001
+) -> ChainAdapter:
     chain = _SIMULATED.setdefault(network.network, SimulatedChain(network.network))
     return SimulatedAdapter(chain, fee_minor_max=network.fee_minor_max)
 
@@ -37,7 +62,9 @@ def _open_simulated(network: Network, observe: Observer) -> ChainAdapter:  # noq
 _SIMULATED: dict[str, SimulatedChain] = {}
 """Simulated chains live as long as the process; all adapters of one network see the same."""
 
-_OPENERS: dict[str, Callable[[Network, Observer], ChainAdapter]] = {
+_Opener = Callable[[Network, Sequence[str], Observer], ChainAdapter]
+
+_OPENERS: dict[str, _Opener] = {
     "ethereum": _open_ethereum,
     "simulated": _open_simulated,
 }

@@ -1,4 +1,4 @@
-"""JSON-RPC 2.0 over HTTP with several endpoints: failover, back-off, bounds, and no leaks.
+"""HTTP and JSON-RPC 2.0 with several endpoints: failover, back-off, bounds, and no leaks.
 
 An endpoint is asked for a whole piece of work (a block with its receipts, say), so that one
 answer never mixes two nodes. An endpoint that times out, is unreachable, limits our rate, answers
@@ -9,7 +9,7 @@ hosts only: paths, queries and user parts of an URL may be credentials.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import count
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -71,7 +71,6 @@ class MethodMissing(NodeUnavailable):
 
 _decode_reply = msgspec.json.Decoder(Reply).decode
 _decode_replies = msgspec.json.Decoder(list[Reply]).decode
-_decode_text = msgspec.json.Decoder(str).decode
 
 
 def show_host(url: str) -> str:
@@ -125,7 +124,7 @@ class Endpoint:
         self.lacks: set[str] = set()
         """Methods that this endpoint was found not to offer."""
         self.retry_at = 0.0
-        self.chain_checked = False
+        self.network_checked = False
         self._client = client
         self._url = url
         self._failures = 0
@@ -154,15 +153,32 @@ class Endpoint:
             raise NodeUnavailable(fault)
         return raw, first_id
 
-    async def check_chain(self) -> None:
-        """Ask the chain id once per period of health; WrongNetwork if it is another one's."""
-        if self.chain_checked or self._client.chain_id is None:
-            return
-        (reply,) = await self.call([Request("eth_chainId")])
-        chain_id = int(_decode_text(result_of(reply)), 16)
-        if chain_id != self._client.chain_id:
-            raise WrongNetwork(f"{self.host} serves chain {chain_id}, not {self._client.chain_id}")
-        self.chain_checked = True
+    async def ask(
+        self, label: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None
+    ) -> tuple[int, bytes]:
+        """Get `path` below the endpoint's URL, or post `body` as JSON; return status and answer.
+
+        Every status is an answer and for the caller to judge, except 429 and 5xx other than 504,
+        which raise NodeUnavailable like no answer at all. `label` names the call in metrics.
+        """
+        client = self._client
+        started = time.perf_counter()
+        fault: str | None = "cancelled"
+        try:
+            status, raw, fault = await client.fetch(self._url, path, query, body)
+        finally:
+            client.observe(
+                client.network, label, self.index, time.perf_counter() - started, fault is None
+            )
+        if fault is not None:
+            raise NodeUnavailable(fault)
+        return status, raw
+
+    async def check_network(self) -> None:
+        """Let the endpoint show once per period of health that it serves the right network."""
+        if not self.network_checked:
+            await self._client.identify(self)
+            self.network_checked = True
 
     def note_success(self) -> None:
         """Forget earlier failures."""
@@ -174,10 +190,10 @@ class Endpoint:
         self.retry_at = now + 300.0
 
     def note_failure(self, now: float) -> None:
-        """Back off, twice as long each time, 30 s at most; the chain id is asked anew."""
+        """Back off, twice as long each time, 30 s at most; its network is asked anew."""
         self.retry_at = now + min(30.0, 0.5 * 2.0**self._failures)
         self._failures = min(self._failures + 1, 10)
-        self.chain_checked = False
+        self.network_checked = False
 
 
 def encode_batch(requests: Sequence[Request], first_id: int) -> bytes:
@@ -189,23 +205,35 @@ def encode_batch(requests: Sequence[Request], first_id: int) -> bytes:
     return msgspec.json.encode(calls if len(calls) > 1 else calls[0])
 
 
+Identify = Callable[[Endpoint], Awaitable[None]]
+"""Raises WrongNetwork if an endpoint serves another network than it should."""
+
+RETRIED_STATUSES = frozenset({429, 500, 502, 503})
+"""Statuses that say nothing about what was asked."""
+
+
 class RpcClient:
-    """Chooses endpoints in order of preference and health. One per network and process."""
+    """Chooses endpoints in order of preference and health. One per network and process.
+
+    `headers` go with every request (API keys) and are never shown.
+    """
 
     def __init__(
         self,
         network: str,
         urls: Sequence[str],
         *,
-        chain_id: int | None,
+        identify: Identify,
+        headers: Mapping[str, str] | None = None,
         timeout_s: float = 10.0,
         response_bytes_max: int = 128 * 1024 * 1024,
         observe: Observer = ignore_call,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.network = network
-        self.chain_id = chain_id
+        self.identify = identify
         self.observe = observe
+        self._headers = dict(headers or {})
         self.endpoints = [Endpoint(self, index, url) for index, url in enumerate(urls)]
         self._timeout_s = timeout_s
         self._response_bytes_max = response_bytes_max
@@ -225,7 +253,7 @@ class RpcClient:
         """The HTTP session, opened at first use in the running loop."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self._timeout_s)
+                timeout=aiohttp.ClientTimeout(total=self._timeout_s), headers=self._headers
             )
         return self._session
 
@@ -237,21 +265,37 @@ class RpcClient:
 
     async def exchange(self, url: str, body: bytes) -> tuple[bytes, str | None]:
         """Post a body; return the answer's bytes, or why there is none, free of any URL."""
+        status, raw, fault = await self._request("POST", url, None, body)
+        if fault is None and not _may_be_rpc(status, raw):
+            return b"", f"HTTP status {status}"
+        return raw, fault
+
+    async def fetch(
+        self, url: str, path: str, query: Mapping[str, str] | None, body: object
+    ) -> tuple[int, bytes, str | None]:
+        """Get or post below `url`; return status, answer and, if there is none, why."""
+        method = "GET" if body is None else "POST"
+        content = None if body is None else msgspec.json.encode(body)
+        target = url.rstrip("/") + "/" + path.lstrip("/")
+        status, raw, fault = await self._request(method, target, query, content)
+        if fault is None and status in RETRIED_STATUSES:
+            return status, b"", f"HTTP status {status}"
+        return status, raw, fault
+
+    async def _request(
+        self, method: str, url: str, query: Mapping[str, str] | None, body: bytes | None
+    ) -> tuple[int, bytes, str | None]:
+        headers = {} if body is None else {"Content-Type": "application/json"}
         try:
-            async with self.session.post(
-                url,
-                data=body,
-                headers={"Content-Type": "application/json"},
-                allow_redirects=False,
+            async with self.session.request(
+                method, url, params=query, data=body, headers=headers, allow_redirects=False
             ) as response:
-                # Some gateways send a JSON-RPC error object with status 400.
-                if response.status not in {200, 400}:
-                    return b"", f"HTTP status {response.status}"
-                return await self._read_bounded(response)
+                raw, fault = await self._read_bounded(response)
+                return response.status, raw, fault
         except TimeoutError:
-            return b"", f"no answer within {self._timeout_s:g} s"
+            return 0, b"", f"no answer within {self._timeout_s:g} s"
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return b"", f"connection failed: {type(error).__name__}"
+            return 0, b"", f"connection failed: {type(error).__name__}"
 
     async def _read_bounded(self, response: aiohttp.ClientResponse) -> tuple[bytes, str | None]:
         parts: list[bytes] = []
@@ -273,7 +317,7 @@ class RpcClient:
         faults: list[tuple[Endpoint, Exception]] = []
         for endpoint in self._by_health():
             try:
-                await endpoint.check_chain()
+                await endpoint.check_network()
                 answer = await attempt(endpoint)
             except UNUSABLE as fault:
                 faults.append((endpoint, fault))
@@ -294,7 +338,7 @@ class RpcClient:
         found: list[tuple[Endpoint, int]] = []
         for endpoint in self.endpoints:
             try:
-                await endpoint.check_chain()
+                await endpoint.check_network()
                 found.append((endpoint, rank(await attempt(endpoint))))
             except UNUSABLE:
                 continue
@@ -313,6 +357,11 @@ class RpcClient:
         """Endpoints in order of preference; those that failed lately last, never left out."""
         now = self._clock()
         return sorted(self.endpoints, key=lambda e: (max(e.retry_at - now, 0.0), e.index))
+
+
+def _may_be_rpc(status: int, raw: bytes) -> bool:
+    """Some nodes and gateways send JSON-RPC error objects with status 400, 404 or 500."""
+    return status == 200 or (status in {400, 404, 500} and raw[:1] in {b"{", b"["})
 
 
 def conclude(faults: list[tuple[Endpoint, Exception]]) -> Exception:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -21,7 +21,10 @@ from chain_adapters.types import (
     Block,
     Broadcast,
     BroadcastOutcome,
-    Curve,
+    Coin,
+    Destination,
+    Holding,
+    KeyScheme,
     NodeUnavailable,
     Payment,
     PaymentRefused,
@@ -248,7 +251,12 @@ def transfer_of(payment: Payment) -> Transfer:
     """Return the transfer that a payment becomes."""
     index = "value" if payment.contract is None else "log:0"
     return Transfer(
-        index, payment.sender, payment.recipient, payment.contract, payment.amount_minor
+        index,
+        payment.sender,
+        payment.recipient,
+        payment.contract,
+        payment.amount_minor,
+        payment.memo,
     )
 
 
@@ -257,8 +265,8 @@ class SimulatedAdapter:
 
     native_symbol = "SIM"
     native_decimals = 18
-    curve = Curve.SECP256K1
-    key_path_pattern = "m/44'/60'/0'/{branch}/{index}"
+    key_scheme = KeyScheme.SECP256K1
+    in_flight_max: int | None = None
 
     def __init__(self, chain: SimulatedChain, *, fee_minor_max: int = 10**18) -> None:
         self.chain = chain
@@ -309,12 +317,13 @@ class SimulatedAdapter:
             return msgspec.structs.replace(block, parent_id=hash_text("elsewhere"))
         return block
 
-    async def fetch_balance(self, address: str, contract: str | None, height: int) -> int:
+    async def fetch_balances(self, holdings: Sequence[Holding], height: int) -> list[int]:
         """See ChainReader."""
         await self._suffer()
         if not 0 <= height < len(self.chain.blocks):
             raise NodeUnavailable(f"no block {height}")
-        return self.chain.state_at(height).balance(address, contract)
+        state = self.chain.state_at(height)
+        return [state.balance(holding.address, holding.contract) for holding in holdings]
 
     def parse_address(self, text: str) -> str:
         """See ChainReader; as on Ethereum."""
@@ -324,9 +333,25 @@ class SimulatedAdapter:
         """See ChainPayer; as on Ethereum."""
         return show_address(address)
 
-    def derive_address(self, public_key: bytes) -> str:
+    def parse_contract(self, text: str) -> str:
+        """See ChainReader; as on Ethereum."""
+        return parse_address(text)
+
+    def parse_destination(self, address: str, memo: str | None) -> Destination:
+        """See ChainReader. A memo is any text."""
+        return Destination(parse_address(address), memo)
+
+    def key_path(self, branch: int, index: int) -> str:
+        """See ChainPayer; as on Ethereum."""
+        return f"m/44'/60'/0'/{branch}/{index}"
+
+    def derive_address(self, public_key: bytes, key_path: str) -> str:  # noqa: ARG002
         """See ChainPayer; as on Ethereum."""
         return derive_address(public_key)
+
+    def make_memo(self, number: int) -> str | None:
+        """See ChainPayer: the number itself."""
+        return str(number)
 
     async def quote(self, payment: Payment) -> Quote:
         """See ChainPayer; the reasons are Ethereum's."""
@@ -352,6 +377,7 @@ class SimulatedAdapter:
         quote: Quote,
         nonce: int | None,
         *,
+        coins: Sequence[Coin] = (),  # noqa: ARG002
         replaces: UnsignedTransaction | None = None,
     ) -> UnsignedTransaction:
         """See ChainPayer."""

@@ -16,8 +16,11 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
 
     `index` tells the transfers of one transaction apart and does not depend on the block that
     carries the transaction, so that (network, transaction id, index) is the same after a
-    reorganisation. Its form is the chain's own ("value", "call:3", "log:0", "out:1").
-    `contract` names the token, None means the chain's native asset.
+    reorganisation. Its form is the chain's own ("value", "call:3", "log:0", "out:1"); where money
+    is held as coins it is "out:N", and the coin's id is "transaction id:N".
+    `contract` names the token, None means the chain's native asset. `memo` is in the canonical
+    form of `parse_destination`. `depth_min` is the number of confirmations it needs whatever the
+    policy says (Bitcoin: an output of a coinbase transaction can be spent after 100).
     """
 
     index: str
@@ -26,30 +29,40 @@ class Transfer(msgspec.Struct, frozen=True, gc=False):
     contract: str | None
     amount_minor: int
     memo: str | None = None
+    depth_min: int = 1
 
 
 class Transaction(msgspec.Struct, frozen=True, gc=False):
     """One transaction of a block: who paid which fee, whether it took effect, what it moved.
 
     A transaction that did not succeed has no transfers; its fee is paid all the same.
-    `fee_minor` is in the native asset and was paid by `payer`.
+    `fee_minor` is all that `payer` lost of the native asset beside its transfers: fee, gas, rent,
+    burned energy. None: the node does not tell, and only the one who made it knows.
+    `returns` is the id of an earlier transaction whose money this one brings back: that one
+    succeeded, and yet its payment did not arrive (TON: a message that bounced).
     """
 
     id: str
     payer: str | None
     succeeded: bool
-    fee_minor: int
+    fee_minor: int | None
     transfers: tuple[Transfer, ...] = ()
+    returns: str | None = None
 
 
 class Block(msgspec.Struct, frozen=True):
-    """One block as read from a node, in the order of its transactions. `time` is Unix seconds."""
+    """One block as read from a node, in the order of its transactions. `time` is Unix seconds.
+
+    `clock` is what the chain measures by when its transactions expire (Unix seconds, a height, …)
+    and never goes back from parent to child; 0 where nothing expires.
+    """
 
     height: int
     block_id: str
     parent_id: str
     time: int
     transactions: tuple[Transaction, ...]
+    clock: int = 0
 
 
 class Tip(msgspec.Struct, frozen=True):
@@ -63,6 +76,27 @@ class Tip(msgspec.Struct, frozen=True):
     block_id: str
     safe_height: int | None = None
     finalized_height: int | None = None
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """One asset at one address; no contract is the native asset."""
+
+    address: str
+    contract: str | None = None
+
+
+class Destination(msgspec.Struct, frozen=True):
+    """Where a payment goes: a canonical address, and a canonical memo if the chain has them."""
+
+    address: str
+    memo: str | None = None
+
+
+class Coin(msgspec.Struct, frozen=True):
+    """An output that its owner has not spent, on chains where money is held so (Bitcoin)."""
+
+    id: str
+    amount_minor: int
 
 
 class Payment(msgspec.Struct, frozen=True):
@@ -81,21 +115,23 @@ class Quote(msgspec.Struct, frozen=True):
     `fee_minor_max` bounds the fee in the native asset. `next_nonce` is the first sequence number
     of the sender that the chain has not used, None where the chain has none. `parameters` is the
     adapter's own (gas price, gas limit, …), opaque to everyone else. `held_minor` and
-    `held_native_minor` are what the sender has of the asset and of the native one in the node's
-    latest block: payments that are not in a block yet are not taken off.
+    `held_native_minor` are what the sender can spend of the asset and of the native one in the
+    node's latest block: payments that are not in a block yet are not taken off, what must stay in
+    the account is. None where money is held as coins: `build` is given them.
     """
 
     fee_minor_max: int
     next_nonce: int | None
     parameters: bytes
-    held_minor: int
-    held_native_minor: int
+    held_minor: int | None
+    held_native_minor: int | None
 
 
 class UnsignedTransaction(msgspec.Struct, frozen=True):
     """A transaction ready to be signed: `signing_payloads` in order, each signed by the sender.
 
-    `body` is the adapter's own and opaque.
+    `body` is the adapter's own and opaque. `coins` are the ids of what it spends. A block can
+    carry it as long as that block's clock is not above `valid_until`; None: for ever.
     """
 
     payment: Payment
@@ -103,6 +139,8 @@ class UnsignedTransaction(msgspec.Struct, frozen=True):
     fee_minor_max: int
     signing_payloads: tuple[bytes, ...]
     body: bytes
+    coins: tuple[str, ...] = ()
+    valid_until: int | None = None
 
 
 class SignedTransaction(msgspec.Struct, frozen=True):
@@ -120,7 +158,7 @@ class BroadcastOutcome(StrEnum):
     REFUSED = "refused"
     """The node will not take these bytes now (no money for gas, fee too low, …)."""
     NONCE_USED = "nonce_used"
-    """Another transaction of the sender with the same nonce is in a block already."""
+    """Another transaction with the same nonce, or that spends a coin of it, is in a block."""
 
 
 class Broadcast(msgspec.Struct, frozen=True):
@@ -130,11 +168,15 @@ class Broadcast(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-class Curve(StrEnum):
-    """Signature scheme of a chain's keys."""
+class KeyScheme(StrEnum):
+    """How a chain's keys come from a secret, and on which curve they sign."""
 
     SECP256K1 = "secp256k1"
+    """BIP-39 and BIP-32; signatures of 65 bytes r‖s‖v, v 0 or 1."""
     ED25519 = "ed25519"
+    """BIP-39 and SLIP-10, all steps hardened; signatures of 64 bytes (RFC 8032)."""
+    TON = "ton"
+    """One ed25519 key from a mnemonic of TON's own kind; key paths number its wallets."""
 
 
 class AdapterError(Exception):
@@ -154,6 +196,10 @@ class WrongNetwork(AdapterError):
 
 class InvalidAddress(AdapterError):
     """A text is no address of this network; the message says what was expected."""
+
+
+class InvalidMemo(AdapterError):
+    """A text is no memo of this network, or the network has none; the message says what is."""
 
 
 class PaymentRefused(AdapterError):

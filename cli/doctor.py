@@ -215,7 +215,7 @@ async def examine_node(network: Network, url: str) -> Finding:
     check = f"node {network.network} at {urlsplit(url).hostname}:{urlsplit(url).port or ''}".rstrip(
         ":"
     )
-    alone = network.model_copy(update={"rpc_urls": (url,), "websocket_url": None})
+    alone = network.model_copy(update={"rpc_urls": (url,), "push_url": None})
     try:
         async with asyncio.timeout(NODE_TIMEOUT_S), session.chain(alone) as adapter:
             async for tip in adapter.watch_tip():

@@ -87,7 +87,9 @@ class Playground:
         self.stack.run_workers(ROLES, own | self._environ, keys)
         self.pool = await open_pool(self.settings.database_url.get_secret_value(), 4)
         self._resources.push_async_callback(self.pool.close)
-        self.adapter = open_adapter(self.settings.networks[0])
+        self.adapter = open_adapter(
+            self.settings.networks[0], self.settings.contracts(self.network)
+        )
         self._resources.push_async_callback(self.adapter.close)
         self._publisher = Publisher(self.settings)
         await self._publisher.start()

@@ -167,7 +167,7 @@ def stack_addresses(stack: Stack) -> dict[str, Any]:
         "kafka": stack.kafka_bootstrap,
         "postgres": where,
         "node": stack.rpc_url,
-        "node_websocket": stack.websocket_url,
+        "node_websocket": stack.push_url,
         "network": f"eip155:{stack.chain_id}",
         "logs": str(stack.data_dir / "logs"),
         "settings": str(stack.data_dir / NAME),

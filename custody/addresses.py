@@ -49,7 +49,7 @@ async def assign_addresses(
     if len(keys) < len(owners):
         raise NoFreeKeys(f"{network} has {len(keys)} unused keys, {len(owners)} are wanted")
     made = [
-        NewAddress(owner, payer.derive_address(key.public_key), key.key_path)
+        NewAddress(owner, payer.derive_address(key.public_key, key.key_path), key.key_path)
         for owner, key in zip(owners, keys, strict=True)
     ]
     rows = [(new.address, new.owner, new.key_path, label) for new in made]

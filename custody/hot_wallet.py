@@ -35,7 +35,7 @@ async def _make_hot_wallet(
     existing = await read_hot_wallet(conn, tenant, network)
     if existing is not None:
         return existing
-    address = payer.derive_address(key.public_key)
+    address = payer.derive_address(key.public_key, key.key_path)
     row = (address, "", key.key_path, "hot wallet")
     await add_addresses(conn, network, tenant, "hot", [row])
     await advance_counter(conn, network, addresses=1, keys=0)

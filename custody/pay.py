@@ -170,7 +170,7 @@ def sign_payment(
     previous = None if replaces is None else _decode_unsigned(replaces.unsigned)
     unsigned = payer.build(payment_of(payment.row), payment.quote, nonce, replaces=previous)
     signatures = tuple(
-        signer.sign(payment.key_path, payload, payer.curve) for payload in unsigned.signing_payloads
+        signer.sign(payment.key_path, payload, payer.key_scheme) for payload in unsigned.signing_payloads
     )
     signed = payer.assemble(unsigned, signatures)
     return NewTransaction(

@@ -65,7 +65,7 @@ class Anvil(Server):
         return f"http://127.0.0.1:{self.port}"
 
     @property
-    def websocket_url(self) -> str:
+    def push_url(self) -> str:
         """JSON-RPC over WebSocket."""
         return f"ws://127.0.0.1:{self.port}"
 

@@ -39,13 +39,13 @@ def try_lock(lock: IO[str]) -> bool:
     return True
 
 
-def dev_network(chain_id: int, rpc_url: str, websocket_url: str | None) -> dict[str, object]:
+def dev_network(chain_id: int, rpc_url: str, push_url: str | None) -> dict[str, object]:
     """Return the configuration of the development chain: few confirmations, quick answers."""
     return {
         "network": f"eip155:{chain_id}",
         "kind": "ethereum",
         "rpc_urls": [rpc_url],
-        "websocket_url": websocket_url,
+        "push_url": push_url,
         "native_asset": "ETH",
         "confirmations": 3,
         "start_height": 0,
@@ -111,10 +111,10 @@ class Stack:
         return self.anvil.rpc_url if self.anvil else self._environ["MILLRACE_RPC_URL"]
 
     @property
-    def websocket_url(self) -> str | None:
+    def push_url(self) -> str | None:
         """The chain node, over WebSocket, if there is such an address."""
         if self.anvil:
-            return self.anvil.websocket_url
+            return self.anvil.push_url
         return self._environ.get("MILLRACE_WEBSOCKET_URL")
 
     @property
@@ -142,7 +142,7 @@ class Stack:
 
         Settings that are in the environment already win over the ones for development.
         """
-        network = dev_network(self.chain_id, self.rpc_url, self.websocket_url)
+        network = dev_network(self.chain_id, self.rpc_url, self.push_url)
         asset = {"asset": "ETH", "network": network["network"], "decimals": 18}
         defaults = {
             "MILLRACE_NETWORKS": json.dumps([network]),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import (
@@ -21,6 +21,39 @@ from pydantic_settings import (
 MinorUnits = Annotated[int, Field(ge=0, lt=10**78)]
 
 
+Kind = Literal[
+    "bitcoin",
+    "dogecoin",
+    "ethereum",
+    "litecoin",
+    "simulated",
+    "solana",
+    "stellar",
+    "ton",
+    "tron",
+]
+"""The chains there are adapters for."""
+
+
+CHAIN_DEFAULTS: dict[str, dict[str, Any]] = {
+    "bitcoin": {"confirmations": 3, "fee_minor_max": 10**6, "poll_interval_s": 5.0}
+    | {"replace_after_s": 1800.0, "rebroadcast_after_s": 300.0, "reorg_depth_max": 100},
+    "dogecoin": {"confirmations": 6, "fee_minor_max": 50 * 10**8, "poll_interval_s": 5.0}
+    | {"replace_after_s": 900.0, "rebroadcast_after_s": 120.0, "reorg_depth_max": 240},
+    "litecoin": {"confirmations": 6, "fee_minor_max": 10**7, "poll_interval_s": 5.0}
+    | {"replace_after_s": 900.0, "rebroadcast_after_s": 120.0, "reorg_depth_max": 100},
+    "solana": {"confirmations": 1, "finality": "finalized", "fee_minor_max": 10**7}
+    | {"poll_interval_s": 0.4, "rebroadcast_after_s": 5.0},
+    "stellar": {"confirmations": 1, "fee_minor_max": 10**6, "replace_after_s": 30.0}
+    | {"rebroadcast_after_s": 10.0},
+    "ton": {"confirmations": 20, "fee_minor_max": 5 * 10**8, "replace_after_s": 60.0}
+    | {"rebroadcast_after_s": 10.0},
+    "tron": {"confirmations": 19, "finality": "finalized", "fee_minor_max": 150 * 10**6}
+    | {"rebroadcast_after_s": 15.0},
+}
+"""What differs from the defaults of Network, chain by chain; docs/chains tells why."""
+
+
 class StrictModel(BaseModel):
     """A section of the configuration: unknown names are errors."""
 
@@ -30,13 +63,22 @@ class StrictModel(BaseModel):
 class Network(StrictModel):
     """One chain to follow."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, given: Any) -> Any:  # noqa: ANN401 - whatever was configured
+        if not isinstance(given, dict):
+            return given
+        return CHAIN_DEFAULTS.get(str(given.get("kind")), {}) | given
+
     network: str = Field(pattern=r"^[a-z0-9-]{3,8}:[-_a-zA-Z0-9]{1,32}$")
     """CAIP-2 id, e.g. "eip155:1"; checked against what the node says of itself."""
-    kind: Literal["ethereum", "simulated"]
+    kind: Kind
     rpc_urls: tuple[str, ...] = Field(min_length=1)
-    """HTTP endpoints in order of preference."""
-    websocket_url: str | None = None
-    """Pushes new heads; without it the tip is polled."""
+    """HTTP endpoints in order of preference. ${NAME} stands for an environment variable."""
+    rpc_headers: dict[str, str] = {}
+    """Sent with every request, e.g. {"X-API-Key" = "${TONCENTER_KEY}"}."""
+    push_url: str | None = None
+    """Pushes new heads (a WebSocket, ZMQ for Bitcoin); without it the tip is polled."""
     native_asset: str
     confirmations: int = Field(ge=1, default=12)
     finality: Literal["depth", "safe", "finalized"] = "depth"
@@ -134,6 +176,14 @@ class Settings(BaseSettings):
             if candidate.network == network:
                 return candidate
         raise KeyError(network)
+
+    def contracts(self, network: str) -> tuple[str, ...]:
+        """Return the tokens that are credited on a network, as configured."""
+        return tuple(
+            asset.contract
+            for asset in self.assets
+            if asset.network == network and asset.contract is not None
+        )
 
     @classmethod
     def settings_customise_sources(

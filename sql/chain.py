@@ -52,6 +52,7 @@ async def add_blocks(conn: Connection, network: str, blocks: Sequence[Block]) ->
         heights=[block.height for block in blocks],
         block_ids=[block.block_id for block in blocks],
         parent_ids=[block.parent_id for block in blocks],
+        clocks=[block.clock for block in blocks],
     )
 
 

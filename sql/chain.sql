@@ -24,15 +24,16 @@ LIMIT :limit_rows::integer;
 
 -- name: add_blocks!
 -- Append blocks to the best chain, not yet published.
-INSERT INTO blocks (network, height, block_id, parent_id)
+INSERT INTO blocks (network, height, block_id, parent_id, clock)
 SELECT
     :network::text,
     b.height,
     b.block_id,
-    b.parent_id
+    b.parent_id,
+    b.clock
 FROM
-    unnest(:heights::bigint [], :block_ids::text [], :parent_ids::text [])
-        AS b (height, block_id, parent_id);
+    unnest(:heights::bigint [], :block_ids::text [], :parent_ids::text [], :clocks::bigint [])
+        AS b (height, block_id, parent_id, clock);
 
 -- name: mark_published!
 -- Remember that Kafka has these blocks.

@@ -82,6 +82,6 @@ def topic_prefix() -> str:
 
 @pytest.fixture(scope="module")
 def anvil(servers_dir: Path) -> Iterator[Anvil]:
-    """A fresh chain for each test module: `rpc_url`, `websocket_url`, `chain_id`."""
+    """A fresh chain for each test module: `rpc_url`, `push_url`, `chain_id`."""
     with Anvil(servers_dir / f"anvil-{secrets.token_hex(6)}") as node:
         yield node

@@ -23,6 +23,7 @@ class TransferRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     contract: str | None
     amount_minor: str
     memo: str | None
+    depth_min: int = 1
 
 
 class TransactionRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -31,8 +32,9 @@ class TransactionRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     id: str
     payer: str | None
     succeeded: bool
-    fee_minor: str
+    fee_minor: str | None
     transfers: list[TransferRecord]
+    returns: str | None = None
 
 
 class BlockAdded(msgspec.Struct, frozen=True, tag="added", tag_field="event"):
@@ -97,9 +99,18 @@ def _transaction_record(transaction: Transaction) -> TransactionRecord:
         transaction.id,
         transaction.payer,
         transaction.succeeded,
-        str(transaction.fee_minor),
+        None if transaction.fee_minor is None else str(transaction.fee_minor),
         [
-            TransferRecord(t.index, t.sender, t.address, t.contract, str(t.amount_minor), t.memo)
+            TransferRecord(
+                t.index,
+                t.sender,
+                t.address,
+                t.contract,
+                str(t.amount_minor),
+                t.memo,
+                t.depth_min,
+            )
             for t in transaction.transfers
         ],
+        transaction.returns,
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import structlog
 
 from chain_adapters.adapter import ChainAdapter
-from chain_adapters.types import AdapterError, NodeUnavailable, PaymentRefused
+from chain_adapters.types import AdapterError, Holding, NodeUnavailable, PaymentRefused
 from custody.pay import Priced, payment_of
 from sql.transactions import PaymentRow
 from topics.event_data import HotWallet
@@ -67,10 +67,10 @@ async def _measure(
     """
     sender = row.sender or ""
     asset, threshold_minor = row.asset, row.amount_minor
-    balance_minor = await adapter.fetch_balance(sender, row.contract, height)
+    [balance_minor] = await adapter.fetch_balances([Holding(sender, row.contract)], height)
     if row.contract is not None and balance_minor >= threshold_minor:
         asset, threshold_minor = native_asset, 1
-        balance_minor = await adapter.fetch_balance(sender, None, height)
+        [balance_minor] = await adapter.fetch_balances([Holding(sender)], height)
     threshold_minor = max(threshold_minor, balance_minor + 1)
     return HotWallet(
         network=adapter.network,

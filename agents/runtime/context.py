@@ -49,7 +49,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         adapters: dict[str, ChainAdapter] = {}
         for network in settings.networks:
             catalogue.prepare_network(network.network)
-            adapter = open_adapter(network, observe_request)
+            adapter = open_adapter(network, settings.contracts(network.network), observe_request)
             stack.push_async_callback(adapter.close)
             adapters[network.network] = adapter
         publisher = Publisher(settings)

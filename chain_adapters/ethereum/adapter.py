@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 import structlog
 
+from chain_adapters.destination import plain_destination
 from chain_adapters.ethereum import pay, quoting, sending
 from chain_adapters.ethereum.address import derive_address, parse_address, show_address
 from chain_adapters.ethereum.heads import TipWatcher
+from chain_adapters.ethereum.identity import require_chain
 from chain_adapters.ethereum.reading import BlockReader, Traces, TracesMissing
-from chain_adapters.rpc import Absent, Endpoint, Observer, Request, RpcClient, ignore_call
+from chain_adapters.rpc import Absent, Endpoint, Observer, RpcClient, ignore_call
 from chain_adapters.types import (
     Block,
     Broadcast,
-    Curve,
+    Coin,
+    Destination,
+    Holding,
+    KeyScheme,
     Payment,
     Quote,
     SignedTransaction,
@@ -23,6 +28,9 @@ from chain_adapters.types import (
 )
 
 _log = structlog.get_logger()
+
+BALANCES_A_POST = 50
+"""Balances asked for in one batch: gateways limit how many calls they take at once."""
 
 
 class EthereumAdapter:
@@ -34,8 +42,8 @@ class EthereumAdapter:
     """
 
     native_decimals = 18
-    curve = Curve.SECP256K1
-    key_path_pattern = "m/44'/60'/0'/{branch}/{index}"
+    key_scheme = KeyScheme.SECP256K1
+    in_flight_max: int | None = None
 
     def __init__(
         self,
@@ -43,7 +51,8 @@ class EthereumAdapter:
         rpc_urls: Sequence[str],
         *,
         native_symbol: str = "ETH",
-        websocket_url: str | None = None,
+        push_url: str | None = None,
+        headers: Mapping[str, str] | None = None,
         traces: Traces = "auto",
         poll_interval_s: float = 1.0,
         silence_s: float = 15.0,
@@ -51,7 +60,7 @@ class EthereumAdapter:
         fee_minor_max: int = 10**18,
         observe: Observer = ignore_call,
     ) -> None:
-        """`network` is "eip155:<chain id>"; every endpoint is held to it.
+        """`network` is "eip155:<chain id>"; every endpoint is held to it. A WebSocket pushes.
 
         `silence_s` is how long a WebSocket may push nothing, or the polled tip may stand still,
         before other ways are tried.
@@ -64,10 +73,15 @@ class EthereumAdapter:
         self._chain_id = int(reference)
         self._fee_minor_max = fee_minor_max
         self._rpc = RpcClient(
-            network, rpc_urls, chain_id=self._chain_id, timeout_s=timeout_s, observe=observe
+            network,
+            rpc_urls,
+            identify=require_chain(self._chain_id),
+            headers=headers,
+            timeout_s=timeout_s,
+            observe=observe,
         )
         self._reader = BlockReader(traces)
-        self._websocket_url = websocket_url
+        self._push_url = push_url
         self._poll_interval_s = poll_interval_s
         self._silence_s = silence_s
 
@@ -75,7 +89,8 @@ class EthereumAdapter:
         """See ChainReader. Pushed while the WebSocket works, polled otherwise."""
         return TipWatcher(
             self._rpc,
-            self._websocket_url,
+            self._push_url,
+            chain_id=self._chain_id,
             poll_interval_s=self._poll_interval_s,
             silence_s=self._silence_s,
         ).watch()
@@ -96,19 +111,19 @@ class EthereumAdapter:
         _log.warning("transfers made inside contracts are not read", network=self.network)
         return await self.fetch_block(height)
 
-    async def fetch_balance(self, address: str, contract: str | None, height: int) -> int:
+    async def fetch_balances(self, holdings: Sequence[Holding], height: int) -> list[int]:
         """See ChainReader. Needs a node that still has the state of `height`."""
-        request = (
-            Request("eth_getBalance", (address, hex(height)))
-            if contract is None
-            else quoting.balance_call(address, contract, hex(height))
-        )
+        requests = [quoting.balance_request(holding, hex(height)) for holding in holdings]
 
-        async def read(endpoint: Endpoint) -> int:
-            (reply,) = await endpoint.call([request])
-            return quoting.balance_of(reply)
+        async def read(endpoint: Endpoint) -> list[int]:
+            replies = [
+                reply
+                for start in range(0, len(requests), BALANCES_A_POST)
+                for reply in await endpoint.call(requests[start : start + BALANCES_A_POST])
+            ]
+            return [quoting.balance_of(reply) for reply in replies]
 
-        return await self._rpc.first(read)
+        return await self._rpc.first(read) if requests else []
 
     def parse_address(self, text: str) -> str:
         """See ChainReader. Mixed case must carry the right EIP-55 checksum."""
@@ -118,9 +133,25 @@ class EthereumAdapter:
         """See ChainPayer. EIP-55."""
         return show_address(address)
 
-    def derive_address(self, public_key: bytes) -> str:
+    def parse_contract(self, text: str) -> str:
+        """See ChainReader. The address of the token's contract."""
+        return parse_address(text)
+
+    def parse_destination(self, address: str, memo: str | None) -> Destination:
+        """See ChainReader. There are no memos."""
+        return plain_destination(parse_address(address), memo)
+
+    def key_path(self, branch: int, index: int) -> str:
+        """See ChainPayer. BIP-44."""
+        return f"m/44'/60'/0'/{branch}/{index}"
+
+    def derive_address(self, public_key: bytes, key_path: str) -> str:  # noqa: ARG002
         """See ChainPayer."""
         return derive_address(public_key)
+
+    def make_memo(self, number: int) -> str | None:  # noqa: ARG002
+        """See ChainPayer. There are no memos."""
+        return None
 
     async def quote(self, payment: Payment) -> Quote:
         """See ChainPayer and quoting.quote for the reasons of refusal."""
@@ -136,6 +167,7 @@ class EthereumAdapter:
         quote: Quote,
         nonce: int | None,
         *,
+        coins: Sequence[Coin] = (),  # noqa: ARG002
         replaces: UnsignedTransaction | None = None,
     ) -> UnsignedTransaction:
         """See ChainPayer and pay.build."""

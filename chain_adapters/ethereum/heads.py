@@ -10,6 +10,7 @@ import aiohttp
 import msgspec
 
 from chain_adapters.ethereum import wire
+from chain_adapters.ethereum.identity import refuse_other_chain
 from chain_adapters.rpc import (
     Endpoint,
     Reply,
@@ -19,7 +20,7 @@ from chain_adapters.rpc import (
     result_of,
     show_host,
 )
-from chain_adapters.types import NodeUnavailable, Tip, WrongNetwork
+from chain_adapters.types import NodeUnavailable, Tip
 
 _MESSAGE_BYTES_MAX = 1024 * 1024
 _RECONNECT_S_MAX = 60.0
@@ -75,13 +76,15 @@ class TipWatcher:
     def __init__(
         self,
         rpc: RpcClient,
-        websocket_url: str | None,
+        push_url: str | None,
         *,
+        chain_id: int,
         poll_interval_s: float,
         silence_s: float,
     ) -> None:
         self._rpc = rpc
-        self._websocket_url = websocket_url
+        self._chain_id = chain_id
+        self._push_url = push_url
         self._poll_interval_s = poll_interval_s
         self._silence_s = silence_s
         self._last: Tip | None = None
@@ -90,9 +93,9 @@ class TipWatcher:
         """Yield the tip now and after each change."""
         reconnect_s = self._poll_interval_s
         while True:
-            if self._websocket_url is not None:
+            if self._push_url is not None:
                 with suppress(SocketLost):
-                    async with aclosing(self._pushed(self._websocket_url)) as pushed:
+                    async with aclosing(self._pushed(self._push_url)) as pushed:
                         async for tip in pushed:
                             reconnect_s = self._poll_interval_s
                             yield tip
@@ -118,7 +121,7 @@ class TipWatcher:
             elif loop.time() - changed_at > self._silence_s and len(self._rpc.endpoints) > 1:
                 changed_at = loop.time()
                 await self._rpc.survey(poll_tip, lambda tip: tip.height)
-            if self._websocket_url is not None and loop.time() >= until:
+            if self._push_url is not None and loop.time() >= until:
                 return
             await asyncio.sleep(self._poll_interval_s)
 
@@ -129,7 +132,7 @@ class TipWatcher:
         it. A quiet socket is checked against the node before it is given up, as a chain may be
         quiet too.
         """
-        async with subscribe(self._rpc, url) as socket:
+        async with subscribe(self._rpc, url, self._chain_id) as socket:
             tip = await self._rpc.first(poll_tip)
             while True:
                 if tip != self._last:
@@ -160,7 +163,9 @@ class TipWatcher:
 
 
 @asynccontextmanager
-async def subscribe(rpc: RpcClient, url: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+async def subscribe(
+    rpc: RpcClient, url: str, chain_id: int
+) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     """Open a WebSocket that pushes new heads. SocketLost whenever it breaks.
 
     No error text or chained error carries the URL, which may hold a credential.
@@ -171,22 +176,14 @@ async def subscribe(rpc: RpcClient, url: str) -> AsyncIterator[aiohttp.ClientWeb
             url, heartbeat=_HEARTBEAT_S, max_msg_size=_MESSAGE_BYTES_MAX, timeout=_CLOSE
         ) as socket:
             async with asyncio.timeout(_HANDSHAKE_S):
-                await check_chain(socket, rpc.chain_id, show_host(url))
+                answer = wire.decode_text(await ask(socket, "eth_chainId"))
+                refuse_other_chain(answer, chain_id, show_host(url))
                 await ask(socket, "eth_subscribe", "newHeads")
             yield socket
     except (aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError, ValueError) as error:
         fault = type(error).__name__
     if fault:
         raise SocketLost(f"{show_host(url)}: {fault}")
-
-
-async def check_chain(
-    socket: aiohttp.ClientWebSocketResponse, chain_id: int | None, host: str
-) -> None:
-    """Raise WrongNetwork if the socket's node serves another chain."""
-    found = int(wire.decode_text(await ask(socket, "eth_chainId")), 16)
-    if chain_id is not None and found != chain_id:
-        raise WrongNetwork(f"{host} serves chain {found}, not {chain_id}")
 
 
 async def ask(socket: aiohttp.ClientWebSocketResponse, method: str, *params: str) -> msgspec.Raw:

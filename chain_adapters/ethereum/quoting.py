@@ -17,7 +17,7 @@ from chain_adapters.rpc import (
     describe_fault,
     result_of,
 )
-from chain_adapters.types import NodeUnavailable, Payment, PaymentRefused, Quote
+from chain_adapters.types import Holding, NodeUnavailable, Payment, PaymentRefused, Quote
 
 TIP_MINOR_MIN = 10**8
 """Least tip that is bid, in wei per gas (0.1 gwei): nodes and builders pass over smaller ones."""
@@ -47,6 +47,13 @@ def balance_call(address: str, contract: str, tag: str) -> Request:
     """Return the call that reads an ERC-20 balance."""
     data = BALANCE_SELECTOR + address[2:].rjust(64, "0")
     return Request("eth_call", ({"to": contract, "data": data}, tag))
+
+
+def balance_request(holding: Holding, tag: str) -> Request:
+    """Return the call that reads what is held of ether or of a token."""
+    if holding.contract is None:
+        return Request("eth_getBalance", (holding.address, tag))
+    return balance_call(holding.address, holding.contract, tag)
 
 
 def balance_of(reply: Reply) -> int:

@@ -128,7 +128,7 @@ async def is_mined(endpoint: Endpoint, signed: SignedTransaction) -> bool:
 async def is_mined_perhaps(endpoint: Endpoint, signed: SignedTransaction) -> bool:
     """The same of an endpoint whose silence does not matter: gateways mix nodes of unlike age."""
     try:
-        await endpoint.check_chain()
+        await endpoint.check_network()
         return await is_mined(endpoint, signed)
     except (AdapterError, msgspec.MsgspecError):
         return False

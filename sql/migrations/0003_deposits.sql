@@ -7,6 +7,7 @@ CREATE TABLE blocks (
     height bigint NOT NULL,
     block_id text NOT NULL,
     parent_id text NOT NULL,
+    clock bigint NOT NULL, -- what the chain measures expiry by; see chain_adapters.types.Block
     -- False from the moment the row is written until Kafka has the block.
     published boolean NOT NULL DEFAULT false,
     PRIMARY KEY (network, height)

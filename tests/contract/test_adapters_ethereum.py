@@ -47,7 +47,7 @@ async def deploy(world: AnvilWorld, code: str) -> str:
 
 
 async def balance(world: AnvilWorld, address: str) -> int:
-    return await world.adapter.fetch_balance(address, None, await world.height())
+    return await world.balance(address, None, await world.height())
 
 
 async def test_ether_forwarded_by_a_contract_is_a_transfer(world: AnvilWorld) -> None:
@@ -88,12 +88,12 @@ async def test_without_traces_inner_calls_are_not_there(anvil: Anvil, world: Anv
 
 @asynccontextmanager
 async def tips_of(
-    anvil: Anvil, websocket_url: str, *, poll_interval_s: float, silence_s: float = 60.0
+    anvil: Anvil, push_url: str, *, poll_interval_s: float, silence_s: float = 60.0
 ) -> AsyncIterator[AsyncGenerator[Tip, None]]:
     adapter = EthereumAdapter(
         f"eip155:{anvil.chain_id}",
         [anvil.rpc_url],
-        websocket_url=websocket_url,
+        push_url=push_url,
         poll_interval_s=poll_interval_s,
         silence_s=silence_s,
     )
@@ -112,7 +112,7 @@ async def reach(tips: AsyncGenerator[Tip, None], height: int) -> None:
 
 async def test_new_heads_are_pushed(anvil: Anvil, world: AnvilWorld) -> None:
     height = await world.height()
-    async with tips_of(anvil, anvil.websocket_url, poll_interval_s=3600) as tips:
+    async with tips_of(anvil, anvil.push_url, poll_interval_s=3600) as tips:
         await reach(tips, height)
         for step in range(1, 4):
             await world.mine()

@@ -337,4 +337,4 @@ async def test_a_lost_answer_to_a_broadcast_is_unknown_and_sent_again_is_harmles
         assert (await adapter.broadcast(signed)).outcome == "accepted"
         await world.mine()
         assert (await adapter.broadcast(signed)).outcome == "accepted"
-    assert await world.adapter.fetch_balance(recipient, None, await world.height()) == 5
+    assert await world.balance(recipient, None, await world.height()) == 5

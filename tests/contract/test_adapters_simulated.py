@@ -49,7 +49,7 @@ async def test_transactions_of_dropped_blocks_are_mined_again(
     assert (new.block_id != old.block_id, new.parent_id) == (True, old.parent_id)
     assert new.transactions == old.transactions
     assert await ids_at(world, height) == [id_]
-    assert await world.adapter.fetch_balance(recipient, None, await world.height()) == 5
+    assert await world.balance(recipient, None, await world.height()) == 5
 
 
 async def test_a_reorganisation_can_shorten_or_lengthen_the_chain(world: SimulatedWorld) -> None:
@@ -99,7 +99,7 @@ async def test_a_broadcast_with_a_lost_answer_was_done(world: SimulatedWorld) ->
     with pytest.raises(NodeUnavailable):
         await world.adapter.broadcast(signed)
     await world.mine()
-    assert await world.adapter.fetch_balance(recipient, None, await world.height()) == 5
+    assert await world.balance(recipient, None, await world.height()) == 5
     assert (await world.adapter.broadcast(signed)).outcome is BroadcastOutcome.ACCEPTED
 
 

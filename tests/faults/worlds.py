@@ -35,7 +35,7 @@ async def open_world(
     """Start servers and workers of all roles; `network` changes how the chain is followed."""
     with kept_environment():
         async with Stack(folder) as stack:
-            chain = dev_network(stack.chain_id, stack.rpc_url, stack.websocket_url) | network
+            chain = dev_network(stack.chain_id, stack.rpc_url, stack.push_url) | network
             coin = {
                 "asset": "ETH",
                 "network": chain["network"],

@@ -50,7 +50,7 @@ def servers(database_url: str, kafka: str, topic_prefix: str, anvil: Anvil) -> d
         "MILLRACE_DATABASE_URL": database_url,
         "MILLRACE_KAFKA_BOOTSTRAP": kafka,
         "MILLRACE_RPC_URL": anvil.rpc_url,
-        "MILLRACE_WEBSOCKET_URL": anvil.websocket_url,
+        "MILLRACE_WEBSOCKET_URL": anvil.push_url,
         "MILLRACE_TOPIC_PREFIX": topic_prefix,
     }
 

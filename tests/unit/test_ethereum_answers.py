@@ -7,6 +7,7 @@ import pytest
 
 from chain_adapters.ethereum import quoting, sending
 from chain_adapters.ethereum.pay import Bid
+from chain_adapters.ethereum.identity import require_chain
 from chain_adapters.rpc import Fault, Reply, RpcClient
 from chain_adapters.types import BroadcastOutcome, NodeUnavailable, Payment, PaymentRefused
 
@@ -138,7 +139,7 @@ def test_a_negative_base_fee_blames_the_node(base_fee: str) -> None:
 
 
 async def test_an_amount_beyond_256_bits_is_given_up_before_a_node_is_asked() -> None:
-    client = RpcClient("eip155:1", ["http://127.0.0.1:9"], chain_id=1)
+    client = RpcClient("eip155:1", ["http://127.0.0.1:9"], identify=require_chain(1))
     payment = msgspec.structs.replace(TOKEN, amount_minor=2**256)
     with pytest.raises(PaymentRefused) as refused:
         await quoting.quote(client.endpoints[0], payment, 10**18)

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from chain_adapters.ethereum.identity import require_chain
 from chain_adapters.rpc import (
     Absent,
     Endpoint,
@@ -72,9 +73,13 @@ async def ask(endpoint: Endpoint) -> str:
     return msgspec.json.decode(result_of(reply), type=str)
 
 
+async def accept_any(_: Endpoint) -> None:
+    """Take every endpoint for the right network's."""
+
+
 @asynccontextmanager
 async def client(*urls: str, **changes: object) -> AsyncIterator[RpcClient]:
-    settings: dict[str, object] = {"chain_id": 5, "timeout_s": 0.3, **changes}
+    settings: dict[str, object] = {"identify": require_chain(5), "timeout_s": 0.3, **changes}
     rpc = RpcClient(NETWORK, urls, **settings)  # type: ignore[arg-type]
     try:
         yield rpc
@@ -153,7 +158,7 @@ async def test_an_endpoint_that_failed_is_left_alone_for_a_while() -> None:
         rpc = RpcClient(
             NETWORK,
             [broken, honest],
-            chain_id=5,
+            identify=require_chain(5),
             observe=lambda _network, _method, index, _seconds, _ok: calls.append(index),
             clock=lambda: now,
         )
@@ -204,10 +209,10 @@ async def test_what_one_endpoint_has_outweighs_that_another_lacks_it() -> None:
 async def test_a_method_that_all_lack_is_told_from_a_failure() -> None:
     body = b'{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"Method not found"}}'
     async with serve(sending(body)) as lacking:
-        async with client(lacking, chain_id=None) as rpc:
+        async with client(lacking, identify=accept_any) as rpc:
             with pytest.raises(MethodMissing):
                 await rpc.first(ask)
-        async with client(lacking, "http://127.0.0.1:1", chain_id=None) as rpc:
+        async with client(lacking, "http://127.0.0.1:1", identify=accept_any) as rpc:
             with pytest.raises(NodeUnavailable) as raised:
                 await rpc.first(ask)
             assert not isinstance(raised.value, MethodMissing)

@@ -1,0 +1,1 @@
+"""The development node of each chain, and how to drive it."""

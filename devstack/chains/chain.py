@@ -1,0 +1,75 @@
+"""What a development chain offers: a node to start, and a client that makes money and blocks."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import AbstractAsyncContextManager
+from typing import Any, ClassVar, Protocol
+
+from devstack.process import Server
+
+
+class NodeError(RuntimeError):
+    """The node said no; the message is the node's own."""
+
+
+class DevChain(Protocol):
+    """Drives a development node. Amounts are minor units; addresses are canonical or as shown.
+
+    Whatever is paid comes from the node's own bank, which never runs dry. Nothing that is sent is
+    in a block before `mine`, unless the node makes blocks by itself.
+    """
+
+    async def pay(self, address: str, amount_minor: int, memo: str | None = None) -> str:
+        """Send native money, making the account first if the chain needs that; return an id."""
+        ...
+
+    async def issue_token(self, symbol: str) -> str:
+        """Make a token whose supply the bank holds; return its contract. NodeError if none."""
+        ...
+
+    async def pay_token(
+        self, contract: str, address: str, amount_minor: int, memo: str | None = None
+    ) -> str:
+        """Send a token; return an id of what was sent."""
+        ...
+
+    async def mine(self, blocks: int = 1) -> None:
+        """Make blocks at once; the first takes what waits."""
+        ...
+
+    async def reorganise(self, depth: int) -> None:
+        """Replace the last `depth` blocks by as many without their transactions, which are lost.
+
+        NodeError on a chain that has no reorganisations.
+        """
+        ...
+
+    async def height(self) -> int:
+        """Return the height of the tip."""
+        ...
+
+
+class DevNode(Server):
+    """A node of one chain, on a free port of the loopback interface."""
+
+    kind: ClassVar[str]
+    """As in the settings of a network."""
+    asset: ClassVar[str]
+    """The native asset's name in configurations."""
+    has_tokens: ClassVar[bool] = True
+    has_memos: ClassVar[bool] = False
+    reorganises: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def rpc_url(self) -> str:
+        """Where the adapter finds the node."""
+
+    @abstractmethod
+    def network_config(self) -> dict[str, Any]:
+        """Return the network's entry in the settings: few confirmations, quick answers."""
+
+    @abstractmethod
+    def open_chain(self) -> AbstractAsyncContextManager[DevChain]:
+        """Return a client that is connected while it is entered."""

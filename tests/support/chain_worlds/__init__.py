@@ -1,0 +1,50 @@
+"""Chains that tests can drive, one surface over all of them: one file a chain."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+
+from tests.support.chain_worlds.ethereum import AnvilWorld, open_anvil_world
+from tests.support.chain_worlds.simulated import SimulatedWorld
+from tests.support.chain_worlds.world import World
+
+
+@dataclass(frozen=True)
+class Chain:
+    """How to open a chain, and what its rules are."""
+
+    open: Callable[[pytest.FixtureRequest], Awaitable[World]]
+    slot: Literal["nonce", "coins", "none"]
+    """What keeps two transactions of one sender apart."""
+    outbids: bool = True
+    """Whether the pool takes a dearer transaction in another's place."""
+    queues: bool = True
+    """Whether several payments of one sender may wait at the same time."""
+    reorganises: bool = True
+    tokens: bool = True
+    memos: bool = False
+    fails: bool = True
+    """Whether a transaction can be in a block and have failed."""
+    keeps_states: bool = True
+    """Whether the node knows balances of older blocks."""
+
+
+async def _open_simulated(_: pytest.FixtureRequest) -> World:
+    return SimulatedWorld()
+
+
+async def _open_ethereum(request: pytest.FixtureRequest) -> World:
+    return await open_anvil_world(request.getfixturevalue("anvil"))
+
+
+CHAINS: dict[str, Chain] = {
+    "simulated": Chain(_open_simulated, "nonce", memos=True),
+    "ethereum": Chain(_open_ethereum, "nonce"),
+}
+"""By kind. Every kind that the registry knows is here: a test sees to it."""
+
+__all__ = ["CHAINS", "AnvilWorld", "Chain", "SimulatedWorld", "World", "open_anvil_world"]
