@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import count
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 import msgspec
@@ -154,10 +154,17 @@ class Endpoint:
         return raw, first_id
 
     async def ask(
-        self, label: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None
+        self,
+        label: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        form: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes]:
         """Get `path` below the endpoint's URL, or post `body` as JSON; return status and answer.
 
+        `form` is posted as a web form instead, for servers that take nothing else (Horizon).
         Every status is an answer and for the caller to judge, except 429 and 5xx other than 504,
         which raise NodeUnavailable like no answer at all. `label` names the call in metrics.
         """
@@ -165,7 +172,7 @@ class Endpoint:
         started = time.perf_counter()
         fault: str | None = "cancelled"
         try:
-            status, raw, fault = await client.fetch(self._url, path, query, body)
+            status, raw, fault = await client.fetch(self._url, path, query, body, form)
         finally:
             client.observe(
                 client.network, label, self.index, time.perf_counter() - started, fault is None
@@ -207,6 +214,9 @@ def encode_batch(requests: Sequence[Request], first_id: int) -> bytes:
 
 Identify = Callable[[Endpoint], Awaitable[None]]
 """Raises WrongNetwork if an endpoint serves another network than it should."""
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
 
 RETRIED_STATUSES = frozenset({429, 500, 502, 503})
 """Statuses that say nothing about what was asked."""
@@ -271,21 +281,34 @@ class RpcClient:
         return raw, fault
 
     async def fetch(
-        self, url: str, path: str, query: Mapping[str, str] | None, body: object
+        self,
+        url: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: object,
+        form: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes, str | None]:
         """Get or post below `url`; return status, answer and, if there is none, why."""
-        method = "GET" if body is None else "POST"
         content = None if body is None else msgspec.json.encode(body)
+        content_type = JSON
+        if form is not None:
+            content, content_type = urlencode(form).encode(), FORM
+        method = "GET" if content is None else "POST"
         target = url.rstrip("/") + "/" + path.lstrip("/")
-        status, raw, fault = await self._request(method, target, query, content)
+        status, raw, fault = await self._request(method, target, query, content, content_type)
         if fault is None and status in RETRIED_STATUSES:
             return status, b"", f"HTTP status {status}"
         return status, raw, fault
 
     async def _request(
-        self, method: str, url: str, query: Mapping[str, str] | None, body: bytes | None
+        self,
+        method: str,
+        url: str,
+        query: Mapping[str, str] | None,
+        body: bytes | None,
+        content_type: str = JSON,
     ) -> tuple[int, bytes, str | None]:
-        headers = {} if body is None else {"Content-Type": "application/json"}
+        headers = {} if body is None else {"Content-Type": content_type}
         try:
             async with self.session.request(
                 method, url, params=query, data=body, headers=headers, allow_redirects=False
