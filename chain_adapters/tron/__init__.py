@@ -1,0 +1,1 @@
+"""TRON over java-tron's HTTP API."""
