@@ -20,7 +20,7 @@ import asyncpg
 
 from benchmarks import latency_bare, plain
 from benchmarks.site import Site, address_of, open_site
-from devstack.dev_chain import DevChain
+from devstack.chains.ethereum import EthereumChain
 from devstack.stack import Stack
 from sql.pool import Connection
 
@@ -39,7 +39,7 @@ CHANNEL = "bench_posted"
 class Stopwatch:
     """Times blocks one by one."""
 
-    def __init__(self, chain: DevChain, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, chain: EthereumChain, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._chain = chain
         self._socket = socket
         self._posted: asyncio.Queue[float] = asyncio.Queue()
@@ -86,9 +86,9 @@ async def notify_inserts(conn: Connection, table: str) -> None:
 
 
 async def _time_blocks(site: Site, table: str, blocks: int) -> list[float]:
-    assert site.stack.push_url is not None, "the node must push"
+    node = site.stack.networks[0]
     listener = await asyncpg.connect(site.database_url)
-    async with DevChain(site.stack.rpc_url) as chain, subscribe(site.stack.push_url) as socket:
+    async with EthereumChain(node["rpc_urls"][0]) as chain, subscribe(node["push_url"]) as socket:
         await notify_inserts(listener, table)
         watch = Stopwatch(chain, socket)
         await listener.add_listener(CHANNEL, watch.hear)
@@ -113,8 +113,8 @@ async def bare(stack: Stack, blocks: int = BLOCKS) -> list[float]:
         site.run_bare(
             "benchmarks.latency_bare",
             "follow",
-            stack.rpc_url,
-            stack.push_url or "",
+            stack.networks[0]["rpc_urls"][0],
+            stack.networks[0]["push_url"],
             site.network,
         )
         await asyncio.sleep(SETTLE_S)

@@ -18,7 +18,7 @@ import asyncpg
 
 from agents.runtime.kafka_io import create_topics
 from benchmarks.ledger import with_database
-from devstack.stack import Stack, dev_network
+from devstack.stack import Stack
 from devstack.workers import WorkerProcess
 from settings.model import Settings
 from sql.migrate import migrate
@@ -49,8 +49,11 @@ class Site:
     @property
     def environment(self) -> dict[str, str]:
         """What a worker or a bare process needs to know."""
-        chain = dev_network(self.stack.chain_id, self.stack.rpc_url, self.stack.push_url)
-        chain |= {"confirmations": 1, "start_height": None, "traces": "never"}
+        chain = self.stack.networks[0] | {
+            "confirmations": 1,
+            "start_height": None,
+            "traces": "never",
+        }
         asset = {"asset": ASSET, "network": self.network, "decimals": 18}
         return {
             **{name: text for name, text in os.environ.items() if name[:9] != "MILLRACE_"},
@@ -112,7 +115,7 @@ async def open_site(
     url = with_database(stack.database_url, name)
     await asyncio.to_thread(migrate, url)
     conn = await asyncpg.connect(url)
-    site = Site(stack, f"eip155:{stack.chain_id}", url, f"{name}.")
+    site = Site(stack, stack.networks[0]["network"], url, f"{name}.")
     try:
         await fill(conn, site.network, watched)
         names = [topic.name for topic in ALL_TOPICS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,13 +53,17 @@ def coins(config: Settings, network: Network, amount: str) -> int:
 async def _pay(network: Network, address: str, amount_minor: int, blocks: int) -> str:
     import aiohttp
 
-    from devstack.dev_chain import DevChain, NodeError
+    from cli.dev_env import data_dir
+    from devstack.chains.chain import NodeError
+    from devstack.chains.registry import NODES
 
+    if network.kind not in NODES:
+        raise Problem(f"{network.network} has no development node that gives coins away")
     async with session.chain(network) as adapter:
         recipient = adapter.parse_address(address)
+    folder = data_dir(os.environ) / network.kind
     try:
-        async with DevChain(network.rpc_urls[0]) as chain:
-            await chain.require_development()
+        async with NODES[network.kind].attach(network.rpc_urls[0], folder) as chain:
             transaction_id = await chain.pay(recipient, amount_minor)
             if blocks:
                 await chain.mine(blocks)
@@ -68,7 +73,7 @@ async def _pay(network: Network, address: str, amount_minor: int, blocks: int) -
             f"{network.network} is no development chain that gives coins away: {error}",
             remedy="On a real chain pay from a wallet of your own.",
         ) from error
-    except (aiohttp.ClientError, TimeoutError) as error:
+    except (aiohttp.ClientError, OSError) as error:
         raise Problem(
             f"the node of {network.network} does not answer: {type(error).__name__}",
             remedy="Does `millrace up` still run? `millrace doctor` asks each endpoint.",

@@ -14,6 +14,15 @@ Owner: TypeAlias = Annotated[
     str, typer.Option("--owner", help="The tenant's own name for its user.")
 ]
 OwnerWanted: TypeAlias = Annotated[str | None, typer.Option("--owner", help="Of this user only.")]
+Chains: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--chain",
+        metavar="KIND",
+        help="A kind of chain, e.g. ethereum, which it is if not given; several times for several;"
+        " all of them: all.",
+    ),
+]
 NetworkWanted: TypeAlias = Annotated[
     str | None,
     typer.Option("--network", help="CAIP-2 id, e.g. eip155:1. Needed if there are several."),

@@ -24,7 +24,7 @@ from cli.stack import wait_for_workers
 from custody.addresses import NoFreeKeys, assign_addresses
 from custody.box import SecretBox
 from custody.hot_wallet import NoWalletKey, ensure_hot_wallet
-from devstack.dev_chain import DevChain
+from devstack.chains.chain import DevChain
 from devstack.stack import Stack
 from devstack.webhook_sink import WebhookSink
 from notifications.endpoints import register_endpoint
@@ -66,7 +66,7 @@ class Playground:
         self.token = f"DEMO-{secrets.token_hex(3)}"
         self.contract = ""
         self.sink = WebhookSink()
-        self.chain = DevChain(stack.rpc_url)
+        self.chain: DevChain
         self.settings: Settings
         self.pool: Pool
         self.adapter: ChainAdapter
@@ -77,9 +77,9 @@ class Playground:
 
     async def __aenter__(self) -> Self:
         """Issue a token, set everything up and start the workers."""
-        await self._resources.enter_async_context(self.chain)
+        self.chain = await self._resources.enter_async_context(self.stack.open_chain("ethereum"))
         await self._resources.enter_async_context(self.sink)
-        self.contract = await self.chain.issue_token("DEMO", 10**6 * COIN)
+        self.contract = await self.chain.issue_token("DEMO")
         self.settings = self._configure()
         await set_up(self.settings, lambda _: None)
         own = {name: os.environ[name] for name in ("MILLRACE_NETWORKS", "MILLRACE_ASSETS")}

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,8 +19,8 @@ import typer
 
 from cli import session
 from cli.dev_env import NAME, data_dir, read_env, write_env
-from cli.errors import Problem
-from cli.options import JsonWanted
+from cli.errors import Problem, misused
+from cli.options import Chains, JsonWanted
 from cli.output import print_fields, say
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ DETACHED_TIMEOUT_S = 180.0
 
 
 def up(
+    chain: Chains = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Go on in the background; stop with `millrace down`.")
     ] = False,
@@ -46,12 +47,12 @@ def up(
     ] = None,
     json_wanted: JsonWanted = False,
 ) -> None:
-    """Run broker, database, chain node and all workers on this machine until Ctrl-C."""
-    folder = data_dir(os.environ)
+    """Run broker, database, chain nodes and all workers on this machine until Ctrl-C."""
+    folder, chains = data_dir(os.environ), read_chains(chain)
     if detach:
-        show_stack(start_detached(folder, block_time_s), json_wanted)
+        show_stack(start_detached(folder, chains, block_time_s), json_wanted)
     else:
-        session.run(run_stack(folder, block_time_s, json_wanted=json_wanted))
+        session.run(run_stack(folder, chains, block_time_s, json_wanted=json_wanted))
 
 
 def down() -> None:
@@ -62,6 +63,19 @@ def down() -> None:
         say(stop_stack(data_dir(os.environ)))
     except TimeoutError as error:
         raise Problem(str(error), remedy="Stop that process by its id.") from error
+
+
+def read_chains(wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the kinds of chain that were asked for. Problem for one that has no node here."""
+    from devstack.chains.registry import NODES
+
+    if not wanted:
+        return ("ethereum",)
+    if "all" in wanted:
+        return tuple(NODES)
+    if unknown := [kind for kind in wanted if kind not in NODES]:
+        raise misused(f"no chain {', '.join(unknown)}; there is {', '.join(NODES)} and all")
+    return tuple(dict.fromkeys(wanted))
 
 
 def dev_keys(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
@@ -75,7 +89,9 @@ def dev_keys(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ.get(name) or keys[name] for name in KEYS}
 
 
-async def run_stack(folder: Path, block_time_s: int | None, *, json_wanted: bool) -> None:
+async def run_stack(
+    folder: Path, chains: Sequence[str], block_time_s: int | None, *, json_wanted: bool
+) -> None:
     """Start everything, print where it is, and stop it again on SIGINT or SIGTERM."""
     from devstack.process import ServerError
     from devstack.stack import Stack
@@ -85,8 +101,8 @@ async def run_stack(folder: Path, block_time_s: int | None, *, json_wanted: bool
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     keys = dev_keys(folder, os.environ)
     environ = {name: value for name, value in os.environ.items() if name not in KEYS}
-    stack = Stack(folder, block_time_s=block_time_s, environ=environ)
-    say(f"starting broker, database and chain node in {folder} …")
+    stack = Stack(folder, chains=chains, block_time_s=block_time_s, environ=environ)
+    say(f"starting broker, database and nodes ({', '.join(chains)}) in {folder} …")
     try:
         async with stack:
             await start_workers(stack, keys, stopped)
@@ -166,9 +182,7 @@ def stack_addresses(stack: Stack) -> dict[str, Any]:
     return {
         "kafka": stack.kafka_bootstrap,
         "postgres": where,
-        "node": stack.rpc_url,
-        "node_websocket": stack.push_url,
-        "network": f"eip155:{stack.chain_id}",
+        "networks": {n["network"]: without_password(n["rpc_urls"][0]) for n in stack.networks},
         "logs": str(stack.data_dir / "logs"),
         "settings": str(stack.data_dir / NAME),
         "workers": {
@@ -178,12 +192,19 @@ def stack_addresses(stack: Stack) -> dict[str, Any]:
     }
 
 
+def without_password(url: str) -> str:
+    """Return an URL without the user and password that may be in it."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
 def show_stack(addresses: Mapping[str, Any], json_wanted: bool) -> None:
     """Print where everything is."""
     if json_wanted:
         print_fields(addresses, json_wanted=True)
     else:
-        flat = {name: value for name, value in addresses.items() if name != "workers"}
+        flat = {name: value for name, value in addresses.items() if isinstance(value, str)}
+        flat |= {f"network {name}": url for name, url in addresses["networks"].items()}
         workers = {f"worker {role}": url for role, url in addresses["workers"].items()}
         print_fields(flat | workers, json_wanted=False)
         say("\nNext: `millrace doctor` in another terminal; README.md, “Try it”, goes on.")
@@ -191,11 +212,12 @@ def show_stack(addresses: Mapping[str, Any], json_wanted: bool) -> None:
     sys.stdout.flush()
 
 
-def start_detached(folder: Path, block_time_s: int | None) -> dict[str, Any]:
+def start_detached(folder: Path, chains: Sequence[str], block_time_s: int | None) -> dict[str, Any]:
     """Start `millrace up` in the background; return its addresses once all is ready."""
     log = folder / "logs" / "up.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "cli.main", "up", "--json"]
+    command += [word for kind in chains for word in ("--chain", kind)]
     command += ["--block-time-s", str(block_time_s)] if block_time_s else []
     started = time.time()
     with log.open("w") as output:

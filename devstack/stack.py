@@ -1,11 +1,11 @@
-"""The whole development stack: broker, database, chain node and Millrace's workers.
+"""The whole development stack: broker, database, chain nodes and Millrace's workers.
 
-    async with Stack(Path(".millrace")) as stack:
+    async with Stack(Path(".millrace"), chains=["ethereum", "bitcoin"]) as stack:
         stack.run_workers(["follow_chain", "signer"], secrets={"signer": {...}})
         ...
 
-Each server can be somebody else's instead: MILLRACE_KAFKA_BOOTSTRAP, MILLRACE_DATABASE_URL and
-MILLRACE_RPC_URL (with MILLRACE_WEBSOCKET_URL) name it, and it is then neither started nor stopped.
+Some servers can be somebody else's instead, neither started nor stopped: MILLRACE_KAFKA_BOOTSTRAP,
+MILLRACE_DATABASE_URL and, for Ethereum, MILLRACE_RPC_URL (with MILLRACE_WEBSOCKET_URL) name them.
 """
 
 from __future__ import annotations
@@ -14,15 +14,20 @@ import asyncio
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import IO, Self, TypeVar
+from typing import IO, Any, Self, TypeVar
 
-from devstack.anvil import Anvil, fetch_chain_id
+from chain_adapters.registry import open_adapter
+from devstack.chains.anvil import dev_network, fetch_chain_id
+from devstack.chains.chain import DevChain
+from devstack.chains.registry import NODES, open_node
 from devstack.kafka import Kafka
 from devstack.postgres import Postgres
 from devstack.process import Server, ServerError
 from devstack.workers import WorkerProcess
+from settings.model import Network
 from sql.migrate import migrate
 
 AnyServer = TypeVar("AnyServer", bound=Server)
@@ -39,20 +44,6 @@ def try_lock(lock: IO[str]) -> bool:
     return True
 
 
-def dev_network(chain_id: int, rpc_url: str, push_url: str | None) -> dict[str, object]:
-    """Return the configuration of the development chain: few confirmations, quick answers."""
-    return {
-        "network": f"eip155:{chain_id}",
-        "kind": "ethereum",
-        "rpc_urls": [rpc_url],
-        "push_url": push_url,
-        "native_asset": "ETH",
-        "confirmations": 3,
-        "start_height": 0,
-        "poll_interval_s": 0.2,
-    }
-
-
 async def _each(actions: Iterable[Callable[[], None]]) -> None:
     """Run blocking actions side by side; wait for all, then raise the first error."""
     threads = asyncio.gather(*map(asyncio.to_thread, actions), return_exceptions=True)
@@ -66,6 +57,12 @@ async def _each(actions: Iterable[Callable[[], None]]) -> None:
             raise result
 
 
+async def _native_decimals(network: dict[str, Any]) -> int:
+    adapter = open_adapter(Network(**network))
+    await adapter.close()
+    return adapter.native_decimals
+
+
 class Stack:
     """Servers and workers with their data in one folder, which one run uses at a time.
 
@@ -77,19 +74,28 @@ class Stack:
         self,
         data_dir: Path,
         *,
+        chains: Sequence[str] = ("ethereum",),
         block_time_s: int | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
-        """Prepare a stack; the chain mines at once, or every `block_time_s` seconds."""
+        """Prepare a stack with a node of each kind of chain; KeyError for an unknown kind.
+
+        With `block_time_s` the nodes make blocks by themselves too, so often.
+        """
         self.data_dir = data_dir.absolute()
         self._environ = dict(environ)
         self.kafka = self._unless("MILLRACE_KAFKA_BOOTSTRAP", Kafka(self.data_dir / "kafka"))
         self.postgres = self._unless("MILLRACE_DATABASE_URL", Postgres(self.data_dir / "postgres"))
-        self.anvil = self._unless(
-            "MILLRACE_RPC_URL",
-            Anvil(self.data_dir / "anvil", block_time_s=block_time_s, keep_state=True),
-        )
-        self.chain_id = 0
+        self.chains = tuple(chains)
+        self.nodes = {
+            kind: open_node(kind, self.data_dir / kind, block_time_s=block_time_s)
+            for kind in chains
+            if not (kind == "ethereum" and self._environ.get("MILLRACE_RPC_URL"))
+        }
+        """Those that are ours to start and stop."""
+        self.networks: list[dict[str, Any]] = []
+        """The settings of the networks, one for each of `chains`, once the stack is started."""
+        self._decimals: list[int] = []
         self.workers: dict[str, WorkerProcess] = {}
         self._lock: IO[str] | None = None
 
@@ -106,21 +112,16 @@ class Stack:
         return self._environ["MILLRACE_DATABASE_URL"]
 
     @property
-    def rpc_url(self) -> str:
-        """The chain node, over HTTP."""
-        return self.anvil.rpc_url if self.anvil else self._environ["MILLRACE_RPC_URL"]
-
-    @property
-    def push_url(self) -> str | None:
-        """The chain node, over WebSocket, if there is such an address."""
-        if self.anvil:
-            return self.anvil.push_url
-        return self._environ.get("MILLRACE_WEBSOCKET_URL")
-
-    @property
     def servers(self) -> list[Server]:
         """The servers that are ours to start and stop."""
-        return [server for server in (self.kafka, self.postgres, self.anvil) if server]
+        return [*filter(None, (self.kafka, self.postgres)), *self.nodes.values()]
+
+    def open_chain(self, kind: str) -> AbstractAsyncContextManager[DevChain]:
+        """Return a client of the node of a kind of chain, once the stack is started."""
+        if kind in self.nodes:
+            return self.nodes[kind].open_chain()
+        [network] = [network for network in self.networks if network["kind"] == kind]
+        return NODES[kind].attach(network["rpc_urls"][0], self.data_dir / kind)
 
     async def start(self) -> None:
         """Start all servers at once and migrate the database.
@@ -132,21 +133,27 @@ class Stack:
         try:
             await _each(server.start for server in self.servers)
             await asyncio.to_thread(migrate, self.database_url)
-            self.chain_id = await asyncio.to_thread(fetch_chain_id, self.rpc_url)
+            self.networks = [await self._describe(kind) for kind in self.chains]
+            self._decimals = [await _native_decimals(network) for network in self.networks]
         except BaseException:
             await self.stop()
             raise
+
+    def native_assets(self) -> list[dict[str, Any]]:
+        """Return the settings of the networks' own assets."""
+        return [
+            {"asset": network["native_asset"], "network": network["network"], "decimals": decimals}
+            for network, decimals in zip(self.networks, self._decimals, strict=True)
+        ]
 
     def environment(self) -> dict[str, str]:
         """Return this process's environment with MILLRACE_* for the workers of this stack.
 
         Settings that are in the environment already win over the ones for development.
         """
-        network = dev_network(self.chain_id, self.rpc_url, self.push_url)
-        asset = {"asset": "ETH", "network": network["network"], "decimals": 18}
         defaults = {
-            "MILLRACE_NETWORKS": json.dumps([network]),
-            "MILLRACE_ASSETS": json.dumps([asset]),
+            "MILLRACE_NETWORKS": json.dumps(self.networks),
+            "MILLRACE_ASSETS": json.dumps(self.native_assets()),
             "MILLRACE_TOPIC_PARTITIONS": "4",
             "MILLRACE_WEBHOOK_ALLOW_PRIVATE": "true",
         }
@@ -194,6 +201,14 @@ class Stack:
 
     def _unless(self, variable: str, server: AnyServer) -> AnyServer | None:
         return None if self._environ.get(variable) else server
+
+    async def _describe(self, kind: str) -> dict[str, Any]:
+        """Return the settings of a network whose node runs, ours or somebody else's."""
+        if kind in self.nodes:
+            return self.nodes[kind].network_config()
+        url = self._environ["MILLRACE_RPC_URL"]
+        chain_id = await asyncio.to_thread(fetch_chain_id, url)
+        return dev_network(chain_id, url, self._environ.get("MILLRACE_WEBSOCKET_URL"))
 
     def _take_lock(self) -> None:
         self.data_dir.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from devstack.anvil import Anvil
+from devstack.chains.anvil import Anvil
 from devstack.kafka import Kafka
 from devstack.postgres import Postgres
 from sql.migrate import migrate
@@ -83,5 +83,5 @@ def topic_prefix() -> str:
 @pytest.fixture(scope="module")
 def anvil(servers_dir: Path) -> Iterator[Anvil]:
     """A fresh chain for each test module: `rpc_url`, `push_url`, `chain_id`."""
-    with Anvil(servers_dir / f"anvil-{secrets.token_hex(6)}") as node:
+    with Anvil(servers_dir / f"anvil-{secrets.token_hex(6)}", keep_state=False) as node:
         yield node

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
+from urllib.parse import urlsplit
 
 from devstack.process import Server
 
@@ -25,13 +27,24 @@ class DevChain(Protocol):
         ...
 
     async def issue_token(self, symbol: str) -> str:
-        """Make a token whose supply the bank holds; return its contract. NodeError if none."""
+        """Make a token whose supply the bank holds, in blocks; return its contract.
+
+        NodeError if the chain has none.
+        """
         ...
 
     async def pay_token(
         self, contract: str, address: str, amount_minor: int, memo: str | None = None
     ) -> str:
         """Send a token; return an id of what was sent."""
+        ...
+
+    async def new_recipient(self, contract: str | None = None) -> str:
+        """Return a stranger's fresh address, canonical, that can be paid the asset.
+
+        Where receiving it needs an account or the owner's consent (Stellar's trustlines), both are
+        in blocks when this returns.
+        """
         ...
 
     async def mine(self, blocks: int = 1) -> None:
@@ -51,15 +64,27 @@ class DevChain(Protocol):
 
 
 class DevNode(Server):
-    """A node of one chain, on a free port of the loopback interface."""
+    """A node of one chain, on a free port of the loopback interface.
+
+    Its data folder and its port are all that its client needs: another process may attach to it.
+    """
 
     kind: ClassVar[str]
     """As in the settings of a network."""
     asset: ClassVar[str]
     """The native asset's name in configurations."""
+    token_decimals: ClassVar[int] = 6
+    """Of the tokens that `issue_token` makes."""
     has_tokens: ClassVar[bool] = True
     has_memos: ClassVar[bool] = False
     reorganises: ClassVar[bool] = False
+
+    def __init__(
+        self, data_dir: Path, *, port: int | None = None, block_time_s: int | None = None
+    ) -> None:
+        """Prepare a node that makes blocks when told to, or also every `block_time_s`."""
+        super().__init__(data_dir, port=port)
+        self.block_time_s = block_time_s
 
     @property
     @abstractmethod
@@ -72,4 +97,12 @@ class DevNode(Server):
 
     @abstractmethod
     def open_chain(self) -> AbstractAsyncContextManager[DevChain]:
-        """Return a client that is connected while it is entered."""
+        """Return a client that is connected while it is entered.
+
+        Entering raises NodeError if the node is no development node, OSError if it is away.
+        """
+
+    @classmethod
+    def attach(cls, rpc_url: str, data_dir: Path) -> AbstractAsyncContextManager[DevChain]:
+        """Return a client of the node that another process runs on this machine."""
+        return cls(data_dir, port=urlsplit(rpc_url).port).open_chain()

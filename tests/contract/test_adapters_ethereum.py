@@ -12,7 +12,7 @@ from aiohttp import web
 
 from chain_adapters.ethereum.adapter import EthereumAdapter
 from chain_adapters.types import Tip, Transaction, Transfer, WrongNetwork
-from devstack.anvil import Anvil
+from devstack.chains.anvil import Anvil
 from tests.support.chain_worlds import AnvilWorld, open_anvil_world
 
 FORWARD = "0x6000600060006000346000355af1"

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from chain_adapters.ethereum.adapter import EthereumAdapter
 from chain_adapters.types import Block, NodeUnavailable, Payment, WrongNetwork
-from devstack.anvil import Anvil
+from devstack.chains.anvil import Anvil
 from tests.support.chain_worlds import AnvilWorld, open_anvil_world
 
 JSON = {"Content-Type": "application/json"}

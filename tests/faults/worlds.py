@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from cli.playground import Playground
-from devstack.stack import Stack, dev_network
+from devstack.stack import Stack
 
 WAIT_S = 100.0
 
@@ -35,7 +35,7 @@ async def open_world(
     """Start servers and workers of all roles; `network` changes how the chain is followed."""
     with kept_environment():
         async with Stack(folder) as stack:
-            chain = dev_network(stack.chain_id, stack.rpc_url, stack.push_url) | network
+            chain = stack.networks[0] | network
             coin = {
                 "asset": "ETH",
                 "network": chain["network"],

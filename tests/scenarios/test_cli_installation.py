@@ -16,7 +16,7 @@ from agents.stock_keys import StockKeys
 from chain_adapters.registry import open_adapter
 from chain_adapters.types import Tip
 from custody.keystore import open_signer
-from devstack.anvil import Anvil
+from devstack.chains.anvil import Anvil
 from devstack.postgres import Postgres
 from settings.model import Settings
 from sql import chain as chain_sql

@@ -17,7 +17,7 @@ from agents.rescan_blocks import NotRescannable, Reach
 from agents.runtime.context import Context
 from agents.runtime.kafka_io import Publisher
 from chain_adapters.types import Payment
-from devstack.anvil import Anvil
+from devstack.chains.anvil import Anvil
 from settings.model import Asset, Network, Settings
 from sql import catalogue, stream
 from sql import chain as chain_sql

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from devstack.anvil import Anvil
-from devstack.dev_chain import DevChain
+from devstack.chains.anvil import Anvil
+from devstack.chains.ethereum import EthereumChain
 from tests.support.command_line import CommandLine, configuration
 
 DEAD = "0x" + "de" * 20
@@ -64,5 +64,5 @@ async def test_the_faucet_of_a_development_chain_pays_and_confirms(
 
 
 async def _coins(anvil: Anvil, address: str) -> int:
-    async with DevChain(anvil.rpc_url) as chain:
+    async with EthereumChain(anvil.rpc_url) as chain:
         return await chain.balance(address)

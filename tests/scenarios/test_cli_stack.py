@@ -9,12 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cli.dev_env import NAME, PREFIX, read_env
 from cli.stack import ADDRESSES, KEYS
-from devstack.anvil import Anvil
+from devstack.chains.anvil import Anvil
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -56,7 +57,7 @@ def servers(database_url: str, kafka: str, topic_prefix: str, anvil: Anvil) -> d
 
 
 @pytest.fixture(scope="module")
-def stack(millrace: Run, servers: dict[str, str]) -> Iterator[dict[str, str]]:
+def stack(millrace: Run, servers: dict[str, str]) -> Iterator[dict[str, Any]]:
     """The stack in the background."""
     started = millrace("up", "--detach", "--json", **servers)
     try:
@@ -77,14 +78,14 @@ def until_green(millrace: Run) -> list[dict[str, str]]:
     raise AssertionError([finding for finding in found if finding["state"] == "red"])
 
 
-def test_a_second_terminal_finds_everything_well(millrace: Run, stack: dict[str, str]) -> None:
+def test_a_second_terminal_finds_everything_well(millrace: Run, stack: dict[str, Any]) -> None:
     found = {finding["check"] for finding in until_green(millrace)}
-    network = stack["network"]
+    (network,) = stack["networks"]
     assert {f"network {network}", f"lease follow_chain {network}", "lease stock_keys"} <= found
     assert {"stage match_deposits", "stage confirm_deposits"} <= found
 
 
-def test_the_workers_serve_a_new_address_at_once(millrace: Run, stack: dict[str, str]) -> None:
+def test_the_workers_serve_a_new_address_at_once(millrace: Run, stack: dict[str, Any]) -> None:
     assert millrace("tenant", "new", "acme").returncode == 0
     made = millrace("address", "new", "--tenant", "acme", "--owner", "alice")
     assert made.returncode == 0, made.stderr
@@ -92,7 +93,7 @@ def test_the_workers_serve_a_new_address_at_once(millrace: Run, stack: dict[str,
 
 
 def test_a_command_without_money_is_rejected_to_whom_waits(
-    millrace: Run, stack: dict[str, str]
+    millrace: Run, stack: dict[str, Any]
 ) -> None:
     millrace("tenant", "new", "acme")
     address = "0x" + "11" * 20
@@ -104,7 +105,7 @@ def test_a_command_without_money_is_rejected_to_whom_waits(
 
 
 def test_a_second_stack_in_the_same_folder_is_refused(
-    millrace: Run, stack: dict[str, str], folder: Path
+    millrace: Run, stack: dict[str, Any], folder: Path
 ) -> None:
     second = millrace("up", MILLRACE_KAFKA_BOOTSTRAP="x", MILLRACE_DATABASE_URL="x")
     assert second.returncode == 1
@@ -113,7 +114,7 @@ def test_a_second_stack_in_the_same_folder_is_refused(
 
 
 def test_keys_are_for_their_owner_and_no_address_has_them(
-    stack: dict[str, str], folder: Path
+    stack: dict[str, Any], folder: Path
 ) -> None:
     values = read_env(folder / ".millrace" / NAME)
     shown = json.dumps(stack) + (folder / ".millrace" / ADDRESSES).read_text()
@@ -124,7 +125,7 @@ def test_keys_are_for_their_owner_and_no_address_has_them(
 
 
 def test_down_stops_all_and_takes_the_settings_away(
-    millrace: Run, stack: dict[str, str], folder: Path
+    millrace: Run, stack: dict[str, Any], folder: Path
 ) -> None:
     stopped = millrace("down")
     assert stopped.returncode == 0, stopped.stderr

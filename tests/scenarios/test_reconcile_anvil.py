@@ -17,7 +17,7 @@ from agents.reconcile_chain import Patience, reconcile_network
 from agents.runtime.context import Context
 from agents.runtime.kafka_io import Publisher
 from chain_adapters.types import Payment
-from devstack.anvil import Anvil
+from devstack.chains.anvil import Anvil
 from settings.model import Network, Settings
 from sql import deposits as deposits_sql
 from sql.pool import Pool

@@ -9,7 +9,7 @@ from contextlib import aclosing
 import pytest
 
 from chain_adapters.types import Broadcast, NodeUnavailable, SignedTransaction
-from devstack.anvil import Anvil
+from devstack.chains.anvil import Anvil
 from settings.model import Network
 from sql.pool import Pool
 from tests.support.chain_worlds import AnvilWorld, open_anvil_world

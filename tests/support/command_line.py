@@ -10,7 +10,7 @@ from typing import Any
 from typer.testing import CliRunner, Result
 
 from cli.main import app
-from devstack.anvil import Anvil
+from devstack.chains.anvil import Anvil
 from settings.model import Network, load_settings
 
 

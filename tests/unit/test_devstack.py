@@ -17,7 +17,7 @@ import psutil
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from devstack.anvil import Anvil, fetch_chain_id
+from devstack.chains.anvil import Anvil, fetch_chain_id
 from devstack.install import InstallError, check_sums, read_sums, write_sums
 from devstack.kafka import Kafka
 from devstack.paths import ROOT
@@ -27,7 +27,7 @@ from devstack.process import GuardedProcess, ServerError, wait_until
 OWNER = """
 import sys, time
 from pathlib import Path
-from devstack.anvil import Anvil
+from devstack.chains.anvil import Anvil
 from devstack.postgres import Postgres, bundled_install
 folder = Path(sys.argv[1])
 servers = [Postgres(folder / "postgres"), Anvil(folder / "anvil")]

@@ -14,7 +14,7 @@ import asyncpg
 import psutil
 import pytest
 
-from devstack.anvil import Anvil
+from devstack.chains.anvil import Anvil
 from devstack.down import stop_stack
 from devstack.paths import ROOT
 from devstack.process import ServerError
@@ -60,7 +60,7 @@ async def until(done: Callable[[], bool]) -> None:
 
 async def test_all_servers_come_up_together_and_none_stays(servers_dir: Path) -> None:
     async with Stack(servers_dir / "whole-stack", environ={}) as stack:
-        assert [server.alive for server in stack.servers] == [True, True, True]
+        assert [server.alive for server in stack.servers] == [True] * 3
         pids = [server.pid for server in stack.servers]
         connection = await asyncpg.connect(stack.database_url)
         assert await connection.fetchval("SELECT count(*) FROM tenants") == 0

@@ -9,7 +9,7 @@ import aiohttp
 
 from chain_adapters.ethereum.adapter import EthereumAdapter
 from chain_adapters.types import Payment, SignedTransaction
-from devstack.anvil import Anvil
+from devstack.chains.anvil import Anvil
 from devstack.paths import erc20_artifact
 from tests.support.chain_worlds.world import World
 

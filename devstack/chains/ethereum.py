@@ -1,9 +1,9 @@
-"""Drives a development node: money for nothing, blocks on demand, reorganisations."""
+"""Drives an Ethereum development node: money for nothing, blocks on demand, reorganisations."""
 
 from __future__ import annotations
 
-import asyncio
 import json
+import secrets
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,17 +11,14 @@ import aiohttp
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
+from devstack.chains.chain import NodeError
 from devstack.paths import erc20_artifact
 
-RECEIPT_POLL_S = 0.05
+SUPPLY_MINOR = 10**36
 TRANSFER_SELECTOR = keccak(text="transfer(address,uint256)")[:4]
 
 
-class NodeError(RuntimeError):
-    """The node said no; the message is the node's own."""
-
-
-class DevChain:
+class EthereumChain:
     """A client of anvil's JSON-RPC that pays from the node's first unlocked account."""
 
     def __init__(self, rpc_url: str) -> None:
@@ -32,11 +29,10 @@ class DevChain:
     async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
         try:
-            accounts = await self.call("eth_accounts")
+            self._bank = await self._find_bank()
         except BaseException:
             await self._http.close()
             raise
-        self._bank = accounts[0] if accounts else ""
         return self
 
     async def __aexit__(
@@ -58,33 +54,34 @@ class DevChain:
             raise NodeError(f"{method}: {reply['error'].get('message')}")
         return reply["result"]
 
-    async def require_development(self) -> None:
-        """Raise NodeError unless the node says that it is anvil and has a bank."""
-        await self.call("anvil_nodeInfo")
-        if not self._bank:
-            message = "it has no unlocked account"
-            raise NodeError(message)
-
-    async def pay(self, address: str, amount_minor: int) -> str:
+    async def pay(self, address: str, amount_minor: int, memo: str | None = None) -> str:  # noqa: ARG002 - there are no memos
         """Send native money from the bank; return the transaction's id."""
         return await self._send(to=address, value=hex(amount_minor))
 
-    async def pay_token(self, contract: str, address: str, amount_minor: int) -> str:
+    async def pay_token(
+        self,
+        contract: str,
+        address: str,
+        amount_minor: int,
+        memo: str | None = None,  # noqa: ARG002 - there are no memos
+    ) -> str:
         """Send a token from the bank; return the transaction's id."""
         arguments = encode(["address", "uint256"], [address, amount_minor])
         return await self._send(to=contract, data="0x" + (TRANSFER_SELECTOR + arguments).hex())
 
-    async def issue_token(self, symbol: str, supply_minor: int) -> str:
+    async def new_recipient(self, contract: str | None = None) -> str:  # noqa: ARG002 - any asset
+        """Return an address that nobody has the key of: any can be paid."""
+        return "0x" + secrets.token_hex(20)
+
+    async def issue_token(self, symbol: str) -> str:
         """Deploy an ERC-20 token with 18 decimals, all of it the bank's; return its contract."""
         artifact = json.loads(erc20_artifact().read_text())
         arguments = encode(
-            ["string", "string", "uint256", "address"], [symbol, symbol, supply_minor, self._bank]
+            ["string", "string", "uint256", "address"], [symbol, symbol, SUPPLY_MINOR, self._bank]
         )
         transaction_id = await self._send(data=artifact["bytecode"] + arguments.hex())
-        while (  # noqa: ASYNC110 - the node tells only when asked
-            receipt := await self.call("eth_getTransactionReceipt", transaction_id)
-        ) is None:
-            await asyncio.sleep(RECEIPT_POLL_S)
+        await self.mine()  # it may be that transactions are not mined by themselves
+        receipt = await self.call("eth_getTransactionReceipt", transaction_id)
         return str(receipt["contractAddress"]).lower()
 
     async def mine(self, blocks: int = 1) -> None:
@@ -102,6 +99,15 @@ class DevChain:
     async def balance(self, address: str) -> int:
         """Return native minor units at the tip."""
         return int(await self.call("eth_getBalance", address, "latest"), 16)
+
+    async def _find_bank(self) -> str:
+        """NodeError unless the node says that it is anvil and has an unlocked account."""
+        await self.call("anvil_nodeInfo")
+        accounts = await self.call("eth_accounts")
+        if not accounts:
+            message = "it has no unlocked account"
+            raise NodeError(message)
+        return str(accounts[0])
 
     async def _send(self, **transaction: str) -> str:
         return str(await self.call("eth_sendTransaction", {"from": self._bank, **transaction}))

@@ -7,10 +7,14 @@ import platform
 import shutil
 import signal
 import urllib.request
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
+from devstack.chains.chain import DevNode
+from devstack.chains.ethereum import EthereumChain
 from devstack.paths import node_modules_dir
-from devstack.process import Server, ServerError
+from devstack.process import ServerError
 
 MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
@@ -28,14 +32,18 @@ def anvil_path() -> Path:
     raise ServerError(message)
 
 
-class Anvil(Server):
+class Anvil(DevNode):
     """One node with ten funded accounts of the well-known test mnemonic.
 
-    Its chain is in memory; with `keep_state` it is written to the data folder every second and at
-    the end, so that a `kill` may lose the last blocks, which looks like a reorganisation.
+    Its chain is written to the data folder every second and at the end, so that a `kill` may lose
+    the last blocks, which looks like a reorganisation; without `keep_state` it is in memory only.
     """
 
     name = "anvil"
+    kind = "ethereum"
+    asset = "ETH"
+    token_decimals = 18
+    reorganises = True
     stop_signal = signal.SIGINT
     attempts = 3
 
@@ -44,18 +52,17 @@ class Anvil(Server):
         data_dir: Path,
         *,
         port: int | None = None,
-        chain_id: int = 31337,
         block_time_s: int | None = None,
-        keep_state: bool = False,
+        chain_id: int = 31337,
+        keep_state: bool = True,
         slots_in_an_epoch: int = 1,
     ) -> None:
         """Prepare a node that mines each transaction at once, or a block every `block_time_s`.
 
         `safe` is `slots_in_an_epoch` blocks behind the tip, and `finalized` twice that.
         """
-        super().__init__(data_dir, port=port)
+        super().__init__(data_dir, port=port, block_time_s=block_time_s)
         self.chain_id = chain_id
-        self._block_time_s = block_time_s
         self._keep_state = keep_state
         self._slots_in_an_epoch = slots_in_an_epoch
 
@@ -69,6 +76,23 @@ class Anvil(Server):
         """JSON-RPC over WebSocket."""
         return f"ws://127.0.0.1:{self.port}"
 
+    def network_config(self) -> dict[str, Any]:
+        """Return the network's entry in the settings."""
+        return dev_network(self.chain_id, self.rpc_url, self.push_url)
+
+    def open_chain(self) -> AbstractAsyncContextManager[EthereumChain]:
+        """Return a client of this node."""
+        return EthereumChain(self.rpc_url)
+
+    @classmethod
+    def attach(
+        cls,
+        rpc_url: str,
+        data_dir: Path,  # noqa: ARG003 - all is told by the node itself, which may be anywhere
+    ) -> AbstractAsyncContextManager[EthereumChain]:
+        """Return a client of a node."""
+        return EthereumChain(rpc_url)
+
     def _prepare(self) -> None:
         anvil_path()
 
@@ -76,8 +100,8 @@ class Anvil(Server):
         command = [str(anvil_path()), "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--chain-id", str(self.chain_id), "--silent"]
         command += ["--slots-in-an-epoch", str(self._slots_in_an_epoch)]
-        if self._block_time_s:
-            command += ["--block-time", str(self._block_time_s), "--mixed-mining"]
+        if self.block_time_s:
+            command += ["--block-time", str(self.block_time_s), "--mixed-mining"]
         if self._keep_state:
             command += ["--state", str(self.data_dir / "state.json"), "--state-interval", "1"]
             command += ["--preserve-historical-states"]
@@ -88,6 +112,20 @@ class Anvil(Server):
             return fetch_chain_id(self.rpc_url) == self.chain_id
         except OSError:
             return False
+
+
+def dev_network(chain_id: int, rpc_url: str, push_url: str | None) -> dict[str, Any]:
+    """Return the settings of a development chain: few confirmations, quick answers."""
+    return {
+        "network": f"eip155:{chain_id}",
+        "kind": "ethereum",
+        "rpc_urls": [rpc_url],
+        "push_url": push_url,
+        "native_asset": "ETH",
+        "confirmations": 3,
+        "start_height": 0,
+        "poll_interval_s": 0.2,
+    }
 
 
 def fetch_chain_id(rpc_url: str, timeout_s: float = 5.0) -> int:

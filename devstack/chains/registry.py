@@ -1,0 +1,21 @@
+"""The development nodes, by kind of chain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from devstack.chains.anvil import Anvil
+from devstack.chains.chain import DevNode
+
+NODES: dict[str, type[DevNode]] = {
+    "ethereum": Anvil,
+}
+"""In the order in which `--chain all` takes them."""
+
+
+def open_node(kind: str, data_dir: Path, *, block_time_s: int | None = None) -> DevNode:
+    """Return the node of a kind of chain, to be started; KeyError if there is none.
+
+    It makes blocks when told to, or also every `block_time_s` seconds.
+    """
+    return NODES[kind](data_dir, block_time_s=block_time_s)
