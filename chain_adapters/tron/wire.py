@@ -13,7 +13,7 @@ import msgspec
 
 Hash = Annotated[str, msgspec.Meta(min_length=64, max_length=64)]
 """32 bytes in hex without 0x."""
-Minor = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+Minor = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """TRX in sun; java-tron keeps int64."""
 
 
