@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from agents.runtime.context import Context
 from agents.runtime.stage import Invalid, LocalStage, Retryable, Work
-from chain_adapters.types import InvalidAddress
+from chain_adapters.types import InvalidAddress, InvalidMemo
 from custody import orders
 from custody import withdrawal_events as told
 from custody.limits import Verdict
@@ -101,7 +101,7 @@ class CheckWithdrawals(LocalStage[bytes]):
     ) -> list[Address | None]:
         networks = [self._network(command, policies) for command in commands]
         read = [
-            None if network is None else self._parse(network, command.address)
+            None if network is None else self._parse(network, command)
             for network, command in zip(networks, commands, strict=True)
         ]
         ours: dict[str, set[str]] = defaultdict(set)
@@ -121,11 +121,15 @@ class CheckWithdrawals(LocalStage[bytes]):
         policy = policies.get(command.asset)
         return policy.network if policy and policy.network in self._context.adapters else None
 
-    def _parse(self, network: str, text: str) -> Address:
+    def _parse(self, network: str, command: WithdrawalCommand) -> Address:
+        adapter = self._context.adapters[network]
         try:
-            return Address(self._context.adapters[network].parse_address(text))
+            destination = adapter.parse_destination(command.address, command.memo)
         except InvalidAddress as error:
-            return Address(text, problem=str(error))
+            return Address(command.address, command.memo, "invalid_address", str(error))
+        except InvalidMemo as error:
+            return Address(command.address, command.memo, "invalid_memo", str(error))
+        return Address(destination.address, destination.memo)
 
     async def _move(self, work: Work, moves: Sequence[Move]) -> None:
         moved = await withdrawals_sql.move_withdrawals(work.conn, "requested", moves)

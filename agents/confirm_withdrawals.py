@@ -31,8 +31,11 @@ from topics.ledger import (
     WithdrawalUnsettled,
     batch_facts,
 )
+from topics.withdrawals import WITHDRAWALS_APPROVED, WithdrawalsApproved
 
 FactT = TypeVar("FactT", bound=WithdrawalFact)
+APPROVALS_WOKEN = 50
+"""Approved withdrawals handed to the signer again when a wallet may send the next one."""
 Seen = dict[str, tuple[BlockAdded, TransactionRecord]]
 """Transactions and the blocks they are in, by transaction id."""
 
@@ -56,6 +59,7 @@ class ConfirmWithdrawals(LocalStage[BlockRecord]):
             await self._take_back(work, network, policies)
             await self._take_in(work, network, block_records, policies)
             await self._settle(work, network, policies)
+            await mark_settled(work, network, block_records)
 
     async def _take_back(
         self, work: Work, network: str, policies: Mapping[str, WithdrawalPolicy]
@@ -63,20 +67,8 @@ class ConfirmWithdrawals(LocalStage[BlockRecord]):
         unmined = await transactions_sql.unmine_transactions(work.conn, network)
         if not unmined:
             return
-        unsettled = await transactions_sql.unsettle_withdrawals(work.conn, unmined)
+        await self._unsettle(work, network, unmined, policies)
         await transactions_sql.revive_attempts(work.conn, unmined)
-        facts = [
-            # The fact is about the settling that is undone: the revision before this one.
-            fact_of(
-                WithdrawalUnsettled,
-                withdrawal._replace(revision=withdrawal.revision - 1),
-                unmined[withdrawal.withdrawal_id],
-                policies,
-                tip_height=unmined[withdrawal.withdrawal_id].height,
-            )
-            for withdrawal in unsettled
-        ]
-        emit_facts(work, network, facts)
 
     async def _take_in(
         self,
@@ -85,7 +77,8 @@ class ConfirmWithdrawals(LocalStage[BlockRecord]):
         records: Sequence[BlockRecord],
         policies: Mapping[str, WithdrawalPolicy],
     ) -> None:
-        if not await transactions_sql.has_open_transactions(work.conn, network):
+        returned = {t.returns for r in added(records) for t in r.transactions if t.returns}
+        if not returned and not await transactions_sql.has_open_transactions(work.conn, network):
             return
         canonical = await chain_sql.canonical_blocks(
             work.conn, network, [(record.height, record.block_id) for record in records]
@@ -95,6 +88,47 @@ class ConfirmWithdrawals(LocalStage[BlockRecord]):
         mined = [mined_transaction(*seen[i], policies[asset], n) for i, (asset, n) in ours.items()]
         if mined:
             await self._mine(work, network, mined)
+            await self._make_room(work, network)
+        if returned:
+            await self._take_returns(work, network, seen, policies)
+
+    async def _make_room(self, work: Work, network: str) -> None:
+        """Wake the signer where payments have to wait for those before them."""
+        if self._context.adapters[network].in_flight_max is None:
+            return
+        ids = await withdrawals_sql.stale_approvals(work.conn, network, 0, 0, APPROVALS_WOKEN)
+        if ids:
+            work.emit(WITHDRAWALS_APPROVED, network, WithdrawalsApproved(network, ids))
+
+    async def _take_returns(
+        self, work: Work, network: str, seen: Seen, policies: Mapping[str, WithdrawalPolicy]
+    ) -> None:
+        """Fail payments whose money came back; those that were confirmed are opened again."""
+        ids = [transaction.returns for _, transaction in seen.values() if transaction.returns]
+        returned = await transactions_sql.return_transactions(work.conn, network, ids)
+        await self._unsettle(work, network, returned, policies)
+
+    async def _unsettle(
+        self,
+        work: Work,
+        network: str,
+        inclusions: Mapping[int, Inclusion],
+        policies: Mapping[str, WithdrawalPolicy],
+    ) -> None:
+        """Open settled withdrawals again, and tell the ledger to take their entries back."""
+        unsettled = await transactions_sql.unsettle_withdrawals(work.conn, inclusions)
+        facts = [
+            # The fact is about the settling that is undone: the revision before this one.
+            fact_of(
+                WithdrawalUnsettled,
+                withdrawal._replace(revision=withdrawal.revision - 1),
+                inclusions[withdrawal.withdrawal_id],
+                policies,
+                tip_height=inclusions[withdrawal.withdrawal_id].height,
+            )
+            for withdrawal in unsettled
+        ]
+        emit_facts(work, network, facts)
 
     async def _mine(self, work: Work, network: str, mined: Sequence[MinedTransaction]) -> None:
         try:
@@ -117,9 +151,9 @@ class ConfirmWithdrawals(LocalStage[BlockRecord]):
         )
         if not settled:
             return
-        await transactions_sql.supersede_attempts(
-            work.conn, [withdrawal.withdrawal_id for withdrawal, _ in settled]
-        )
+        settled_ids = [withdrawal.withdrawal_id for withdrawal, _ in settled]
+        await transactions_sql.supersede_attempts(work.conn, settled_ids)
+        await transactions_sql.release_coins(work.conn, settled_ids)
         facts = [
             settled_fact(withdrawal, inclusion, policies, cursor.height)
             for withdrawal, inclusion in settled
@@ -134,14 +168,26 @@ class ConfirmWithdrawals(LocalStage[BlockRecord]):
         )
 
 
+def added(records: Iterable[BlockRecord]) -> list[BlockAdded]:
+    """Return the records of added blocks. Pure."""
+    return [record for record in records if isinstance(record, BlockAdded)]
+
+
 def transactions_in(records: Iterable[BlockRecord], canonical: set[str]) -> Seen:
     """Return the transactions of those added blocks that are on the best chain. Pure."""
     return {
         transaction.id: (record, transaction)
-        for record in records
-        if isinstance(record, BlockAdded) and record.block_id in canonical
+        for record in added(records)
+        if record.block_id in canonical
         for transaction in record.transactions
     }
+
+
+async def mark_settled(work: Work, network: str, records: Sequence[BlockRecord]) -> None:
+    """Remember how far the chain was searched for our transactions."""
+    newest = max(added(records), key=lambda record: record.height, default=None)
+    if newest is not None:
+        await chain_sql.mark_settled(work.conn, network, newest.height, newest.block_id)
 
 
 def mined_transaction(
@@ -153,7 +199,7 @@ def mined_transaction(
         height=block.height,
         block_id=block.block_id,
         succeeded=transaction.succeeded,
-        fee_minor=int(transaction.fee_minor),
+        fee_minor=None if transaction.fee_minor is None else int(transaction.fee_minor),
         confirm_height=block.height + policy.confirmations_of(amount_minor) - 1,
     )
 

@@ -1,15 +1,18 @@
-"""Replaces transactions that hold up their wallet: same nonce, higher fee, stored before sending.
+"""Makes another transaction for withdrawals whose last one waits for long or has expired.
 
-Runs in the signer's process. Old and new share the nonce, so the chain takes one of them at most,
-and whichever lands is recognised.
+Runs in the signer's process. Old and new share the nonce or a coin, so that the chain takes one of
+them at most, and whichever lands is recognised. Where neither exists, a new one is made only once
+the final chain is beyond the old one's expiry without it. Everything is stored before sending.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import structlog
 
+from agents.parts.expiry import final_clock
 from agents.parts.quotes import price_payments
 from agents.runtime.context import Context
 from agents.runtime.loop import Loop
@@ -17,7 +20,8 @@ from agents.runtime.stage import Work
 from agents.runtime.transact import transact
 from chain_adapters.types import PaymentRefused
 from custody import withdrawal_events as told
-from custody.pay import Ready, ready_payments, sign_payment
+from custody.approve import give_up_expired
+from custody.pay import Priced, Purse, Ready, ready_payments, sign_payment
 from custody.signer import Signer
 from metrics import catalogue
 from settings.model import Network
@@ -51,35 +55,58 @@ class ReplaceWithdrawals(Loop):
     async def _replace_stuck(self, config: Network) -> None:
         network = config.network
         async with self.context.pool.acquire() as conn:
-            stuck = await transactions_sql.stuck_transactions(conn, network, config.replace_after_s)
+            clock = await final_clock(conn, config)
+            stuck = {
+                one.withdrawal_id: one.expired
+                for one in await transactions_sql.stuck_transactions(
+                    conn, network, config.replace_after_s, clock
+                )
+            }
             rows = await transactions_sql.read_payments(conn, network, stuck, OPEN)
         rows = [row for row in rows if row.halted_reason is None]
         priced = await price_payments(self.context.adapters[network], rows)
         for payment in ready_payments(priced, frozenset(stuck)):
             async with transact(self.context) as work:
                 await self._replace(work, config, payment)
+        for one in priced:
+            if one.is_hopeless and stuck[one.row.withdrawal_id]:
+                await self._give_up(config, one)
 
     async def _replace(self, work: Work, config: Network, payment: Ready) -> None:
         """Replace the latest attempt, unless a block or another worker was quicker."""
-        network, ids = config.network, [payment.row.withdrawal_id]
+        ids = [payment.row.withdrawal_id]
         locked = await withdrawals_sql.lock_withdrawals(work.conn, ids, OPEN)
-        stuck = await transactions_sql.stuck_transactions(
-            work.conn, network, config.replace_after_s
-        )
+        stuck = await self._still_stuck(work, config)
         if payment.row.withdrawal_id not in stuck:
             return
         attempts = await transactions_sql.latest_attempts(work.conn, ids)
         for withdrawal in locked:
             attempt = attempts.get(withdrawal.withdrawal_id)
             if attempt is not None and withdrawal.sender == payment.sender:
-                await self._outbid(work, network, payment, withdrawal, attempt)
+                await self._renew(work, config, payment, withdrawal, attempt)
 
-    async def _outbid(
-        self, work: Work, network: str, payment: Ready, withdrawal: Withdrawal, attempt: Attempt
+    async def _still_stuck(self, work: Work, config: Network) -> Mapping[int, bool]:
+        clock = await final_clock(work.conn, config)
+        stuck = await transactions_sql.stuck_transactions(
+            work.conn, config.network, config.replace_after_s, clock
+        )
+        return {one.withdrawal_id: one.expired for one in stuck}
+
+    async def _renew(
+        self,
+        work: Work,
+        config: Network,
+        payment: Ready,
+        withdrawal: Withdrawal,
+        attempt: Attempt,
     ) -> None:
+        network, sender = config.network, payment.sender
+        await transactions_sql.lock_nonces(work.conn, network, {sender: 0})
+        coins = await transactions_sql.free_coins(work.conn, network, [sender])
+        purse = Purse(withdrawal.nonce, coins.get(sender, []))
         payer = self.context.adapters[network]
         try:
-            new = sign_payment(payer, self._signer, payment, withdrawal.nonce, replaces=attempt)
+            new = sign_payment(payer, self._signer, payment, purse, replaces=attempt)
         except PaymentRefused as refusal:
             log.warning(
                 "not replaced",
@@ -88,7 +115,24 @@ class ReplaceWithdrawals(Loop):
                 reason=refusal.reason,
             )
             return
+        clock = await final_clock(work.conn, config)
+        if clock is not None:
+            ids = [withdrawal.withdrawal_id]
+            await transactions_sql.expire_transactions(work.conn, ids, clock)
         await store_replacement(work, network, withdrawal, attempt, new)
+
+    async def _give_up(self, config: Network, hopeless: Priced) -> None:
+        """Fail what expired and can never be paid, and give its money back."""
+        ids = [hopeless.row.withdrawal_id]
+        async with transact(self.context) as work:
+            locked = await withdrawals_sql.lock_withdrawals(work.conn, ids, OPEN)
+            stuck = await self._still_stuck(work, config)
+            clock = await final_clock(work.conn, config)
+            if not locked or not stuck.get(ids[0]) or clock is None or hopeless.refusal is None:
+                return
+            await transactions_sql.expire_transactions(work.conn, ids, clock)
+            refusal = hopeless.refusal
+            await give_up_expired(work, locked[0], refusal.reason, str(refusal)[:300])
 
 
 async def store_replacement(

@@ -9,7 +9,7 @@ paid now: of a suspended tenant, a frozen owner, a halted network.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -18,17 +18,18 @@ import structlog
 from agents.parts.quotes import measure_low_wallets, price_payments
 from agents.runtime.context import Context
 from agents.runtime.stage import Stage, Work
+from chain_adapters.types import PaymentRefused
 from custody import pay
 from custody import withdrawal_events as told
 from custody.approve import release_holds
 from custody.hot_wallet import NoWalletKey, ensure_hot_wallet
-from custody.pay import ForeignUse, Priced, Ready, Shortage
+from custody.pay import ForeignUse, Priced, Purse, Ready, Shortage
 from custody.signer import Signer
 from metrics import catalogue
 from sql import chain as chain_sql
 from sql import transactions as transactions_sql
 from sql import withdrawals as withdrawals_sql
-from sql.transactions import NewTransaction, PaymentRow
+from sql.transactions import NewTransaction, NonceRow, PaymentRow
 from sql.withdrawals import Move
 from topics.event_data import HotWallet
 from topics.events import emit_events
@@ -119,19 +120,65 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         stopped = {one.sender for one in foreign} | {
             s for s, row in ours.items() if row.halted_reason
         }
-        counters = {sender: row.next_nonce for sender, row in ours.items()}
-        affordable = await self._leave_out_short(
-            work, network, [payment for payment in payments if payment.sender not in stopped]
-        )
+        payments = [payment for payment in payments if payment.sender not in stopped]
+        payments = await self._leave_room(work, network, payments)
+        affordable = await self._leave_out_short(work, network, payments)
+        purses = await self._open_purses(work, network, affordable, ours)
         signed, failed = pay.sign_in_order(
-            self._context.adapters[network], self._signer, affordable, counters
+            self._context.adapters[network], self._signer, affordable, purses
         )
-        for payment, error in failed:
-            log.error(
-                "withdrawal not signed", withdrawal_id=payment.row.withdrawal_id, error=str(error)
-            )
-        await transactions_sql.advance_nonces(work.conn, network, counters)
+        self._tell_unsigned(work, network, failed, purses)
+        await transactions_sql.advance_nonces(
+            work.conn,
+            network,
+            {sender: purse.nonce for sender, purse in purses.items() if purse.nonce is not None},
+        )
         await store(work, network, signed)
+
+    async def _leave_room(self, work: Work, network: str, payments: list[Ready]) -> list[Ready]:
+        """Keep to what the chain lets wait at a time; the others are handed over again later."""
+        in_flight_max = self._context.adapters[network].in_flight_max
+        if in_flight_max is None:
+            return payments
+        in_flight = await transactions_sql.count_in_flight(
+            work.conn, network, (payment.sender for payment in payments)
+        )
+        return pay.leave_room(payments, in_flight, in_flight_max)
+
+    async def _open_purses(
+        self,
+        work: Work,
+        network: str,
+        payments: Sequence[Ready],
+        ours: Mapping[str, NonceRow],
+    ) -> dict[str, Purse]:
+        """Return the nonce or the coins of each wallet, whichever its chain has."""
+        with_coins = {p.sender for p in payments if p.quote.held_native_minor is None}
+        coins = await transactions_sql.free_coins(work.conn, network, with_coins)
+        return {
+            p.sender: Purse(
+                None if p.quote.next_nonce is None else ours[p.sender].next_nonce,
+                coins.get(p.sender, []),
+            )
+            for p in payments
+        }
+
+    def _tell_unsigned(
+        self,
+        work: Work,
+        network: str,
+        failed: Sequence[tuple[Ready, Exception]],
+        purses: Mapping[str, Purse],
+    ) -> None:
+        now, native_asset = datetime.now(UTC), self._context.settings.network(network).native_asset
+        for payment, error in failed:
+            row = payment.row
+            log.error("withdrawal not signed", withdrawal_id=row.withdrawal_id, error=str(error))
+            if isinstance(error, PaymentRefused) and error.reason == "sender_lacks_funds":
+                held_minor = sum(coin.amount_minor for coin in purses[payment.sender].coins)
+                short = Shortage(payment, None, held_minor, max(row.amount_minor, held_minor + 1))
+                low = low_wallet(short, network, native_asset)
+                emit_events(work, [told.hot_wallet_low_event(row.tenant, low, now)])
 
     async def _leave_out_short(
         self, work: Work, network: str, payments: Sequence[Ready]
@@ -187,9 +234,7 @@ async def store(work: Work, network: str, signed: Sequence[NewTransaction]) -> N
     """Write signed transactions and hand them on for broadcasting."""
     if not signed:
         return
-    withdrawals = await transactions_sql.sign_withdrawals(
-        work.conn, [(one.withdrawal_id, one.sender, one.nonce) for one in signed]
-    )
+    withdrawals = await transactions_sql.sign_withdrawals(work.conn, signed)
     await transactions_sql.add_transactions(work.conn, network, signed)
     ids = {one.withdrawal_id: one.transaction_id for one in signed}
     emit_events(work, [told.signed_event(w, ids[w.withdrawal_id]) for w in withdrawals])

@@ -13,7 +13,7 @@ from ledger import rules
 from ledger.entries import Outcome
 from ledger.post import post
 from metrics import catalogue
-from sql.transactions import foreign_nonces, supersede_attempts
+from sql.transactions import foreign_nonces, release_nonce, supersede_attempts
 from sql.withdrawals import (
     Move,
     Withdrawal,
@@ -93,6 +93,19 @@ async def cancel_withdrawal(
     emit_events(work, [failed_event(row) for row in failed])
     catalogue.withdrawals_total.labels(withdrawal.network, withdrawal.asset, "failed").inc()
     return failed[0]
+
+
+async def give_up_expired(work: Outgoing, withdrawal: Withdrawal, reason: str, detail: str) -> None:
+    """Fail a sent withdrawal whose transactions all expired, and give its money back.
+
+    The caller holds its lock and has seen that no final block has any of them.
+    """
+    move = Move(withdrawal.withdrawal_id, "failed", reason, detail)
+    failed = await move_withdrawals(work.conn, withdrawal.status, [move])
+    await release_nonce(work.conn, withdrawal.withdrawal_id)
+    await release_holds(work, failed)
+    emit_events(work, [failed_event(row) for row in failed])
+    catalogue.withdrawals_total.labels(withdrawal.network, withdrawal.asset, "failed").inc()
 
 
 async def release_holds(work: Outgoing, withdrawals: list[Withdrawal]) -> None:

@@ -50,11 +50,13 @@ class Surroundings(NamedTuple):
 
 
 class Address(NamedTuple):
-    """A command's address as its chain reads it. `problem`: why it is none."""
+    """A command's address and memo as its chain reads them. `reason`: what is wrong with them."""
 
     canonical: str
+    memo: str | None = None
+    reason: str | None = None
+    problem: str = ""
     is_ours: bool = False
-    problem: str | None = None
 
 
 class Judged(NamedTuple):
@@ -101,12 +103,13 @@ def judge(command: WithdrawalCommand, address: Address | None, around: Surroundi
     """Decide on a new order of a known tenant. `address` is None if the asset is unknown."""
     policy = around.policies.get(command.asset)
     if policy is None or address is None:
-        return Judged(_order(command, None, command.address), _rejected("unknown_asset"))
-    order = _order(command, policy, address.canonical)
+        said = Address(command.address, command.memo)
+        return Judged(_order(command, None, said), _rejected("unknown_asset"))
+    order = _order(command, policy, address)
     if around.tenant_statuses[command.tenant] != "active":
         return Judged(order, _rejected("tenant_suspended"))
-    if address.problem is not None:
-        return Judged(order, _rejected("invalid_address"), address.problem[:_DETAIL_CHARACTERS_MAX])
+    if address.reason is not None:
+        return Judged(order, _rejected(address.reason), address.problem[:_DETAIL_CHARACTERS_MAX])
     if address.is_ours:
         return Judged(order, _rejected("own_address"))
     if address.canonical == policy.contract:
@@ -192,7 +195,7 @@ def _rejected(reason: str) -> Decision:
 
 
 def _order(
-    command: WithdrawalCommand, policy: WithdrawalPolicy | None, address: str
+    command: WithdrawalCommand, policy: WithdrawalPolicy | None, address: Address
 ) -> NewWithdrawal:
     return NewWithdrawal(
         tenant=command.tenant,
@@ -201,8 +204,8 @@ def _order(
         owner=command.owner,
         asset=command.asset,
         network=None if policy is None else policy.network,
-        address=address,
-        memo=command.memo,
+        address=address.canonical,
+        memo=address.memo,
         amount_minor=int(command.amount_minor),
         fee_minor=0 if policy is None else policy.fee_minor,
     )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from chain_adapters.adapter import ChainPayer
-from chain_adapters.types import Payment, PaymentRefused, Quote, UnsignedTransaction
+from chain_adapters.types import Coin, Payment, PaymentRefused, Quote, UnsignedTransaction
 from custody.errors import CustodyError
 from custody.signer import Signer
 from sql.transactions import Attempt, NewTransaction, NonceRow, PaymentRow
@@ -61,6 +61,13 @@ def ready_payments(priced: Sequence[Priced], approved: frozenset[int]) -> list[R
     ]
 
 
+class Purse(NamedTuple):
+    """What a wallet has to tell its next transactions apart: a nonce, coins, or neither."""
+
+    nonce: int | None
+    coins: list[Coin]
+
+
 class Shortage(NamedTuple):
     """A payment that its wallet cannot make beside those promised already.
 
@@ -92,18 +99,41 @@ def within_means(
     for payment in payments:
         needs = _needs(payment)
         total = {contract: spent.get((payment.sender, contract), 0) + n for contract, n in needs}
-        held = {
-            payment.row.contract: payment.quote.held_minor,
-            None: payment.quote.held_native_minor,
-        }
-        lacking = [contract for contract, needed in total.items() if needed > held[contract]]
-        if lacking:
-            contract = lacking[0]
-            short.append(Shortage(payment, contract, held[contract], total[contract]))
+        lacking = _first_lacking(payment, total)
+        if lacking is not None:
+            short.append(lacking)
             continue
         ready.append(payment)
         spent |= {(payment.sender, contract): needed for contract, needed in total.items()}
     return ready, short
+
+
+def _first_lacking(payment: Ready, total: Mapping[str | None, int]) -> Shortage | None:
+    """Where money is held as coins, building the transaction tells, not this."""
+    held = {
+        payment.row.contract: payment.quote.held_minor,
+        None: payment.quote.held_native_minor,
+    }
+    for contract, needed_minor in total.items():
+        held_minor = held[contract]
+        if held_minor is not None and needed_minor > held_minor:
+            return Shortage(payment, contract, held_minor, needed_minor)
+    return None
+
+
+def leave_room(
+    payments: Sequence[Ready], in_flight: Mapping[str, int], in_flight_max: int | None
+) -> list[Ready]:
+    """Return those that may be sent beside what waits for a block already, in order. Pure."""
+    if in_flight_max is None:
+        return list(payments)
+    sent = dict(in_flight)
+    taken: list[Ready] = []
+    for payment in payments:
+        if sent.get(payment.sender, 0) < in_flight_max:
+            sent[payment.sender] = sent.get(payment.sender, 0) + 1
+            taken.append(payment)
+    return taken
 
 
 def _needs(payment: Ready) -> list[tuple[str | None, int]]:
@@ -115,12 +145,11 @@ def _needs(payment: Ready) -> list[tuple[str | None, int]]:
 
 
 def chain_nonces(payments: Sequence[Ready]) -> dict[str, int]:
-    """Return each sender's next nonce as the chain said last; none for chains without nonces."""
+    """Return each sender's next nonce as the chain said last; 0 on chains without nonces."""
     nonces: dict[str, int] = {}
     for payment in payments:
-        if payment.quote.next_nonce is not None:
-            sender = payment.sender
-            nonces[sender] = max(payment.quote.next_nonce, nonces.get(sender, 0))
+        sender = payment.sender
+        nonces[sender] = max(payment.quote.next_nonce or 0, nonces.get(sender, 0))
     return nonces
 
 
@@ -134,50 +163,65 @@ def find_foreign_use(chain: Mapping[str, int], ours: Mapping[str, NonceRow]) -> 
 
 
 def sign_in_order(
-    payer: ChainPayer, signer: Signer, payments: Sequence[Ready], counters: dict[str, int]
+    payer: ChainPayer, signer: Signer, payments: Sequence[Ready], purses: dict[str, Purse]
 ) -> tuple[list[NewTransaction], list[tuple[Ready, Exception]]]:
-    """Sign payments with the nonces that follow `counters`, which are moved on.
+    """Sign payments with the nonces and coins of `purses`, which are moved on.
 
-    A payment that cannot be signed takes no nonce and holds up no other; it is returned with the
+    A payment that cannot be signed takes nothing and holds up no other; it is returned with the
     error.
     """
     signed: list[NewTransaction] = []
     failed: list[tuple[Ready, Exception]] = []
     for payment in payments:
-        nonce = counters.get(payment.sender)
+        purse = purses[payment.sender]
         try:
-            transaction = sign_payment(payer, signer, payment, nonce)
+            transaction = sign_payment(payer, signer, payment, purse)
         except (PaymentRefused, CustodyError, ValueError) as error:
             failed.append((payment, error))
             continue
         signed.append(transaction)
-        if nonce is not None:
-            counters[payment.sender] = nonce + 1
+        purses[payment.sender] = _after(purse, transaction)
     return signed, failed
+
+
+def _after(purse: Purse, transaction: NewTransaction) -> Purse:
+    nonce = None if purse.nonce is None else purse.nonce + 1
+    return Purse(nonce, [coin for coin in purse.coins if coin.id not in transaction.coins])
 
 
 def sign_payment(
     payer: ChainPayer,
     signer: Signer,
     payment: Ready,
-    nonce: int | None,
+    purse: Purse,
     replaces: Attempt | None = None,
 ) -> NewTransaction:
     """Build and sign one transaction, in the place of `replaces` if given.
 
-    Raises PaymentRefused if its fee would be above the network's limit.
+    Raises PaymentRefused if its fee would be above the network's limit, or its coins are not
+    enough.
     """
     previous = None if replaces is None else _decode_unsigned(replaces.unsigned)
-    unsigned = payer.build(payment_of(payment.row), payment.quote, nonce, replaces=previous)
+    unsigned = payer.build(
+        payment_of(payment.row),
+        payment.quote,
+        purse.nonce,
+        coins=purse.coins,
+        replaces=previous,
+    )
     signatures = tuple(
-        signer.sign(payment.key_path, payload, payer.key_scheme) for payload in unsigned.signing_payloads
+        signer.sign(payment.key_path, payload, payer.key_scheme)
+        for payload in unsigned.signing_payloads
     )
     signed = payer.assemble(unsigned, signatures)
     return NewTransaction(
         transaction_id=signed.transaction_id,
         withdrawal_id=payment.row.withdrawal_id,
         sender=payment.sender,
-        nonce=nonce,
+        nonce=purse.nonce,
+        coin=next(iter((previous or unsigned).coins), None),
+        coins=unsigned.coins,
+        valid_until=unsigned.valid_until,
         attempt=0 if replaces is None else replaces.attempt + 1,
         unsigned=msgspec.json.encode(unsigned),
         raw=signed.raw,

@@ -21,6 +21,7 @@ class Cursor(NamedTuple):
     node_height: int
     matched_height: int | None
     halted_reason: str | None
+    settled_height: int | None
 
 
 class BlockRow(NamedTuple):
@@ -82,6 +83,24 @@ async def move_cursor(conn: Connection, network: str, height: int, tip: Tip) -> 
 async def halt_network(conn: Connection, network: str, reason: str | None) -> None:
     """Stop following; None resumes."""
     await _queries.halt_network(conn, network=network, reason=reason)
+
+
+async def lock_cursor(conn: Connection, network: str) -> int | None:
+    """Let nobody move the cursor before this transaction ends; return its height."""
+    height: int | None = await _queries.lock_cursor(conn, network=network)
+    return height
+
+
+async def mark_settled(conn: Connection, network: str, height: int, block_id: str) -> None:
+    """Remember the highest block that confirm_withdrawals has done, if it is on the best chain."""
+    await lock_cursor(conn, network)
+    await _queries.mark_settled(conn, network=network, height=height, block_id=block_id)
+
+
+async def clock_at(conn: Connection, network: str, height: int) -> int | None:
+    """Return the clock of the highest block up to `height`, None if there is none."""
+    clock: int | None = await _queries.clock_at(conn, network=network, height=height)
+    return clock
 
 
 async def mark_matched(conn: Connection, network: str, height: int) -> None:

@@ -6,7 +6,8 @@ SELECT
     finalized_height,
     node_height,
     matched_height,
-    halted_reason
+    halted_reason,
+    settled_height
 FROM cursors
 WHERE network = :network::text;
 
@@ -66,6 +67,7 @@ ON CONFLICT (network) DO UPDATE SET
     safe_height = coalesce(excluded.safe_height, cursors.safe_height),
     finalized_height = coalesce(excluded.finalized_height, cursors.finalized_height),
     node_height = excluded.node_height,
+    settled_height = least(cursors.settled_height, excluded.height),
     updated_at = now();
 
 -- name: halt_network!
@@ -77,6 +79,30 @@ WHERE network = :network::text;
 -- Remember the highest block that match_deposits has done.
 UPDATE cursors SET matched_height = greatest(coalesce(matched_height, 0), :height::bigint)
 WHERE network = :network::text;
+
+-- name: lock_cursor$
+-- Let nobody move the network's cursor before this transaction ends.
+SELECT height FROM cursors
+WHERE network = :network::text
+FOR UPDATE;
+
+-- name: mark_settled!
+-- Remember the highest block of the best chain that confirm_withdrawals has done. The caller has
+-- locked the cursor, so that the block cannot leave the chain meanwhile.
+UPDATE cursors AS c SET settled_height = greatest(coalesce(c.settled_height, 0), b.height)
+FROM blocks AS b
+WHERE
+    c.network = :network::text
+    AND b.network = c.network
+    AND b.height = :height::bigint
+    AND b.block_id = :block_id::text;
+
+-- name: clock_at$
+-- What the chain measures expiry by, in its highest block up to a height.
+SELECT b.clock FROM blocks AS b
+WHERE b.network = :network::text AND b.height <= :height::bigint
+ORDER BY b.height DESC
+LIMIT 1;
 
 -- name: canonical_blocks
 -- Which of these blocks are on the best chain.

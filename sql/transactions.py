@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from chain_adapters.types import Coin
 from sql.pool import Connection
 from sql.queries import load_queries
 from sql.withdrawals import WITHDRAWAL_COLUMNS, Withdrawal, read_withdrawal
@@ -54,11 +56,11 @@ class WalletRow(NamedTuple):
 
 
 class ForeignNonce(NamedTuple):
-    """A withdrawal whose nonce was used by a transaction that is not ours."""
+    """A withdrawal whose nonce or coin was used by a transaction that is not ours."""
 
     withdrawal_id: int
     sender: str
-    nonce: int
+    nonce: int | None
 
 
 class NewTransaction(NamedTuple):
@@ -68,10 +70,21 @@ class NewTransaction(NamedTuple):
     withdrawal_id: int
     sender: str
     nonce: int | None
+    coin: str | None
+    """The coin that all attempts at the withdrawal spend, where money is held so."""
+    coins: tuple[str, ...]
+    valid_until: int | None
     attempt: int
     unsigned: bytes
     raw: bytes
     fee_minor_max: int
+
+
+class StuckWithdrawal(NamedTuple):
+    """A withdrawal that needs another transaction. `expired`: those before can never land."""
+
+    withdrawal_id: int
+    expired: bool
 
 
 class RawTransaction(NamedTuple):
@@ -105,7 +118,8 @@ class MinedTransaction(NamedTuple):
     height: int
     block_id: str
     succeeded: bool
-    fee_minor: int
+    fee_minor: int | None
+    """None: the node does not tell, and it is what was signed for."""
     confirm_height: int
 
 
@@ -165,6 +179,42 @@ async def advance_nonces(conn: Connection, network: str, next_nonces: dict[str, 
     )
 
 
+async def free_coins(
+    conn: Connection, network: str, senders: Iterable[str]
+) -> dict[str, list[Coin]]:
+    """Return what each wallet can spend, oldest first. The caller holds the wallets' locks."""
+    found: dict[str, list[Coin]] = defaultdict(list)
+    rows = await _queries.free_coins(conn, network=network, senders=sorted(set(senders)))
+    for row in rows:
+        found[row["sender"]].append(Coin(row["coin"], int(row["amount_minor"])))
+    return found
+
+
+async def claim_coins(
+    conn: Connection, network: str, transactions: Sequence[NewTransaction]
+) -> None:
+    """Keep the coins of transactions for their withdrawals. A coin of another one is an error."""
+    claims = [(coin, one.withdrawal_id) for one in transactions for coin in one.coins]
+    if claims:
+        await _queries.claim_coins(
+            conn,
+            network=network,
+            coins=[coin for coin, _ in claims],
+            withdrawal_ids=[withdrawal_id for _, withdrawal_id in claims],
+        )
+
+
+async def release_coins(conn: Connection, withdrawal_ids: Iterable[int]) -> None:
+    """Let go of claimed coins that settled withdrawals did not spend."""
+    await _queries.release_coins(conn, withdrawal_ids=sorted(set(withdrawal_ids)))
+
+
+async def count_in_flight(conn: Connection, network: str, senders: Iterable[str]) -> dict[str, int]:
+    """Return how many payments of each wallet wait for a block."""
+    rows = await _queries.count_in_flight(conn, network=network, senders=sorted(set(senders)))
+    return {row["sender"]: row["payments"] for row in rows}
+
+
 async def halt_wallet(
     conn: Connection, network: str, sender: str, reason: str, chain_nonce: int | None
 ) -> None:
@@ -203,14 +253,15 @@ async def promised_amounts(
 
 
 async def sign_withdrawals(
-    conn: Connection, nonces: Sequence[tuple[int, str, int | None]]
+    conn: Connection, transactions: Sequence[NewTransaction]
 ) -> list[Withdrawal]:
-    """Mark approved withdrawals signed, with (withdrawal id, sender, nonce); return them."""
+    """Mark approved withdrawals signed, with sender and nonce or coin; return them."""
     rows = await _queries.sign_withdrawals(
         conn,
-        withdrawal_ids=[withdrawal_id for withdrawal_id, _, _ in nonces],
-        senders=[sender for _, sender, _ in nonces],
-        nonces=[nonce for _, _, nonce in nonces],
+        withdrawal_ids=[one.withdrawal_id for one in transactions],
+        senders=[one.sender for one in transactions],
+        nonces=[one.nonce for one in transactions],
+        coins=[one.coin for one in transactions],
     )
     return sorted(map(read_withdrawal, rows))
 
@@ -218,20 +269,26 @@ async def sign_withdrawals(
 async def add_transactions(
     conn: Connection, network: str, transactions: Sequence[NewTransaction]
 ) -> None:
-    """Store signed transactions. A second one at the same attempt is an error."""
-    columns = [list(column) for column in zip(*transactions, strict=True)]
+    """Store signed transactions and keep their coins for them.
+
+    A second one at the same attempt, or a coin that is another withdrawal's, is an error.
+    """
     await _queries.add_transactions(
         conn,
         network=network,
-        transaction_ids=columns[0],
-        withdrawal_ids=columns[1],
-        senders=columns[2],
-        nonces=columns[3],
-        attempts=columns[4],
-        unsigned=columns[5],
-        raws=columns[6],
-        fees_minor_max=[str(transaction.fee_minor_max) for transaction in transactions],
+        transaction_ids=[one.transaction_id for one in transactions],
+        withdrawal_ids=[one.withdrawal_id for one in transactions],
+        senders=[one.sender for one in transactions],
+        nonces=[one.nonce for one in transactions],
+        anchors=[one.coin for one in transactions],
+        coins=[" ".join(one.coins) for one in transactions],
+        valid_untils=[one.valid_until for one in transactions],
+        attempts=[one.attempt for one in transactions],
+        unsigned=[one.unsigned for one in transactions],
+        raws=[one.raw for one in transactions],
+        fees_minor_max=[str(one.fee_minor_max) for one in transactions],
     )
+    await claim_coins(conn, network, transactions)
 
 
 async def sendable_transactions(
@@ -270,10 +327,31 @@ async def record_broadcasts(
     return [BroadcastRow(*row) for row in rows]
 
 
-async def stuck_transactions(conn: Connection, network: str, after_s: float) -> list[int]:
-    """Return the withdrawals whose transaction holds up its wallet for more than `after_s`."""
-    rows = await _queries.stuck_transactions(conn, network=network, after_s=after_s)
-    return [row["withdrawal_id"] for row in rows]
+async def stuck_transactions(
+    conn: Connection, network: str, after_s: float, final_clock: int | None
+) -> list[StuckWithdrawal]:
+    """Return withdrawals that wait for more than `after_s`, or whose transactions expired.
+
+    `final_clock` is the clock of the highest block that is final and was searched for them.
+    """
+    rows = await _queries.stuck_transactions(
+        conn, network=network, after_s=after_s, final_clock=final_clock
+    )
+    return [StuckWithdrawal(*row) for row in rows]
+
+
+async def expire_transactions(
+    conn: Connection, withdrawal_ids: Iterable[int], final_clock: int
+) -> None:
+    """Mark attempts that can never land any more."""
+    await _queries.expire_transactions(
+        conn, withdrawal_ids=sorted(set(withdrawal_ids)), final_clock=final_clock
+    )
+
+
+async def release_nonce(conn: Connection, withdrawal_id: int) -> None:
+    """Give the nonce of a failed withdrawal to the next one; all its transactions expired."""
+    await _queries.release_nonce(conn, withdrawal_id=withdrawal_id)
 
 
 async def latest_attempts(conn: Connection, withdrawal_ids: Iterable[int]) -> dict[int, Attempt]:
@@ -331,9 +409,19 @@ async def mine_transactions(
         heights=columns[1],
         block_ids=columns[2],
         succeeded=columns[3],
-        fees_minor=[str(transaction.fee_minor) for transaction in mined],
+        fees_minor=[None if one.fee_minor is None else str(one.fee_minor) for one in mined],
         confirm_heights=columns[5],
     )
+
+
+async def return_transactions(
+    conn: Connection, network: str, transaction_ids: Sequence[str]
+) -> dict[int, Inclusion]:
+    """Note that mined transactions took no effect after all; return them by withdrawal."""
+    rows = await _queries.return_transactions(
+        conn, network=network, transaction_ids=list(transaction_ids)
+    )
+    return {row["withdrawal_id"]: _inclusion(row[1:]) for row in rows}
 
 
 async def settle_withdrawals(

@@ -41,6 +41,75 @@ UPDATE nonces AS n SET next_nonce = s.next_nonce
 FROM unnest(:senders::text [], :next_nonces::bigint []) AS s (sender, next_nonce)
 WHERE n.network = :network::text AND n.sender = s.sender;
 
+-- name: free_coins
+-- What these wallets can spend: outputs in blocks of the best chain, deep enough, that no withdrawal
+-- has claimed.
+SELECT
+    d.address AS sender,
+    d.transaction_id || substr(d.transfer_index, 4) AS coin, -- "out:N" gives ":N"
+    d.amount_minor::text AS amount_minor
+FROM deposits AS d
+INNER JOIN cursors AS c ON d.network = c.network
+WHERE
+    d.network = :network::text
+    AND d.address = any(:senders::text [])
+    AND d.purpose = 'hot'
+    AND d.contract IS NULL
+    AND d.transfer_index LIKE 'out:%'
+    AND d.status <> 'orphaned'
+    AND d.confirm_height <= c.height
+    AND NOT EXISTS (
+        SELECT 1 FROM coin_claims AS k
+        WHERE k.network = d.network AND k.coin = d.transaction_id || substr(d.transfer_index, 4)
+    )
+    AND (
+        EXISTS (
+            SELECT 1 FROM blocks AS b
+            WHERE b.network = d.network AND b.height = d.height AND b.block_id = d.block_id
+        )
+        OR d.height < (SELECT min(b.height) FROM blocks AS b WHERE b.network = d.network)
+    )
+ORDER BY d.deposit_id;
+
+-- name: claim_coins!
+-- Keep coins for a withdrawal. One that is another's already is an error.
+INSERT INTO coin_claims (network, coin, withdrawal_id)
+SELECT
+    :network::text,
+    s.coin,
+    s.withdrawal_id
+FROM unnest(:coins::text [], :withdrawal_ids::bigint []) AS s (coin, withdrawal_id)
+WHERE NOT EXISTS (
+    SELECT 1 FROM coin_claims AS k
+    WHERE k.network = :network::text AND k.coin = s.coin AND k.withdrawal_id = s.withdrawal_id
+);
+
+-- name: release_coins!
+-- Let go of coins that these settled withdrawals did not spend in the end.
+DELETE FROM coin_claims AS k
+USING transactions AS t
+WHERE
+    k.withdrawal_id = any(:withdrawal_ids::bigint [])
+    AND t.withdrawal_id = k.withdrawal_id
+    AND t.state = 'mined'
+    AND k.coin <> all(t.coins);
+
+-- name: count_in_flight
+-- How many payments of these wallets wait for a block.
+SELECT
+    w.sender,
+    count(*) AS payments
+FROM withdrawals AS w
+WHERE
+    w.network = :network::text
+    AND w.status IN ('signed', 'broadcast')
+    AND w.sender = any(:senders::text [])
+    AND NOT EXISTS (
+        SELECT 1 FROM transactions AS t
+        WHERE t.withdrawal_id = w.withdrawal_id AND t.state = 'mined'
+    )
+GROUP BY w.sender;
+
 -- name: halt_wallet!
 -- Sign nothing more from this wallet until it is resumed. What the chain expects next is kept; NULL
 -- if it is not known to be ahead of us.
@@ -165,14 +234,15 @@ FROM (
 GROUP BY o.sender, o.contract;
 
 -- name: sign_withdrawals
--- Give withdrawals their sender and nonce, once and for ever.
+-- Give withdrawals their sender and nonce or coin, once and for ever.
 UPDATE withdrawals AS w SET
     status = 'signed',
     sender = s.sender,
-    nonce = s.nonce
+    nonce = s.nonce,
+    coin = s.coin
 FROM
-    unnest(:withdrawal_ids::bigint [], :senders::text [], :nonces::bigint [])
-        AS s (withdrawal_id, sender, nonce)
+    unnest(:withdrawal_ids::bigint [], :senders::text [], :nonces::bigint [], :coins::text [])
+        AS s (withdrawal_id, sender, nonce, coin)
 WHERE w.withdrawal_id = s.withdrawal_id AND w.status = 'approved'
 RETURNING
     w.withdrawal_id, w.tenant, w.idempotency_key, w.owner, w.asset, w.network, w.address, w.memo,
@@ -182,7 +252,8 @@ RETURNING
 -- name: add_transactions!
 -- Store signed transactions before anything is sent.
 INSERT INTO transactions (
-    network, transaction_id, withdrawal_id, sender, nonce, attempt, unsigned, raw, fee_minor_max
+    network, transaction_id, withdrawal_id, sender, nonce, coin, coins, valid_until, attempt,
+    unsigned, raw, fee_minor_max
 )
 SELECT
     :network::text,
@@ -190,6 +261,9 @@ SELECT
     t.withdrawal_id,
     t.sender,
     t.nonce,
+    t.coin,
+    string_to_array(t.coins, ' '),
+    t.valid_until,
     t.attempt,
     t.unsigned,
     t.raw,
@@ -197,10 +271,11 @@ SELECT
 FROM
     unnest(
         :transaction_ids::text [], :withdrawal_ids::bigint [], :senders::text [],
-        :nonces::bigint [], :attempts::integer [], :unsigned::bytea [], :raws::bytea [],
-        :fees_minor_max::text []
+        :nonces::bigint [], :anchors::text [], :coins::text [], :valid_untils::bigint [],
+        :attempts::integer [], :unsigned::bytea [], :raws::bytea [], :fees_minor_max::text []
     ) AS t (
-        transaction_id, withdrawal_id, sender, nonce, attempt, unsigned, raw, fee_minor_max
+        transaction_id, withdrawal_id, sender, nonce, coin, coins, valid_until, attempt, unsigned,
+        raw, fee_minor_max
     );
 
 -- name: sendable_transactions
@@ -253,43 +328,78 @@ RETURNING
     b.outcome;
 
 -- name: stuck_transactions
--- Per wallet the latest attempt at its lowest open nonce, if it is waiting for long: since it was
--- first sent or, if later, since the nonce before it was mined.
-WITH lowest AS (
-    SELECT DISTINCT ON (t.sender)
-        t.transaction_id,
+-- Withdrawals that need another transaction. What expires needs one once the final chain is beyond
+-- that; what does not, when it waits for long: since it was first sent or, if later, since the nonce
+-- before it was mined. Of nonces only a wallet's lowest open one counts.
+WITH latest AS (
+    SELECT DISTINCT ON (t.withdrawal_id)
         t.withdrawal_id,
         t.sender,
         t.nonce,
-        t.attempt,
-        t.first_sent_at
+        t.coin,
+        t.valid_until,
+        t.first_sent_at,
+        t.last_outcome
     FROM transactions AS t
     WHERE
         t.network = :network::text
         AND t.state IN ('signed', 'broadcast')
-        AND t.nonce IS NOT NULL
-        -- No fee helps against a nonce that is used.
-        AND t.last_outcome IS DISTINCT FROM 'nonce_used'
         AND NOT EXISTS (
             SELECT 1 FROM transactions AS o
             WHERE o.withdrawal_id = t.withdrawal_id AND o.state = 'mined'
         )
-    ORDER BY t.sender ASC, t.nonce ASC, t.attempt DESC
+    ORDER BY t.withdrawal_id ASC, t.attempt DESC
+),
+
+waiting AS (
+    SELECT
+        latest.*,
+        min(latest.nonce) OVER (PARTITION BY latest.sender) AS lowest_nonce
+    FROM latest
+    -- No fee helps against a nonce that is used.
+    WHERE latest.last_outcome IS DISTINCT FROM 'nonce_used'
 )
 
-SELECT lowest.withdrawal_id
-FROM lowest
+SELECT
+    w.withdrawal_id,
+    w.valid_until IS NOT NULL AS expired
+FROM waiting AS w
 LEFT JOIN transactions AS p
     ON
         p.network = :network::text
-        AND lowest.sender = p.sender
-        AND p.nonce = lowest.nonce - 1
+        AND w.sender = p.sender
+        AND p.nonce = w.nonce - 1
         AND p.state = 'mined'
 WHERE
-    lowest.first_sent_at IS NOT NULL
-    AND greatest(lowest.first_sent_at, p.mined_at)
-    < now() - make_interval(secs => :after_s::double precision)
-ORDER BY lowest.withdrawal_id;
+    w.nonce IS NOT DISTINCT FROM w.lowest_nonce
+    AND CASE
+        WHEN w.valid_until IS NOT NULL THEN w.valid_until < :final_clock::bigint
+        ELSE
+            w.first_sent_at IS NOT NULL
+            AND greatest(w.first_sent_at, p.mined_at)
+            < now() - make_interval(secs => :after_s::double precision)
+    END
+ORDER BY w.withdrawal_id;
+
+-- name: expire_transactions!
+-- Attempts at these withdrawals that the final chain is beyond.
+UPDATE transactions SET state = 'expired'
+WHERE
+    withdrawal_id = any(:withdrawal_ids::bigint [])
+    AND state IN ('signed', 'broadcast')
+    AND valid_until < :final_clock::bigint;
+
+-- name: release_nonce!
+-- Give the nonce of a withdrawal whose transactions expired to the next one. There is no later one.
+WITH released AS (
+    UPDATE withdrawals SET nonce_released = true
+    WHERE withdrawal_id = :withdrawal_id::bigint AND status = 'failed' AND nonce IS NOT NULL
+    RETURNING network, sender, nonce
+)
+
+UPDATE nonces AS n SET next_nonce = r.nonce
+FROM released AS r
+WHERE n.network = r.network AND n.sender = r.sender AND n.next_nonce = r.nonce + 1;
 
 -- name: latest_attempts
 -- The latest transaction of each of these withdrawals, unless one of them is mined.
@@ -368,7 +478,7 @@ WHERE withdrawal_id = any(:withdrawal_ids::bigint []) AND state = 'superseded';
 -- Whether any transaction of the network may yet be mined.
 SELECT exists(
     SELECT 1 FROM transactions
-    WHERE network = :network::text AND state IN ('signed', 'broadcast')
+    WHERE network = :network::text AND state IN ('signed', 'broadcast', 'expired')
 );
 
 -- name: open_transactions
@@ -382,16 +492,16 @@ INNER JOIN withdrawals AS w ON t.withdrawal_id = w.withdrawal_id
 WHERE
     t.network = :network::text
     AND t.transaction_id = any(:transaction_ids::text [])
-    AND t.state IN ('signed', 'broadcast');
+    AND t.state IN ('signed', 'broadcast', 'expired');
 
 -- name: mine_transactions!
--- Transactions of ours are in blocks.
+-- Transactions of ours are in blocks. A fee that the node does not tell is what we signed for.
 UPDATE transactions AS t SET
     state = 'mined',
     height = m.height,
     block_id = m.block_id,
     succeeded = m.succeeded,
-    fee_minor = m.fee_minor::numeric,
+    fee_minor = coalesce(m.fee_minor::numeric, t.fee_minor_max),
     confirm_height = m.confirm_height,
     mined_at = now()
 FROM
@@ -402,7 +512,18 @@ FROM
 WHERE
     t.network = :network::text
     AND t.transaction_id = m.transaction_id
-    AND t.state IN ('signed', 'broadcast');
+    AND t.state IN ('signed', 'broadcast', 'expired');
+
+-- name: return_transactions
+-- The money of these transactions came back: they took no effect after all.
+UPDATE transactions SET succeeded = false
+WHERE
+    network = :network::text
+    AND transaction_id = any(:transaction_ids::text [])
+    AND state = 'mined'
+    AND succeeded
+RETURNING
+    withdrawal_id, transaction_id, height, block_id, fee_minor::text AS network_fee_minor;
 
 -- name: settle_withdrawals
 -- Settle what is deep enough and in a block of the best chain at this moment.

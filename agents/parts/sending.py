@@ -90,6 +90,7 @@ async def halt_foreign(work: Work, network: str, rows: Sequence[BroadcastRow]) -
     if not suspects:
         return
     for use in await transactions_sql.foreign_nonces(work.conn, suspects):
-        reason = f"nonce {use.nonce} was used by a transaction that is not ours"
+        slot = "a coin" if use.nonce is None else f"nonce {use.nonce}"
+        reason = f"{slot} was used by a transaction that is not ours"
         log.error("hot wallet halted", network=network, address=use.sender, reason=reason)
         await transactions_sql.halt_wallet(work.conn, network, use.sender, reason, None)

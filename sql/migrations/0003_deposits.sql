@@ -21,6 +21,7 @@ CREATE TABLE cursors (
     finalized_height bigint,
     node_height bigint NOT NULL,        -- the tip the node spoke of
     matched_height bigint,              -- the highest block match_deposits has done
+    settled_height bigint,              -- the highest block confirm_withdrawals has done
     halted_reason text,                 -- a reorganisation deeper than allowed: waits for an operator
     updated_at timestamptz NOT NULL DEFAULT now()
 );

@@ -35,18 +35,26 @@ CREATE TABLE withdrawals (
     decided_by text,               -- 'limits', or the operator who approved or rejected
     sender text,                   -- the hot wallet, from signing on
     nonce bigint,                  -- set once, with the sender; NULL on chains without nonces
+    coin text,                     -- the same where money is held as coins: all attempts spend it
+    -- Its transactions can never land and the nonce is another withdrawal's.
+    nonce_released boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(), -- when it took its status
     UNIQUE (tenant, idempotency_key),
     FOREIGN KEY (asset, network) REFERENCES assets (asset, network),
-    UNIQUE (network, sender, nonce),
     UNIQUE (withdrawal_id, network, sender),
     UNIQUE (withdrawal_id, network, sender, nonce),
+    UNIQUE (withdrawal_id, network, sender, coin),
+    CHECK (num_nonnulls(nonce, coin) <= 1),
+    CHECK (NOT nonce_released OR (status = 'failed' AND nonce IS NOT NULL)),
     CHECK (status IN ('requested', 'rejected') OR (network IS NOT NULL AND amount_minor > 0)),
     CHECK ((status IN ('rejected', 'failed')) = (reason IS NOT NULL)),
     CHECK (status NOT IN ('signed', 'broadcast', 'confirmed') OR sender IS NOT NULL),
     CHECK (status NOT IN ('approved', 'signed', 'broadcast', 'confirmed') OR decided_by IS NOT NULL)
 );
+CREATE UNIQUE INDEX withdrawals_nonce ON withdrawals (network, sender, nonce)
+WHERE nonce IS NOT NULL AND NOT nonce_released;
+CREATE UNIQUE INDEX withdrawals_coin ON withdrawals (network, coin) WHERE coin IS NOT NULL;
 CREATE INDEX withdrawals_open ON withdrawals (network, status)
 WHERE status IN ('awaiting_approval', 'approved', 'signed', 'broadcast');
 CREATE INDEX withdrawals_history ON withdrawals (tenant, owner, asset, created_at);
@@ -71,8 +79,12 @@ BEGIN
         RAISE EXCEPTION 'an order does not change' USING ERRCODE = 'check_violation';
     END IF;
     IF old.sender IS NOT NULL
-        AND (old.sender, old.nonce) IS DISTINCT FROM (new.sender, new.nonce) THEN
+        AND (old.sender, old.nonce, old.coin) IS DISTINCT FROM (new.sender, new.nonce, new.coin)
+    THEN
         RAISE EXCEPTION 'the nonce of a withdrawal is set once' USING ERRCODE = 'check_violation';
+    END IF;
+    IF old.nonce_released AND NOT new.nonce_released THEN
+        RAISE EXCEPTION 'a released nonce is not taken back' USING ERRCODE = 'check_violation';
     END IF;
     IF old.sender IS NULL AND new.sender IS NOT NULL AND new.status <> 'signed' THEN
         RAISE EXCEPTION 'a nonce is set by signing' USING ERRCODE = 'check_violation';
@@ -87,7 +99,7 @@ BEGIN
             ('broadcast', 'confirmed'), ('broadcast', 'failed'),
             -- The block of a settled one left the chain.
             ('confirmed', 'broadcast'), ('failed', 'broadcast')
-        ) OR (old.status = 'failed' AND old.sender IS NULL) THEN
+        ) OR (old.status = 'failed' AND (old.sender IS NULL OR old.nonce_released)) THEN
             RAISE EXCEPTION 'withdrawal % cannot go from % to %',
                 old.withdrawal_id, old.status, new.status USING ERRCODE = 'check_violation';
         END IF;
@@ -99,8 +111,8 @@ END $$;
 CREATE TRIGGER guard_withdrawal BEFORE INSERT OR UPDATE OR DELETE ON withdrawals
 FOR EACH ROW EXECUTE FUNCTION guard_withdrawal();
 
--- The next unused nonce of each hot wallet. Locked while nonces are given out, and moved in the
--- transaction that stores the signed bytes, so there are no gaps.
+-- The next unused nonce of each hot wallet (0 on chains without nonces). Locked while nonces and
+-- coins are given out, and moved in the transaction that stores the signed bytes: no gaps.
 CREATE TABLE nonces (
     network text NOT NULL REFERENCES networks,
     sender text NOT NULL,
@@ -111,21 +123,35 @@ CREATE TABLE nonces (
     FOREIGN KEY (network, sender) REFERENCES addresses (network, address)
 );
 
--- Transactions of ours, stored before they are sent. All attempts at one withdrawal share its
--- nonce, so that the chain takes one of them at most.
+-- Coins of hot wallets that a withdrawal spends. A coin is one withdrawal's, until that is settled
+-- by a transaction that does not spend it.
+CREATE TABLE coin_claims (
+    network text NOT NULL,
+    coin text NOT NULL,
+    withdrawal_id bigint NOT NULL REFERENCES withdrawals,
+    PRIMARY KEY (network, coin)
+);
+CREATE INDEX coin_claims_withdrawal ON coin_claims (withdrawal_id);
+
+-- Transactions of ours, stored before they are sent. All attempts at one withdrawal share its nonce
+-- or a coin, so that the chain takes one of them at most.
 CREATE TABLE transactions (
     network text NOT NULL,
     transaction_id text NOT NULL,
     withdrawal_id bigint NOT NULL,
     sender text NOT NULL,
     nonce bigint,
+    coin text,
+    coins text [] NOT NULL DEFAULT '{}', -- all that it spends
+    valid_until bigint, -- no block with a clock above this can carry it; NULL: it never expires
     attempt integer NOT NULL CHECK (attempt >= 0), -- 0, then one more for each replacement
     unsigned bytea NOT NULL,  -- the UnsignedTransaction as JSON: what a replacement outbids
     raw bytea NOT NULL,       -- the bytes to send
     fee_minor_max numeric(78, 0) NOT NULL CHECK (fee_minor_max >= 0),
     -- signed: stored. broadcast: a node took it. mined: in a block. superseded: another attempt was settled.
+    -- expired: the final chain is beyond valid_until without it.
     state text NOT NULL DEFAULT 'signed'
-    CHECK (state IN ('signed', 'broadcast', 'mined', 'superseded')),
+    CHECK (state IN ('signed', 'broadcast', 'mined', 'superseded', 'expired')),
     height bigint,
     block_id text,
     succeeded boolean,
@@ -138,12 +164,15 @@ CREATE TABLE transactions (
     last_sent_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (network, transaction_id),
-    UNIQUE (network, sender, nonce, attempt),
     UNIQUE (withdrawal_id, attempt),
     FOREIGN KEY (withdrawal_id, network, sender)
     REFERENCES withdrawals (withdrawal_id, network, sender),
     FOREIGN KEY (withdrawal_id, network, sender, nonce)
     REFERENCES withdrawals (withdrawal_id, network, sender, nonce),
+    FOREIGN KEY (withdrawal_id, network, sender, coin)
+    REFERENCES withdrawals (withdrawal_id, network, sender, coin),
+    CHECK (coin IS NULL OR coin = any(coins)),
+    CHECK (state <> 'expired' OR valid_until IS NOT NULL),
     CHECK (
         (state = 'mined') = (
             num_nonnulls(height, block_id, succeeded, fee_minor, confirm_height, mined_at) = 6
@@ -155,14 +184,14 @@ CREATE TABLE transactions (
     )
 );
 CREATE UNIQUE INDEX transactions_mined ON transactions (withdrawal_id) WHERE state = 'mined';
--- Without a nonce nothing on the chain keeps two attempts apart, so there is one at a time.
+-- Without nonce and coin nothing on the chain keeps two attempts apart: there is one at a time.
 CREATE UNIQUE INDEX transactions_live ON transactions (withdrawal_id)
-WHERE nonce IS NULL AND state IN ('signed', 'broadcast', 'mined');
+WHERE nonce IS NULL AND coin IS NULL AND state IN ('signed', 'broadcast', 'mined');
 CREATE INDEX transactions_open ON transactions (network) WHERE state IN ('signed', 'broadcast');
 CREATE INDEX transactions_block ON transactions (network, height) WHERE state = 'mined';
 
 -- migrate:down
 
-DROP TABLE transactions, nonces, withdrawals, master_secrets;
+DROP TABLE transactions, coin_claims, nonces, withdrawals, master_secrets;
 DROP FUNCTION guard_withdrawal;
 ALTER TABLE assets DROP CONSTRAINT assets_asset_network_key;

@@ -242,7 +242,7 @@ async def use_key_elsewhere(world: SimulatedWorld) -> None:
     payment = Payment(world.hot_wallet, "0x" + "99" * 20, None, 1)
     unsigned = world.node.build(payment, Quote(9000, nonce, b"", 0, 0), nonce)
     path = "m/44'/60'/0'/1/" + str(await wallet_index(world))
-    signature = world.signer.sign(path, unsigned.signing_payloads[0])
+    signature = world.signer.sign(path, unsigned.signing_payloads[0], KeyScheme.SECP256K1)
     await world.node.broadcast(world.node.assemble(unsigned, (signature,)))
 
 

@@ -69,7 +69,7 @@ class PayingAnvilWorld(PayingWorld):
     async def received(self, address: str, contract: str | None = None) -> int:
         """Return what an address holds on the chain now."""
         height = await self.node.height()
-        return await self.node.adapter.fetch_balance(address, contract, height)
+        return await self.node.balance(address, contract, height)
 
     async def finish(self, order_id: str) -> None:
         """Send again and mine until a withdrawal is settled."""

@@ -23,6 +23,7 @@ from sql import deposits as deposits_sql
 from sql import transactions as transactions_sql
 from sql.pool import Connection
 from sql.reconciliation import DifferenceRow
+from sql.transactions import NewTransaction
 from tests.scenarios.test_deposits import CONFIRMATIONS, World
 from topics.event_data import Difference
 from topics.events import EVENTS, ReconciliationDifference
@@ -83,18 +84,21 @@ class Books(World):
         digest = hashlib.sha256(f"{self.network} {withdrawal_id}".encode()).hexdigest()
         pooled = Pooled("0x" + digest, order)
         async with self.pool.acquire() as conn, conn.transaction():
-            await transactions_sql.sign_withdrawals(conn, [(withdrawal_id, self.hot, nonce)])
-            await conn.execute(
-                "INSERT INTO transactions (network, transaction_id, withdrawal_id, sender, nonce,"
-                " attempt, unsigned, raw, fee_minor_max)"
-                " VALUES ($1, $2, $3, $4, $5, 0, '', '', $6)",
-                self.network,
-                pooled.id,
-                withdrawal_id,
-                self.hot,
-                nonce,
-                FEE_MINOR,
+            signed = NewTransaction(
+                transaction_id=pooled.id,
+                withdrawal_id=withdrawal_id,
+                sender=self.hot,
+                nonce=nonce,
+                coin=None,
+                coins=(),
+                valid_until=None,
+                attempt=0,
+                unsigned=b"",
+                raw=b"",
+                fee_minor_max=FEE_MINOR,
             )
+            await transactions_sql.sign_withdrawals(conn, [signed])
+            await transactions_sql.add_transactions(conn, self.network, [signed])
         self.chain.submit(pooled)
         return pooled
 
