@@ -90,8 +90,9 @@ async def _withdrawals(context: Context) -> Role:
 
 async def _signer(context: Context) -> Role:
     forbid_dumps()
+    schemes = {adapter.key_scheme for adapter in context.adapters.values()}
     async with context.pool.acquire() as conn:
-        signer = await open_signer(conn, wallet_passphrase(context.settings))
+        signer = await open_signer(conn, wallet_passphrase(context.settings), schemes)
     return Role(
         stages=(SignWithdrawals(context, signer),),
         loops=(ReplaceWithdrawals(context, signer), StockKeys(context, signer)),

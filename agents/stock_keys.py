@@ -50,6 +50,6 @@ class StockKeys(Loop):
 
     def _key(self, network: str, branch: int, index: int) -> PoolKey:
         adapter = self.context.adapters[network]
-        key_path = adapter.key_path_pattern.format(branch=branch, index=index)
-        public_key = self._signer.public_key(key_path, adapter.curve)
+        key_path = adapter.key_path(branch, index)
+        public_key = self._signer.public_key(key_path, adapter.key_scheme)
         return PoolKey(network, branch, index, key_path, public_key)

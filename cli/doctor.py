@@ -17,6 +17,7 @@ from cli.output import console, print_json
 if TYPE_CHECKING:
     from agents.runtime.kafka_survey import Broker
     from cli.findings import Finding
+    from custody.keystore import MasterSecret
     from settings.model import Network, Settings
     from sql.health import Progress
     from sql.pool import Connection
@@ -179,32 +180,55 @@ def expected_leases(config: Settings) -> dict[str, str]:
 
 async def _examine_keys(conn: Connection, config: Settings) -> list[Finding]:
     from cli.findings import judge_keys
+    from custody.keystore import MASTER_SECRETS
     from sql.custody import count_free_keys
 
     networks = [network.network for network in config.networks]
     free = await count_free_keys(conn, networks)
     return [
-        await _examine_secret(conn, config),
+        *[await _examine_secret(conn, config, secret) for secret in MASTER_SECRETS],
+        await _examine_webhook_key(conn, config),
         *(judge_keys(row.network, row.free_keys, config.address_pool_min) for row in free),
     ]
 
 
-async def _examine_secret(conn: Connection, config: Settings) -> Finding:
+async def _examine_secret(conn: Connection, config: Settings, secret: MasterSecret) -> Finding:
     from cli.findings import green, red
+    from cli.setup import TITLES, is_needed
     from custody.errors import CustodyError
-    from custody.keystore import MASTER_SECRET, open_signer
+    from custody.keystore import PassphraseKey, check_master_secret
     from sql.custody import read_master_secret
 
-    if await read_master_secret(conn, MASTER_SECRET) is None:
-        return red("master secret", "not there", NOT_SET_UP)
+    title = TITLES[secret.name]
+    if await read_master_secret(conn, secret.name) is None:
+        if is_needed(config, secret):
+            return red(title, "not there", NOT_SET_UP)
+        return green(title, "not there, and no network needs it")
     if config.wallet_enc_key is None:
-        return green("master secret", "there (no key here to open it, as it should be)")
+        return green(title, "there (no key here to open it, as it should be)")
     try:
-        await open_signer(conn, config.wallet_enc_key.get_secret_value())
+        key = PassphraseKey(config.wallet_enc_key.get_secret_value())
+        await check_master_secret(conn, key, secret)
     except CustodyError as error:
         remedy = "Give the signer the MILLRACE_WALLET_ENC_KEY that `millrace init` had."
-        return red("master secret", str(error), remedy)
-    return green("master secret", "opens with the key given")
+        return red(title, str(error), remedy)
+    return green(title, "opens with the key given")
+
+
+async def _examine_webhook_key(conn: Connection, config: Settings) -> Finding:
+    from cli.findings import green, red
+    from cli.webhook import OTHER_KEY, open_box
+    from notifications.endpoints import check_box
+    from notifications.signing import SecretUnreadable
+
+    check = "webhook secrets"
+    if config.webhook_enc_key is None:
+        return green(check, "no key here to open them")
+    try:
+        there = await check_box(conn, open_box(config))
+    except SecretUnreadable:
+        return red(check, "MILLRACE_WEBHOOK_ENC_KEY does not open them", OTHER_KEY)
+    return green(check, "open with the key given" if there else "there are none yet")
 
 
 async def examine_node(network: Network, url: str) -> Finding:

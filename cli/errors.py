@@ -133,10 +133,8 @@ def _of_chain(error: BaseException) -> Problem | None:
 
 
 def _of_ours(error: BaseException) -> Problem | None:
-    from custody.errors import CustodyError, NoMasterSecret, WrongKey
+    from custody.errors import CustodyError, WrongKey
 
-    if isinstance(error, NoMasterSecret):
-        return Problem("there is no master secret yet", remedy=NOT_SET_UP)
     if isinstance(error, WrongKey):
         return Problem(str(error), remedy="Give the key it was sealed with in the environment.")
     if isinstance(error, CustodyError):

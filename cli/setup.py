@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -15,8 +16,13 @@ from cli.options import JsonWanted
 from cli.output import print_json, say
 
 if TYPE_CHECKING:
+    from custody.keystore import MasterSecret
     from settings.model import Settings
     from sql.pool import Connection
+
+WORDS = 24
+TITLES = {"master": "master secret", "ton": "TON secret"}
+"""What the secrets are called, by the names they are kept under."""
 
 
 class Step(NamedTuple):
@@ -50,23 +56,36 @@ def init(
             " making new ones.",
         ),
     ] = False,
+    import_ton_mnemonic: Annotated[
+        bool,
+        typer.Option(
+            "--import-ton-mnemonic",
+            help="The same for the 24 words of the TON secret. A pipe gives those of the master"
+            " secret first, if both are imported.",
+        ),
+    ] = False,
     show_mnemonic: Annotated[
         bool,
         typer.Option(
             "--show-mnemonic",
-            help="Show the new 24 words this once. On a terminal only.",
+            help="Show the words that are made, this once. On a terminal only.",
         ),
     ] = False,
     json_wanted: JsonWanted = False,
 ) -> None:
-    """Set everything up: schema, topics, networks and assets, master secret. Repeatable."""
-    if show_mnemonic and (import_mnemonic or not (sys.stdout.isatty() and sys.stderr.isatty())):
+    """Set everything up: schema, topics, networks and assets, master secrets. Repeatable."""
+    importing = [
+        name
+        for name, wanted in (("master", import_mnemonic), ("ton", import_ton_mnemonic))
+        if wanted
+    ]
+    if show_mnemonic and (importing or not (sys.stdout.isatty() and sys.stderr.isatty())):
         raise misused(
-            "--show-mnemonic needs a terminal and a new mnemonic",
+            "--show-mnemonic needs a terminal and new mnemonics",
             "The words would end up in a file or a log. Without the option nobody sees them.",
         )
     config = session.settings()
-    words = read_mnemonic() if import_mnemonic else None
+    words = read_mnemonics(importing)
     tell = ignore_step if json_wanted else tell_step
     steps = session.run(set_up(config, tell, words, show=show_mnemonic))
     if json_wanted:
@@ -82,26 +101,35 @@ def ignore_step(step: Step) -> None:
     """Tell nobody."""
 
 
-def read_mnemonic() -> str:
-    """Ask for the words without showing them, or read them from a pipe."""
+def read_mnemonics(names: Sequence[str]) -> dict[str, str]:
+    """Ask for the words of each secret without showing them, or read them all from a pipe."""
+    if not names:
+        return {}
     if sys.stdin.isatty():
         from getpass import getpass
 
-        return getpass("The 24 words (not shown): ")
-    return sys.stdin.read()
+        ask = "The 24 words of the {} (not shown): "
+        return {name: getpass(ask.format(TITLES[name])) for name in names}
+    words = sys.stdin.read().split()
+    first, *rest = names
+    cut = WORDS if rest else len(words)
+    parts = [(first, words[:cut]), *((name, words[cut:]) for name in rest)]
+    return {name: " ".join(part) for name, part in parts}
 
 
 async def set_up(
     config: Settings,
     tell: Callable[[Step], None],
-    mnemonic: str | None = None,
+    words: Mapping[str, str] = MappingProxyType({}),
     *,
     show: bool = False,
 ) -> list[Step]:
     """Do all that is not done yet; return what was done, told step by step.
 
-    Two at once do no harm.
+    `words` are those to import, by the secret's name. Two at once do no harm.
     """
+    from custody.keystore import MASTER_SECRETS
+
     steps: list[Step] = []
 
     def done(step: Step) -> None:
@@ -113,7 +141,8 @@ async def set_up(
     async with session.database(config) as pool, pool.acquire() as conn:
         for step in await fill_catalogue(conn, config):
             done(step)
-        done(await make_master_secret(conn, config, mnemonic, show=show))
+        for secret in MASTER_SECRETS:
+            done(await make_master_secret(conn, config, secret, words.get(secret.name), show=show))
     return steps
 
 
@@ -173,45 +202,50 @@ async def canonical_contracts(config: Settings) -> list[str | None]:
 
 
 async def make_master_secret(
-    conn: Connection, config: Settings, mnemonic: str | None, *, show: bool
+    conn: Connection,
+    config: Settings,
+    secret: MasterSecret,
+    words: str | None = None,
+    *,
+    show: bool = False,
 ) -> Step:
-    """Make the master secret if there is none."""
+    """Make a master secret, of the words given or of new ones, if it is not there."""
     from custody.errors import MasterSecretExists
-    from custody.keystore import MASTER_SECRET, create_master_secret
+    from custody.keystore import PassphraseKey, store_master_secret
     from sql.custody import read_master_secret
 
-    there = await read_master_secret(conn, MASTER_SECRET) is not None
-    if there and mnemonic is not None:
+    title = TITLES[secret.name]
+    there = await read_master_secret(conn, secret.name) is not None
+    if there and words is not None:
         raise Problem(
-            "there is a master secret already",
+            f"there is a {title} already",
             meaning="A second one would orphan the addresses that came from the first.",
         )
-    if there:
-        return Step("master secret", [])
+    if there or (config.wallet_enc_key is None and not is_needed(config, secret)):
+        return Step(title, [])
     if config.wallet_enc_key is None:
         raise Problem(
-            "there is no master secret yet, and no key to seal one with",
+            f"there is no {title} yet, and no key to seal one with",
             remedy="Set MILLRACE_WALLET_ENC_KEY to a long random text (the signer needs the same),"
             " keep a copy apart from the database's backups, and run `millrace init` again.",
         )
-    words = new_mnemonic() if show else mnemonic
+    key = PassphraseKey(config.wallet_enc_key.get_secret_value())
+    made = secret.make_words() if show else words
     try:
-        await create_master_secret(conn, config.wallet_enc_key.get_secret_value(), words)
+        await store_master_secret(conn, key, secret, made)
     except MasterSecretExists:
-        return Step("master secret", [])
-    if show and words is not None:
-        show_words(words)
-    return Step("master secret", ["imported" if mnemonic is not None else "made"])
+        return Step(title, [])
+    if show and made is not None:
+        show_words(title, made)
+    return Step(title, ["made" if words is None else "imported"])
 
 
-def new_mnemonic() -> str:
-    """Return 24 new words (256 bits, BIP-39)."""
-    from mnemonic import Mnemonic
-
-    return Mnemonic("english").generate(256)
+def is_needed(config: Settings, secret: MasterSecret) -> bool:
+    """Whether there can be no signer without the secret; TON's only if TON is configured."""
+    return secret.name == "master" or any(network.kind == "ton" for network in config.networks)
 
 
-def show_words(words: str) -> None:
+def show_words(title: str, words: str) -> None:
     """Show a new mnemonic on the terminal, for the only time."""
-    say("Write these 24 words down and keep them apart from every computer:")
+    say(f"Write down these 24 words of the {title} and keep them apart from every computer:")
     typer.echo(f"\n  {words}\n")

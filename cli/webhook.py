@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from sql.pool import Connection
 
 app = typer.Typer(no_args_is_help=True, help="Where tenants want their events sent.")
+OTHER_KEY = (
+    "Give the key that the role notify has. If it is lost, disable every endpoint, then add them"
+    " again with the new key."
+)
 COLUMNS = ("endpoint_id", "url", "event_types", "disabled_reason", "failing_since")
 
 EndpointId = Annotated[str, typer.Argument(metavar="ENDPOINT", help="As in `webhook list`.")]
@@ -129,6 +133,7 @@ async def _transaction(config: Settings, tenant: str) -> AsyncIterator[Connectio
     """Open a transaction of a tenant that exists; tell what is wrong with endpoints."""
     from notifications.endpoints import UnknownEventType
     from notifications.guard import ForbiddenAddress
+    from notifications.signing import SecretUnreadable
     from notifications.store import EndpointUnknown
 
     async with session.database(config) as pool:
@@ -140,6 +145,12 @@ async def _transaction(config: Settings, tenant: str) -> AsyncIterator[Connectio
             raise misused(f"there is no event type {str(error)!r}") from error
         except ForbiddenAddress as error:
             raise Problem(f"this address must not be reached: {error}") from error
+        except SecretUnreadable as error:
+            raise Problem(
+                "MILLRACE_WEBHOOK_ENC_KEY does not open the secrets of the endpoints there are",
+                meaning="With two keys, notify could sign for some endpoints only.",
+                remedy=OTHER_KEY,
+            ) from error
         except EndpointUnknown as error:
             raise not_found(
                 f"tenant {tenant!r} has no enabled endpoint {str(error)!r}",

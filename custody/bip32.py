@@ -1,4 +1,4 @@
-"""BIP-32 key derivation on secp256k1.
+"""Keys on secp256k1 from one seed, by BIP-32.
 
 One hash and one curve multiplication a child: some 30,000 a second from a parent kept at hand.
 Checked against the vectors of BIP-32, BIP-39 and BIP-84.
@@ -7,20 +7,17 @@ Checked against the vectors of BIP-32, BIP-39 and BIP-84.
 from __future__ import annotations
 
 import hmac
-import re
 from typing import NoReturn
 
-from coincurve import PublicKey
+from coincurve import PrivateKey, PublicKey
 
-from custody.errors import BadKeyPath, UnusableKey
+from custody.errors import CustodyError, UnusableKey
+from custody.key_path import HARDENED, parse_key_path
 from custody.seal import wipe
 
-HARDENED = 0x80000000
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 """Order of the curve's group (SEC 2, secp256k1)."""
-DEPTH_MAX = 255
-
-_STEP = re.compile(r"(0|[1-9][0-9]{0,9})('?)")
+PAYLOAD_BYTES = 32
 
 
 class ExtendedKey:
@@ -31,11 +28,13 @@ class ExtendedKey:
     def __init__(self, private_key: bytes, chain_code: bytes) -> None:
         self._private_key = bytearray(private_key)
         self._chain_code = bytearray(chain_code)
-        self._public_key = PublicKey.from_secret(private_key).format()
+        self._public_key: bytes | None = None
 
     @property
     def public_key(self) -> bytes:
-        """The compressed public key, 33 bytes."""
+        """The compressed public key, 33 bytes; made when first asked for, which costs the most."""
+        if self._public_key is None:
+            self._public_key = PublicKey.from_secret(bytes(self._private_key)).format()
         return self._public_key
 
     def reveal(self) -> tuple[bytes, bytes]:
@@ -44,7 +43,7 @@ class ExtendedKey:
 
     def child(self, index: int) -> ExtendedKey:
         """Return the child key; indices from HARDENED on are hardened. Raises UnusableKey."""
-        head = b"\0" + self._private_key if index >= HARDENED else self._public_key
+        head = b"\0" + self._private_key if index >= HARDENED else self.public_key
         left, chain_code = _split_hash(self._chain_code, head + index.to_bytes(4, "big"))
         private_key = (left + int.from_bytes(self._private_key, "big")) % ORDER
         return ExtendedKey(_checked_key(left, private_key), chain_code)
@@ -70,25 +69,66 @@ class ExtendedKey:
         raise TypeError("a private key is not pickled")
 
 
+class Secp256k1Keys:
+    """All keys of one seed. The keys of branches (a path but its last index) are kept at hand."""
+
+    __slots__ = ("_branches", "_root")
+
+    def __init__(self, seed: bytes | bytearray) -> None:
+        self._root = root_key(seed)
+        self._branches: dict[tuple[int, ...], ExtendedKey] = {}
+
+    def public_key(self, key_path: str) -> bytes:
+        """Return the compressed public key, 33 bytes."""
+        key = self._derive(key_path)
+        try:
+            return key.public_key
+        finally:
+            key.wipe()
+
+    def sign(self, key_path: str, payload: bytes) -> bytes:
+        """Sign a 32-byte hash: r‖s‖v, 65 bytes, v 0 or 1, s in the lower half (EIP-2).
+
+        The nonce is RFC 6979's: the same payload gives the same signature.
+        """
+        if len(payload) != PAYLOAD_BYTES:
+            raise ValueError(f"a signing payload has {PAYLOAD_BYTES} bytes, not {len(payload)}")
+        key = self._derive(key_path)
+        try:
+            return PrivateKey(key.reveal()[0]).sign_recoverable(payload, hasher=None)
+        finally:
+            key.wipe()
+
+    def close(self) -> None:
+        """Wipe all keys."""
+        for key in (self._root, *self._branches.values()):
+            key.wipe()
+        self._branches.clear()
+
+    def _derive(self, key_path: str) -> ExtendedKey:
+        path = parse_key_path(key_path)
+        if not path:
+            raise CustodyError("the root key itself signs nothing")
+        return self._branch(path[:-1]).child(path[-1])
+
+    def _branch(self, path: tuple[int, ...]) -> ExtendedKey:
+        if not path:
+            return self._root
+        if path not in self._branches:
+            self._branches[path] = self._root.descend(path)
+        return self._branches[path]
+
+    def __repr__(self) -> str:
+        return "Secp256k1Keys(…)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("private keys are not pickled")
+
+
 def root_key(seed: bytes | bytearray) -> ExtendedKey:
     """Return the root of a BIP-39 seed (BIP-32, "Master key generation"). Raises UnusableKey."""
     left, chain_code = _split_hash(b"Bitcoin seed", bytes(seed))
     return ExtendedKey(_checked_key(left, left), chain_code)
-
-
-def parse_key_path(text: str) -> tuple[int, ...]:
-    """Return the indices of a path such as "m/44'/60'/0'/0/7". Raises BadKeyPath."""
-    head, *steps = text.split("/")
-    if head != "m" or len(steps) > DEPTH_MAX:
-        raise BadKeyPath(f"{text!r} is no key path")
-    return tuple(_parse_step(text, step) for step in steps)
-
-
-def _parse_step(path: str, step: str) -> int:
-    match = _STEP.fullmatch(step)
-    if match is None or int(match[1]) >= HARDENED:
-        raise BadKeyPath(f"{path!r} is no key path: {step!r} is no index")
-    return int(match[1]) + (HARDENED if match[2] else 0)
 
 
 def _split_hash(key: bytes | bytearray, message: bytes) -> tuple[int, bytes]:

@@ -16,19 +16,19 @@ class BadEnvelope(CustodyError):
 
 
 class NoMasterSecret(CustodyError):
-    """The database holds no master secret yet: run `millrace init`."""
+    """The database does not hold the master secret that is needed: run `millrace init`."""
 
 
 class MasterSecretExists(CustodyError):
-    """There is a master secret already, and a second one would orphan its addresses."""
+    """There is a master secret of this name, and a second one would orphan its addresses."""
 
 
 class BadMnemonic(CustodyError):
-    """The words are no BIP-39 mnemonic of 24 English words, or their checksum is wrong."""
+    """The words are no mnemonic of 24 English words of this kind, or their checksum is wrong."""
 
 
 class BadKeyPath(CustodyError):
-    """The text is no BIP-32 path."""
+    """The text is no key path, or none that the key scheme has keys at."""
 
 
 class UnusableKey(CustodyError):

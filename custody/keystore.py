@@ -1,31 +1,59 @@
-"""The master secret: one BIP-39 mnemonic, sealed, in the table master_secrets.
+"""The master secrets: words that all keys come from, sealed, in the table master_secrets.
 
-The database holds an envelope that is worth nothing without the key. Who has the key, opens: the
-signer's process and `millrace init`, nobody else.
+There are two: 'master' (BIP-39), from which the keys of every chain but TON are derived, and 'ton'
+(a mnemonic of TON's own kind). The database holds envelopes that are worth nothing without the
+key. Who has the key, opens: the signer's process and `millrace init`, nobody else.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mnemonic import Mnemonic
-
-from custody.errors import BadMnemonic, MasterSecretExists, NoMasterSecret
+from chain_adapters.types import KeyScheme
+from custody import bip39, ton_mnemonic
+from custody.errors import MasterSecretExists, NoMasterSecret
 from custody.seal import ITERATIONS, seal, unseal, wipe
 from custody.signer import Signer
 from sql.custody import add_master_secret, read_master_secret
 from sql.pool import Connection
 
-MASTER_SECRET = "master"  # noqa: S105 - its name, not the secret
-WORDS = 24
-_PURPOSE = "millrace/master-secret"
-_english = Mnemonic("english")
+
+@dataclass(frozen=True)
+class MasterSecret:
+    """One kind of master secret: its name, and what its words are."""
+
+    name: str
+    purpose: str
+    """Bound into the envelope, so that no secret opens in the place of another."""
+    make_words: Callable[[], str]
+    check_words: Callable[[str], str]
+    """Returns the words in normal form, or raises BadMnemonic."""
+    expand: Callable[[str], bytearray]
+    """Returns what keys come from (a seed, a private key), for the caller to wipe."""
+
+
+MASTER = MasterSecret(
+    "master",
+    "millrace/master-secret",
+    bip39.new_mnemonic,
+    bip39.checked_mnemonic,
+    bip39.seed_of,
+)
+TON = MasterSecret(
+    "ton",
+    "millrace/ton-secret",
+    ton_mnemonic.new_mnemonic,
+    ton_mnemonic.checked_mnemonic,
+    ton_mnemonic.private_key_of,
+)
+MASTER_SECRETS = (MASTER, TON)
 
 
 class MasterKey(Protocol):
-    """Seals and opens the master secret: a passphrase here, a KMS or a Vault behind the same."""
+    """Seals and opens master secrets: a passphrase here, a KMS or a Vault behind the same."""
 
     async def seal(self, secret: bytes, purpose: str) -> bytes:
         """Return the envelope to be stored."""
@@ -52,58 +80,65 @@ class PassphraseKey:
         return await asyncio.to_thread(unseal, self.passphrase, envelope, purpose)
 
 
-async def create_master_secret(
-    conn: Connection, passphrase: str, mnemonic: str | None = None
-) -> None:
-    """Seal a new mnemonic, or the given one, under a passphrase; see store_master_secret."""
-    await store_master_secret(conn, PassphraseKey(passphrase), mnemonic)
-
-
-async def open_signer(conn: Connection, passphrase: str) -> Signer:
-    """Open the master secret with a passphrase; see load_signer."""
-    return await load_signer(conn, PassphraseKey(passphrase))
+async def open_signer(
+    conn: Connection, passphrase: str, schemes: Collection[KeyScheme] = ()
+) -> Signer:
+    """Open the master secrets with a passphrase; see load_signer."""
+    return await load_signer(conn, PassphraseKey(passphrase), schemes)
 
 
 async def store_master_secret(
-    conn: Connection, key: MasterKey, mnemonic: str | None = None
+    conn: Connection, key: MasterKey, secret: MasterSecret = MASTER, words: str | None = None
 ) -> None:
-    """Keep the installation's one master secret. Raises MasterSecretExists, BadMnemonic.
+    """Keep new words, or the given ones, as the installation's secret of this name.
 
-    Of two concurrent calls one raises MasterSecretExists.
+    Raises MasterSecretExists, BadMnemonic. Of two concurrent calls one raises MasterSecretExists.
     """
-    words = checked_mnemonic(mnemonic) if mnemonic is not None else new_mnemonic()
-    envelope = await key.seal(words.encode(), _PURPOSE)
-    if not await add_master_secret(conn, MASTER_SECRET, envelope):
-        raise MasterSecretExists("there is a master secret already")
+    made = secret.make_words() if words is None else secret.check_words(words)
+    envelope = await key.seal(made.encode(), secret.purpose)
+    if not await add_master_secret(conn, secret.name, envelope):
+        raise MasterSecretExists(f"there is a master secret {secret.name!r} already")
 
 
-async def load_signer(conn: Connection, key: MasterKey) -> Signer:
-    """Open the master secret. Raises NoMasterSecret, WrongKey, BadEnvelope.
+async def check_master_secret(conn: Connection, key: MasterKey, secret: MasterSecret) -> bool:
+    """Whether the secret is there, in which case it opens. Raises WrongKey, BadEnvelope."""
+    opened = await _open(conn, key, secret)
+    wipe(opened or bytearray())
+    return opened is not None
 
-    For the signer's process alone.
+
+async def load_signer(
+    conn: Connection, key: MasterKey, schemes: Collection[KeyScheme] = ()
+) -> Signer:
+    """Open the master secrets that are there. For the signer's process alone.
+
+    Raises NoMasterSecret if 'master' is not there, or 'ton' though TON is among the `schemes` that
+    will be signed with; WrongKey, BadEnvelope.
     """
-    envelope = await read_master_secret(conn, MASTER_SECRET)
-    if envelope is None:
+    seed = await _open(conn, key, MASTER)
+    if seed is None:
         raise NoMasterSecret("there is no master secret yet: run `millrace init`")
-    words = await key.unseal(envelope, _PURPOSE)
-    seed = bytearray(Mnemonic.to_seed(words.decode(), ""))
+    ton_key: bytearray | None = None
     try:
-        return Signer(seed)
+        ton_key = await _open(conn, key, TON)
+        if ton_key is None and KeyScheme.TON in schemes:
+            raise NoMasterSecret(
+                "a TON network is configured, and there is no master secret 'ton' yet:"
+                " run `millrace init`, which makes it and leaves the other as it is"
+            )
+        return Signer(seed, ton_key)
+    finally:
+        wipe(seed)
+        wipe(ton_key or bytearray())
+
+
+async def _open(conn: Connection, key: MasterKey, secret: MasterSecret) -> bytearray | None:
+    """Return what the keys come from, None if the secret is not there."""
+    envelope = await read_master_secret(conn, secret.name)
+    if envelope is None:
+        return None
+    words = await key.unseal(envelope, secret.purpose)
+    try:
+        return await asyncio.to_thread(secret.expand, words.decode())
     finally:
         wipe(words)
-        wipe(seed)
-
-
-def new_mnemonic() -> str:
-    """Return 24 new words: 256 bits from the system's random numbers."""
-    return _english.generate(256)
-
-
-def checked_mnemonic(text: str) -> str:
-    """Return the words in normal form, or raise BadMnemonic, which does not repeat them."""
-    words = text.lower().split()
-    if len(words) != WORDS:
-        raise BadMnemonic(f"a mnemonic has {WORDS} words here, not {len(words)}")
-    if not _english.check(" ".join(words)):
-        raise BadMnemonic("a word is not in the English list, or the checksum is wrong")
-    return " ".join(words)

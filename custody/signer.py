@@ -6,71 +6,75 @@ printed nor pickled nor part of an error's text.
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
-from coincurve import PrivateKey
+from chain_adapters.types import KeyScheme
+from custody.bip32 import Secp256k1Keys
+from custody.ed25519 import Ed25519Keys, TonKey
+from custody.errors import NoMasterSecret
 
-from chain_adapters.types import Curve
-from custody.derive import ExtendedKey, parse_key_path, root_key
-from custody.errors import CustodyError
 
-PAYLOAD_BYTES = 32
+class Keys(Protocol):
+    """The keys of one scheme."""
+
+    def public_key(self, key_path: str) -> bytes:
+        """Return a public key."""
+        ...
+
+    def sign(self, key_path: str, payload: bytes) -> bytes:
+        """Return a signature."""
+        ...
+
+    def close(self) -> None:
+        """Wipe the keys."""
+        ...
 
 
 class Signer:
-    """Derives keys from one seed, and signs with them.
+    """Derives keys from an installation's secrets, and signs with them.
 
-    Keys are secp256k1 by BIP-32. The keys of branches (all of a path but its last index) are kept,
-    so that a child costs one step; signing keys are wiped after each use. See custody.seal for
-    what Python cannot promise about memory.
+    Signing keys are wiped after each use. See custody.seal for what Python cannot promise about
+    memory.
     """
 
-    __slots__ = ("_branches", "_root")
+    __slots__ = ("_keys",)
 
-    def __init__(self, seed: bytes | bytearray) -> None:
-        """Take a BIP-39 seed. The caller wipes its own copy."""
-        self._root = root_key(seed)
-        self._branches: dict[tuple[int, ...], ExtendedKey] = {}
+    def __init__(
+        self, seed: bytes | bytearray, ton_private_key: bytes | bytearray | None = None
+    ) -> None:
+        """Take a BIP-39 seed, and TON's key if there is one. The caller wipes its own copies."""
+        self._keys: dict[KeyScheme, Keys] = {
+            KeyScheme.SECP256K1: Secp256k1Keys(seed),
+            KeyScheme.ED25519: Ed25519Keys(seed),
+        }
+        if ton_private_key is not None:
+            self._keys[KeyScheme.TON] = TonKey(ton_private_key)
 
-    def public_key(self, key_path: str, curve: Curve = Curve.SECP256K1) -> bytes:
-        """Return the public key (33 bytes, compressed). Raises BadKeyPath, UnusableKey."""
-        key = self._derive(key_path, curve)
-        key.wipe()
-        return key.public_key
+    def public_key(self, key_path: str, scheme: KeyScheme) -> bytes:
+        """Return the public key: 33 bytes (compressed) on secp256k1, 32 on ed25519.
 
-    def sign(self, key_path: str, payload: bytes, curve: Curve = Curve.SECP256K1) -> bytes:
-        """Sign a 32-byte hash: r‖s‖v, 65 bytes, v 0 or 1, s in the lower half (EIP-2).
-
-        The nonce is RFC 6979's: the same payload gives the same signature.
+        Raises BadKeyPath, UnusableKey, NoMasterSecret.
         """
-        if len(payload) != PAYLOAD_BYTES:
-            raise ValueError(f"a signing payload has {PAYLOAD_BYTES} bytes, not {len(payload)}")
-        key = self._derive(key_path, curve)
-        try:
-            return PrivateKey(key.reveal()[0]).sign_recoverable(payload, hasher=None)
-        finally:
-            key.wipe()
+        return self._of(scheme).public_key(key_path)
+
+    def sign(self, key_path: str, payload: bytes, scheme: KeyScheme) -> bytes:
+        """Sign a payload in the form of the key scheme; the same payload, the same signature.
+
+        secp256k1: 65 bytes r‖s‖v over a 32-byte hash (ValueError if it is none). ed25519 and TON:
+        64 bytes over a payload of any length. Raises BadKeyPath, UnusableKey, NoMasterSecret.
+        """
+        return self._of(scheme).sign(key_path, payload)
 
     def close(self) -> None:
         """Wipe all keys. The signer is unusable afterwards."""
-        for key in (self._root, *self._branches.values()):
-            key.wipe()
-        self._branches.clear()
+        for keys in self._keys.values():
+            keys.close()
+        self._keys.clear()
 
-    def _derive(self, key_path: str, curve: Curve) -> ExtendedKey:
-        if curve is not Curve.SECP256K1:
-            raise CustodyError(f"no derivation for keys of {curve.value}")
-        path = parse_key_path(key_path)
-        if not path:
-            raise CustodyError("the root key itself signs nothing")
-        return self._branch(path[:-1]).child(path[-1])
-
-    def _branch(self, path: tuple[int, ...]) -> ExtendedKey:
-        if not path:
-            return self._root
-        if path not in self._branches:
-            self._branches[path] = self._root.descend(path)
-        return self._branches[path]
+    def _of(self, scheme: KeyScheme) -> Keys:
+        if scheme not in self._keys:
+            raise NoMasterSecret(f"there are no keys of {scheme.value} here: run `millrace init`")
+        return self._keys[scheme]
 
     def __repr__(self) -> str:
         return "Signer(…)"

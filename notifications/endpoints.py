@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from notifications.guard import Lookup, check_endpoint, look_up
-from notifications.signing import SecretBox, make_secret, seal_secret
+from notifications.signing import SecretBox, make_secret, open_secret, seal_secret
 from notifications.store import EndpointUnknown
 from sql import endpoints as sql
 from sql import notifications as deliveries_sql
@@ -50,9 +50,10 @@ async def register_endpoint(
 ) -> NewEndpoint:
     """Register a URL for events of these types (None: all). It gets what happens from now on.
 
-    Raises notifications.guard.ForbiddenAddress and UnknownEventType.
+    Raises notifications.guard.ForbiddenAddress, UnknownEventType and what `check_box` raises.
     """
     _check_types(event_types)
+    await check_box(conn, box)
     await check_endpoint(url, allow_private=allow_private, lookup=lookup)
     endpoint = NewEndpoint("ep_" + secrets.token_hex(12), make_secret())
     await sql.add_endpoint(
@@ -65,6 +66,18 @@ async def register_endpoint(
         now=now,
     )
     return endpoint
+
+
+async def check_box(conn: Connection, box: SecretBox) -> bool:
+    """Whether there is a secret, which then opens: what one box seals, another cannot sign with.
+
+    Raises notifications.signing.SecretUnreadable. Endpoints that are disabled do not count, so
+    that there is a way on with a new key if the old one is lost.
+    """
+    kept = await sql.newest_secret(conn)
+    if kept is not None:
+        open_secret(box, kept.endpoint_id, kept.secret)
+    return kept is not None
 
 
 async def change_endpoint(
@@ -98,8 +111,9 @@ async def rotate_secret(
     """Give an endpoint a new secret and return it; both sign until `overlap` is over.
 
     A rotation within the overlap ends the older secret at once: two sign at most. Raises
-    EndpointUnknown.
+    EndpointUnknown and what `check_box` raises.
     """
+    await check_box(conn, box)
     secret = make_secret()
     sealed = seal_secret(box, endpoint_id, secret)
     rotated = await sql.rotate_secret(conn, tenant, endpoint_id, sealed, now + overlap)

@@ -47,6 +47,14 @@ def seal_secret(box: SecretBox, endpoint_id: str, secret: str) -> bytes:
     return box.encrypt(secret.encode(), _purpose(endpoint_id))
 
 
+def open_secret(box: SecretBox, endpoint_id: str, sealed: bytes) -> str:
+    """Decrypt an endpoint's secret. Raises SecretUnreadable."""
+    try:
+        return box.decrypt(sealed, _purpose(endpoint_id)).decode()
+    except Exception as error:  # whatever the box raises; its text is not for the log
+        raise SecretUnreadable("the secret of the endpoint cannot be read") from error
+
+
 def _purpose(endpoint_id: str) -> str:
     return f"webhook-secret:{endpoint_id}"
 
@@ -82,7 +90,7 @@ class Signer:
 
     def _open(self, endpoint_id: str, sealed: bytes) -> Webhook:
         try:
-            return Webhook(self._box.decrypt(sealed, _purpose(endpoint_id)).decode())
-        except Exception as error:  # whatever the box raises; its text is not for the log
+            return Webhook(open_secret(self._box, endpoint_id, sealed))
+        except SecretUnreadable:
             log.error("webhook_secret_unreadable", endpoint_id=endpoint_id)
-            raise SecretUnreadable("the secret of the endpoint cannot be read") from error
+            raise

@@ -10,15 +10,28 @@ import os
 from functools import cache
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
+from settings.toml_file import TomlFile
+
 MinorUnits = Annotated[int, Field(ge=0, lt=10**78)]
+KEY_CHARACTERS_MIN = 16
+
+
+def _long_enough(key: SecretStr) -> SecretStr:
+    if len(key.get_secret_value()) < KEY_CHARACTERS_MIN:
+        raise ValueError(
+            f"a key needs at least {KEY_CHARACTERS_MIN} characters, and they should be random"
+        )
+    return key
+
+
+EncryptionKey = Annotated[SecretStr, AfterValidator(_long_enough)]
 
 
 Kind = Literal[
@@ -138,9 +151,9 @@ class Settings(BaseSettings):
     topic_prefix: str = "millrace."
     topic_partitions: int = Field(ge=1, default=8)
     topic_replication: int = Field(ge=1, default=1)
-    wallet_enc_key: SecretStr | None = None
+    wallet_enc_key: EncryptionKey | None = None
     """Unlocks the master secret; given to the signer and to `millrace init` alone."""
-    webhook_enc_key: SecretStr | None = None
+    webhook_enc_key: EncryptionKey | None = None
     """Unlocks the secrets of webhook endpoints; given to notify and to `millrace webhook` alone."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(ge=0, le=65535, default=9464)
@@ -199,7 +212,7 @@ class Settings(BaseSettings):
         return (
             init_settings,
             env_settings,
-            TomlConfigSettingsSource(settings_cls, toml_file=file),
+            TomlFile(settings_cls, toml_file=file),
         )
 
 

@@ -1,4 +1,4 @@
-"""The master secret, the pool of public keys, and hot wallets."""
+"""Master secrets, the pool of public keys, and hot wallets."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ class HotWallet(NamedTuple):
 
 
 async def add_master_secret(conn: Connection, name: str, envelope: bytes) -> bool:
-    """Keep the master secret; False if there is one already."""
+    """Keep a master secret; False if there is one of its name already."""
     added = await _queries.add_master_secret(conn, name=name, envelope=envelope)
     return added is not None
 
 
 async def read_master_secret(conn: Connection, name: str) -> bytes | None:
-    """Return the sealed master secret."""
+    """Return the sealed master secret of a name, None if it is not there."""
     envelope: bytes | None = await _queries.read_master_secret(conn, name=name)
     return envelope
 

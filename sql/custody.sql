@@ -1,12 +1,12 @@
 -- name: add_master_secret$
--- Keep the master secret; nothing comes back if there is one already.
+-- Keep a master secret; nothing comes back if there is one of its name already.
 INSERT INTO master_secrets (name, envelope)
 VALUES (:name::text, :envelope::bytea)
 ON CONFLICT DO NOTHING
 RETURNING name;
 
 -- name: read_master_secret$
--- The sealed master secret.
+-- The sealed master secret of a name.
 SELECT envelope FROM master_secrets
 WHERE name = :name::text AND active;
 

@@ -25,6 +25,13 @@ class EndpointRow(NamedTuple):
     created_at: datetime
 
 
+class SealedSecret(NamedTuple):
+    """An endpoint's secret as it is kept."""
+
+    endpoint_id: str
+    secret: bytes
+
+
 async def add_endpoint(
     conn: Connection,
     *,
@@ -67,6 +74,12 @@ async def change_endpoint(
         event_types=None if event_types is None else list(event_types),
     )
     return changed is not None
+
+
+async def newest_secret(conn: Connection) -> SealedSecret | None:
+    """Return the encrypted secret of the newest endpoint in use, of whatever tenant."""
+    row = await _queries.newest_secret(conn)
+    return None if row is None else SealedSecret(*row)
 
 
 async def rotate_secret(

@@ -35,6 +35,16 @@ UPDATE endpoints SET
 WHERE endpoint_id = :endpoint_id::text AND tenant = :tenant::text
 RETURNING endpoint_id;
 
+-- name: newest_secret^
+-- The encrypted secret of the newest endpoint in use: a key that opens it is the right one.
+SELECT
+    endpoint_id,
+    secret
+FROM endpoints
+WHERE disabled_at IS NULL
+ORDER BY created_at DESC, endpoint_id DESC
+LIMIT 1;
+
 -- name: rotate_secret<!
 -- Put a new secret in place; the old one goes on signing beside it until its time is over.
 UPDATE endpoints SET

@@ -1,158 +1,128 @@
-"""Keys come out as BIP-32, BIP-39 and BIP-84 say, and secrets do not come out at all."""
+"""The signer signs in the form of each key scheme, and its secrets do not come out."""
 
 from __future__ import annotations
 
 import copy
-import json
 import pickle
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from coincurve import PublicKey
 from coincurve.ecdsa import deserialize_recoverable
-from mnemonic import Mnemonic
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from chain_adapters.types import Curve
-from custody.derive import ORDER, ExtendedKey, parse_key_path, root_key
-from custody.errors import BadKeyPath, BadMnemonic, CustodyError
-from custody.keystore import PassphraseKey, checked_mnemonic
+from chain_adapters.types import KeyScheme
+from custody.bip32 import ORDER, ExtendedKey, Secp256k1Keys, root_key
+from custody.ed25519 import Ed25519Keys, TonKey
+from custody.errors import BadKeyPath, CustodyError, NoMasterSecret
+from custody.keystore import PassphraseKey
 from custody.signer import Signer
-from tests.support.oracles import change_base
 
-VECTORS = Path(__file__).parent.parent / "vectors" / "keys"
 SEED = bytes(range(64))
+TON_KEY = bytes(range(100, 132))
+SECP256K1, ED25519, TON = KeyScheme
+PATHS = {SECP256K1: "m/44'/60'/0'/1/7", ED25519: "m/44'/501'/7'/0'", TON: "m/1'/7'"}
+HOLDERS = [
+    Signer(SEED, TON_KEY),
+    root_key(SEED),
+    Secp256k1Keys(SEED),
+    Ed25519Keys(SEED),
+    TonKey(TON_KEY),
+]
 
 
-def read_vectors(name: str) -> Any:  # noqa: ANN401 - whatever the file holds
-    return json.loads((VECTORS / name).read_text())
+@pytest.fixture
+def signer() -> Signer:
+    return Signer(SEED, TON_KEY)
 
 
-def private_parts(extended: str) -> tuple[bytes, bytes]:
-    """Return (private key, chain code) of an xprv or zprv."""
-    raw = change_base(extended, 58, 256, 82)
-    return raw[46:78], raw[13:45]
-
-
-def public_part(extended: str) -> bytes:
-    raw: bytes = change_base(extended, 58, 256, 82)
-    return raw[45:78]
-
-
-def bip32_chains() -> Iterator[tuple[str, str, str, str]]:
-    for vector in read_vectors("bip32_vectors_1_2_4_5.json"):
-        for chain in vector.get("chains", []):
-            yield vector["seed"], chain["chain"], chain["ext_prv"], chain["ext_pub"]
-
-
-@pytest.mark.parametrize(("seed", "path", "private", "public"), list(bip32_chains()))
-def test_keys_are_those_of_bip32(seed: str, path: str, private: str, public: str) -> None:
-    key = root_key(bytes.fromhex(seed)).descend(parse_key_path(path.replace("H", "'")))
-
-    assert key.reveal() == private_parts(private)
-    assert key.public_key == public_part(public)
-
-
-@pytest.mark.parametrize(
-    ("words", "seed", "extended"),
-    [row[1:] for row in read_vectors("bip39_english_vectors.json")],
-)
-def test_roots_are_those_of_bip39(words: str, seed: str, extended: str) -> None:
-    made = Mnemonic.to_seed(words, "TREZOR")
-
-    assert made.hex() == seed
-    assert root_key(made).reveal() == private_parts(extended)
-
-
-def test_public_keys_are_those_of_bip84() -> None:
-    rows = read_vectors("bip84_vectors.json")
-    signer = Signer(Mnemonic.to_seed(rows[0]["value"], ""))
-    public = [row["value"] for row in rows if row["name"] == "pubkey"]
-
-    paths = ("m/84'/0'/0'/0/0", "m/84'/0'/0'/0/1", "m/84'/0'/0'/1/0")
-    assert [signer.public_key(path).hex() for path in paths] == public
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "m/", "n/0", "m/-1", "m/01", "m/x", "m/0''", "m//0", "m/2147483648", "0/1", "m/1" * 300],
-)
-def test_what_is_no_key_path_is_refused(text: str) -> None:
-    with pytest.raises(BadKeyPath):
-        parse_key_path(text)
-
-
-def test_a_signature_recovers_to_the_key_of_its_path() -> None:
-    signer = Signer(SEED)
+def test_a_signature_on_secp256k1_recovers_to_the_key_of_its_path(signer: Signer) -> None:
     payload = bytes(range(32))
 
-    signature = signer.sign("m/44'/60'/0'/1/7", payload)
+    signature = signer.sign(PATHS[SECP256K1], payload, SECP256K1)
 
     assert len(signature) == 65
     assert signature[64] in (0, 1)
     deserialize_recoverable(signature)
     recovered = PublicKey.from_signature_and_message(signature, payload, hasher=None)
-    assert recovered.format() == signer.public_key("m/44'/60'/0'/1/7")
+    assert recovered.format() == signer.public_key(PATHS[SECP256K1], SECP256K1)
 
 
-def test_signatures_repeat_and_have_a_low_s() -> None:
-    signer = Signer(SEED)
+def test_signatures_on_secp256k1_repeat_and_have_a_low_s(signer: Signer) -> None:
     for number in range(50):
         payload = number.to_bytes(32, "big")
-        signature = signer.sign("m/0/0", payload)
-        assert signature == signer.sign("m/0/0", payload)
+        signature = signer.sign("m/0/0", payload, SECP256K1)
+        assert signature == signer.sign("m/0/0", payload, SECP256K1)
         assert int.from_bytes(signature[32:64], "big") <= ORDER // 2
 
 
 @pytest.mark.parametrize("payload", [b"", bytes(31), bytes(33)])
-def test_only_hashes_are_signed(payload: bytes) -> None:
+def test_only_hashes_are_signed_on_secp256k1(signer: Signer, payload: bytes) -> None:
     with pytest.raises(ValueError, match="32 bytes"):
-        Signer(SEED).sign("m/0/0", payload)
+        signer.sign("m/0/0", payload, SECP256K1)
 
 
-def test_the_root_key_and_unknown_curves_sign_nothing() -> None:
+@pytest.mark.parametrize("scheme", [ED25519, TON])
+def test_a_signature_on_ed25519_is_that_of_its_path(signer: Signer, scheme: KeyScheme) -> None:
+    public_key = signer.public_key(PATHS[scheme], scheme)
+
+    signature = signer.sign(PATHS[scheme], b"a payload of no certain length", scheme)
+
+    assert (len(public_key), len(signature)) == (32, 64)
+    Ed25519PublicKey.from_public_bytes(public_key).verify(
+        signature, b"a payload of no certain length"
+    )
+
+
+def test_schemes_share_no_key(signer: Signer) -> None:
+    path = "m/44'/0'"
+
+    assert len({signer.public_key(path, scheme) for scheme in KeyScheme}) == 3
+
+
+@pytest.mark.parametrize("scheme", [SECP256K1, ED25519])
+def test_the_root_key_signs_nothing(signer: Signer, scheme: KeyScheme) -> None:
+    with pytest.raises(CustodyError):
+        signer.sign("m", bytes(32), scheme)
+
+
+@pytest.mark.parametrize("scheme", KeyScheme)
+def test_what_is_no_key_path_is_refused_in_every_scheme(signer: Signer, scheme: KeyScheme) -> None:
+    with pytest.raises(BadKeyPath):
+        signer.sign("m/x", bytes(32), scheme)
+    with pytest.raises(BadKeyPath):
+        signer.public_key("m/x", scheme)
+
+
+def test_without_the_ton_secret_the_command_that_makes_it_is_named() -> None:
     signer = Signer(SEED)
 
+    with pytest.raises(NoMasterSecret, match="millrace init"):
+        signer.public_key("m/0'/0'", TON)
+    with pytest.raises(NoMasterSecret, match="millrace init"):
+        signer.sign("m/0'/0'", b"", TON)
+
+
+@pytest.mark.parametrize("scheme", KeyScheme)
+def test_a_closed_signer_signs_nothing(signer: Signer, scheme: KeyScheme) -> None:
+    signer.sign(PATHS[scheme], bytes(32), scheme)
+
+    signer.close()
+
     with pytest.raises(CustodyError):
-        signer.sign("m", bytes(32))
-    with pytest.raises(CustodyError):
-        signer.public_key("m/0", Curve.ED25519)
+        signer.sign(PATHS[scheme], bytes(32), scheme)
 
 
-@pytest.mark.parametrize("holder", [Signer(SEED), root_key(SEED)])
-def test_holders_of_keys_are_neither_printed_nor_pickled(holder: Signer | ExtendedKey) -> None:
-    secret = root_key(SEED).reveal()[0]
-
+@pytest.mark.parametrize("holder", HOLDERS, ids=lambda holder: type(holder).__name__)
+def test_holders_of_keys_are_neither_printed_nor_pickled(
+    holder: Signer | ExtendedKey | Secp256k1Keys | Ed25519Keys | TonKey,
+) -> None:
     assert repr(holder) == f"{type(holder).__name__}(…)"
-    assert secret.hex() not in f"{holder!r}{holder!s}"
+    for secret in (SEED, TON_KEY, root_key(SEED).reveal()[0]):
+        assert secret.hex() not in f"{holder!r}{holder!s}"
     for leak in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError):
             leak(holder)
 
 
-def test_a_wiped_key_holds_only_zeros() -> None:
-    key = root_key(SEED)
-
-    key.wipe()
-
-    assert key.reveal() == (bytes(32), bytes(32))
-
-
 def test_a_passphrase_is_not_printed() -> None:
     assert "hunter2" not in repr(PassphraseKey("hunter2"))
-
-
-def test_24_words_are_brought_to_one_form() -> None:
-    words = Mnemonic("english").generate(256)
-
-    assert checked_mnemonic(f"  {words.upper()} \n") == words
-
-
-@pytest.mark.parametrize("text", ["", "abandon " * 11 + "about", "abandon " * 24, "sesame " * 24])
-def test_what_is_no_mnemonic_is_refused_without_repeating_it(text: str) -> None:
-    with pytest.raises(BadMnemonic) as caught:
-        checked_mnemonic(text)
-
-    assert "abandon" not in str(caught.value)
-    assert "sesame" not in str(caught.value)
