@@ -1,0 +1,1 @@
+"""Solana: SOL, SPL tokens, Token-2022."""

@@ -1,0 +1,247 @@
+"""From a node's answers to a Block. Pure, and the hot path of reading a chain.
+
+Transfers are read from balances before and after each transaction, not from its instructions:
+whatever program moved the money, in whatever inner call, shows there, and what a token's program
+kept back does not. Indexes of transfers: "sol:<address>" for lamports, "spl:<mint>:<owner>" for
+tokens, so that each address has at most one transfer of an asset in one transaction. They come
+from the signed message alone and do not depend on the block.
+
+Lamports of token accounts are rent, or wrapped SOL, which is a token: neither is a native
+transfer. What the payer put into accounts made by the transaction counts as its fee.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from chain_adapters.solana import wire
+from chain_adapters.solana.programs import TOKEN_PROGRAMS, VOTE_PROGRAM
+from chain_adapters.solana.wire import (
+    WireBlock,
+    WireHeader,
+    WireMessage,
+    WireMeta,
+    WireTokenBalance,
+    WireTransaction,
+    WireWholeBlock,
+)
+from chain_adapters.types import Block, NodeUnavailable, Transaction, Transfer
+
+_TOOK_EFFECT = b"null"
+
+NoteOdd = Callable[[str], None]
+"""Told why a transaction was left out of its block."""
+
+
+class OddTransaction(ValueError):
+    """A transaction's parts do not fit together. It is left out; the block is read."""
+
+
+def skipped_id(blockhash: str, slot: int) -> str:
+    """Return the id of a skipped slot: the hash of the last block before it, and the slot."""
+    return f"{blockhash}/{slot}"
+
+
+def parent_id(header: WireHeader, slot: int) -> str:
+    """Return the id of the slot before a block's, which may have been skipped."""
+    if header.parent_slot == slot - 1 or slot == 0:
+        return header.previous_blockhash
+    return skipped_id(header.previous_blockhash, slot - 1)
+
+
+def skipped_slot(slot: int, successor: WireHeader) -> Block:
+    """Return a slot without a block, as the next block's header proves it to be.
+
+    Its time is the next block's and its clock the one of the block before.
+    """
+    parent = successor.previous_blockhash
+    return Block(
+        height=slot,
+        block_id=skipped_id(parent, slot),
+        parent_id=parent if successor.parent_slot == slot - 1 else skipped_id(parent, slot - 1),
+        time=time_of(successor),
+        transactions=(),
+        clock=clock_of(successor) - 1,
+    )
+
+
+def time_of(header: WireHeader) -> int:
+    """Return a block's time. NodeUnavailable if the node has none (yet)."""
+    if header.block_time is None or header.block_time < 0:
+        raise NodeUnavailable("the block has no time yet")
+    return header.block_time
+
+
+def clock_of(header: WireHeader) -> int:
+    """Return a block's height, by which transactions expire. Skipped slots do not count in it."""
+    if header.block_height is None:
+        raise NodeUnavailable("the node does not tell the block's height")
+    return header.block_height
+
+
+def normalise_block(slot: int, block: WireWholeBlock | WireBlock, note_odd: NoteOdd) -> Block:
+    """Return the Block. Votes that move nothing are left out, and so are odd transactions.
+
+    NodeUnavailable if the block is not one of this slot, or its transactions have no outcome.
+    """
+    if block.parent_slot >= slot > 0:
+        raise NodeUnavailable("the node answered with the block of another slot")
+    transactions = []
+    for element in block.transactions:
+        try:
+            transaction = normalise_element(element)
+        except (OddTransaction, msgspec.ValidationError) as odd:
+            note_odd(str(odd))
+            continue
+        if transaction is not None:
+            transactions.append(transaction)
+    return Block(
+        height=slot,
+        block_id=block.blockhash,
+        parent_id=parent_id(block, slot),
+        time=time_of(block),
+        transactions=tuple(transactions),
+        clock=clock_of(block),
+    )
+
+
+def normalise_element(element: WireTransaction | msgspec.Raw) -> Transaction | None:
+    """Return one transaction, None for a vote that moves nothing."""
+    read = wire.decode_transaction(element) if isinstance(element, msgspec.Raw) else element
+    if read.meta is None:
+        raise NodeUnavailable("the node keeps no outcomes of transactions")
+    return normalise_transaction(read, read.meta)
+
+
+def normalise_transaction(transaction: WireTransaction, meta: WireMeta) -> Transaction | None:
+    """Return one transaction with the transfers that took effect."""
+    message = transaction.transaction.message
+    id_ = transaction.transaction.signatures[0]
+    before, after = meta.pre_balances, meta.post_balances
+    if not before or len(before) != len(after) or not message.account_keys:
+        raise OddTransaction(f"{id_}: balances are missing")
+    payer, lost_minor = message.account_keys[0], before[0] - after[0]
+    if bytes(meta.err) != _TOOK_EFFECT:
+        return Transaction(id_, payer, succeeded=False, fee_minor=lost_minor)
+    if moves_nothing(meta) and lost_minor >= meta.fee:
+        if is_vote(message):
+            return None
+        return Transaction(id_, payer, succeeded=True, fee_minor=lost_minor)
+    keys = resolve_keys(message, meta)
+    if len(keys) != len(before):
+        raise OddTransaction(f"{id_}: {len(keys)} accounts have {len(before)} balances")
+    fee_minor, transfers = native_transfers(keys, meta)
+    transfers += token_transfers(meta)
+    return Transaction(id_, payer, True, fee_minor, tuple(transfers))
+
+
+def moves_nothing(meta: WireMeta) -> bool:
+    """Whether no balance but the payer's can have changed. True of nearly all votes."""
+    return (
+        not meta.post_token_balances
+        and not meta.pre_token_balances
+        and meta.pre_balances[1:] == meta.post_balances[1:]
+    )
+
+
+def is_vote(message: WireMessage) -> bool:
+    """Whether a transaction consists of calls to the vote program and nothing else."""
+    keys = message.account_keys
+    return bool(message.instructions) and all(
+        instruction.program_id_index < len(keys)
+        and keys[instruction.program_id_index] == VOTE_PROGRAM
+        for instruction in message.instructions
+    )
+
+
+def resolve_keys(message: WireMessage, meta: WireMeta) -> list[str]:
+    """Return the accounts in the order of the balances: those of the message, then loaded ones."""
+    loaded = meta.loaded_addresses
+    if loaded is None:
+        return message.account_keys
+    return [*message.account_keys, *loaded.writable, *loaded.readonly]
+
+
+def native_transfers(keys: Sequence[str], meta: WireMeta) -> tuple[int, list[Transfer]]:
+    """Return what the payer lost beside its transfers, and the transfers of lamports.
+
+    The sender is told where there can be only one: the payer if nobody else lost anything and it
+    lost enough, else the one other account that lost.
+    """
+    before, after = meta.pre_balances, meta.post_balances
+    tokens = token_positions(meta)
+    credited: list[tuple[str, int]] = []
+    lost: list[tuple[str, int]] = []
+    for position in range(1, len(keys)):
+        change = after[position] - before[position]
+        if change and position not in tokens:
+            (credited if change > 0 else lost).append((keys[position], abs(change)))
+    payer, paid_minor = keys[0], before[0] - after[0]
+    total_minor = sum(amount for _, amount in credited)
+    if credited and not lost and paid_minor - meta.fee >= total_minor:
+        return paid_minor - total_minor, make_transfers(payer, credited)
+    if paid_minor < meta.fee:  # the payer received more than it lost: a token account closed, …
+        credited.insert(0, (payer, meta.fee - paid_minor))
+        total_minor += meta.fee - paid_minor
+    sender = lost[0][0] if len(lost) == 1 and lost[0][1] >= total_minor else None
+    return max(paid_minor, meta.fee), make_transfers(sender, credited)
+
+
+def make_transfers(sender: str | None, credited: list[tuple[str, int]]) -> list[Transfer]:
+    """Return the transfers of lamports from one sender."""
+    return [
+        Transfer(f"sol:{address}", sender, address, None, amount) for address, amount in credited
+    ]
+
+
+def token_positions(meta: WireMeta) -> set[int]:
+    """Return the positions of the accounts that hold tokens, before or after."""
+    if not meta.pre_token_balances and not meta.post_token_balances:
+        return set()
+    balances = (*(meta.pre_token_balances or ()), *(meta.post_token_balances or ()))
+    return {balance.account_index for balance in balances}
+
+
+def token_transfers(meta: WireMeta) -> list[Transfer]:
+    """Return what each owner has more of each token: all its accounts of a mint taken together.
+
+    An account that is not in one of the lists held nothing then. The sender is told where one
+    owner alone has less.
+    """
+    changes = token_changes(meta)
+    senders: dict[str, str | None] = {}
+    for (mint, owner), change in changes.items():
+        if change < 0:
+            senders[mint] = None if mint in senders else owner
+    return [
+        Transfer(f"spl:{mint}:{owner}", senders.get(mint), owner, mint, change)
+        for (mint, owner), change in changes.items()
+        if change > 0
+    ]
+
+
+def token_changes(meta: WireMeta) -> dict[tuple[str, str], int]:
+    """Return the change of each (mint, owner) in minor units."""
+    changes: dict[tuple[str, str], int] = {}
+    for sign, balances in ((1, meta.post_token_balances), (-1, meta.pre_token_balances)):
+        for balance in balances or ():
+            owner = owner_of(balance)
+            if owner is not None:
+                holding = (balance.mint, owner)
+                changes[holding] = changes.get(holding, 0) + sign * amount_of(balance)
+    return changes
+
+
+def owner_of(balance: WireTokenBalance) -> str | None:
+    """Return who owns a token account, None if it is not one of a known token program."""
+    return balance.owner if balance.program_id in TOKEN_PROGRAMS else None
+
+
+def amount_of(balance: WireTokenBalance) -> int:
+    """Return minor units. OddTransaction if the text is no number."""
+    digits = balance.ui_token_amount.amount
+    if not (digits.isascii() and digits.isdigit()):
+        raise OddTransaction(f"{digits!r} is no amount")
+    return int(digits)
