@@ -9,7 +9,7 @@ hosts only: paths, queries and user parts of an URL may be credentials.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from itertools import count
 from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -161,12 +161,14 @@ class Endpoint:
         query: Mapping[str, str] | None = None,
         body: object = None,
         form: Mapping[str, str] | None = None,
+        judged: Collection[int] = (),
     ) -> tuple[int, bytes]:
         """Get `path` below the endpoint's URL, or post `body` as JSON; return status and answer.
 
         `form` is posted as a web form instead, for servers that take nothing else (Horizon).
         Every status is an answer and for the caller to judge, except 429 and 5xx other than 504,
-        which raise NodeUnavailable like no answer at all. `label` names the call in metrics.
+        which raise NodeUnavailable like no answer at all, unless they are among `judged`, for
+        servers that refuse so (toncenter). `label` names the call in metrics.
         """
         client = self._client
         started = time.perf_counter()
@@ -177,7 +179,7 @@ class Endpoint:
             client.observe(
                 client.network, label, self.index, time.perf_counter() - started, fault is None
             )
-        if fault is not None:
+        if fault is not None and status not in judged:
             raise NodeUnavailable(fault)
         return status, raw
 
@@ -297,7 +299,7 @@ class RpcClient:
         target = url.rstrip("/") + "/" + path.lstrip("/")
         status, raw, fault = await self._request(method, target, query, content, content_type)
         if fault is None and status in RETRIED_STATUSES:
-            return status, b"", f"HTTP status {status}"
+            return status, raw, f"HTTP status {status}"
         return status, raw, fault
 
     async def _request(
