@@ -1,0 +1,1 @@
+"""Independent implementations that ours are compared with."""
