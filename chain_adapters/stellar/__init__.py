@@ -1,0 +1,1 @@
+"""Stellar over Horizon: lumens (XLM) and issued assets."""
