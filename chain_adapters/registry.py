@@ -8,6 +8,7 @@ from chain_adapters.adapter import ChainAdapter
 from chain_adapters.ethereum.adapter import EthereumAdapter
 from chain_adapters.rpc import Observer, ignore_call
 from chain_adapters.simulated import SimulatedAdapter, SimulatedChain
+from chain_adapters.tron.adapter import TronAdapter
 from settings.expand import expand
 from settings.model import Network
 
@@ -59,6 +60,22 @@ def _open_simulated(
     return SimulatedAdapter(chain, fee_minor_max=network.fee_minor_max)
 
 
+def _open_tron(
+    network: Network,
+    contracts: Sequence[str],  # noqa: ARG001 - reads every token's transfers
+    observe: Observer,
+) -> ChainAdapter:
+    return TronAdapter(
+        network.network,
+        network.rpc_urls,
+        native_symbol=network.native_asset,
+        headers=network.rpc_headers,
+        poll_interval_s=network.poll_interval_s,
+        fee_minor_max=network.fee_minor_max,
+        observe=observe,
+    )
+
+
 _SIMULATED: dict[str, SimulatedChain] = {}
 """Simulated chains live as long as the process; all adapters of one network see the same."""
 
@@ -67,4 +84,5 @@ _Opener = Callable[[Network, Sequence[str], Observer], ChainAdapter]
 _OPENERS: dict[str, _Opener] = {
     "ethereum": _open_ethereum,
     "simulated": _open_simulated,
+    "tron": _open_tron,
 }

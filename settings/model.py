@@ -62,7 +62,7 @@ CHAIN_DEFAULTS: dict[str, dict[str, Any]] = {
     "ton": {"confirmations": 20, "fee_minor_max": 5 * 10**8, "replace_after_s": 60.0}
     | {"rebroadcast_after_s": 10.0},
     "tron": {"confirmations": 19, "finality": "finalized", "fee_minor_max": 150 * 10**6}
-    | {"rebroadcast_after_s": 15.0},
+    | {"poll_interval_s": 3.0, "rebroadcast_after_s": 15.0},
 }
 """What differs from the defaults of Network, chain by chain; docs/chains tells why."""
 

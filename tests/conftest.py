@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from devstack.chains.anvil import Anvil
+from devstack.chains.tron import TronNode
 from devstack.kafka import Kafka
 from devstack.postgres import Postgres
 from sql.migrate import migrate
@@ -84,4 +85,11 @@ def topic_prefix() -> str:
 def anvil(servers_dir: Path) -> Iterator[Anvil]:
     """A fresh chain for each test module: `rpc_url`, `push_url`, `chain_id`."""
     with Anvil(servers_dir / f"anvil-{secrets.token_hex(6)}", keep_state=False) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def tron_node(servers_dir: Path) -> Iterator[TronNode]:
+    """A fresh chain for each test module: `rpc_url`, `network`."""
+    with TronNode(servers_dir / f"tron-{secrets.token_hex(6)}") as node:
         yield node

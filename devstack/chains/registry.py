@@ -6,9 +6,11 @@ from pathlib import Path
 
 from devstack.chains.anvil import Anvil
 from devstack.chains.chain import DevNode
+from devstack.chains.tron import TronNode
 
 NODES: dict[str, type[DevNode]] = {
     "ethereum": Anvil,
+    "tron": TronNode,
 }
 """In the order in which `--chain all` takes them."""
 

@@ -71,7 +71,7 @@ def make_block(
     return {"blockID": block_id_of(header), "block_header": {"raw_data": header}}
 
 
-GENESIS = make_block(0, word("0"), 0, word("0"), _WITNESS)
+GENESIS = make_block(0, word("0"), 1_529_891_469_000, word("0"), _WITNESS)
 NETWORK = f"tron:0x{GENESIS['blockID'][-8:]}"
 
 

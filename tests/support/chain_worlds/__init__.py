@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.chain_worlds.ethereum import AnvilWorld, open_anvil_world
 from tests.support.chain_worlds.simulated import SimulatedWorld
+from tests.support.chain_worlds.tron import open_tron_world
 from tests.support.chain_worlds.world import World
 
 
@@ -41,9 +42,14 @@ async def _open_ethereum(request: pytest.FixtureRequest) -> World:
     return await open_anvil_world(request.getfixturevalue("anvil"))
 
 
+async def _open_tron(request: pytest.FixtureRequest) -> World:
+    return await open_tron_world(request.getfixturevalue("tron_node"))
+
+
 CHAINS: dict[str, Chain] = {
     "simulated": Chain(_open_simulated, "nonce", memos=True),
     "ethereum": Chain(_open_ethereum, "nonce"),
+    "tron": Chain(_open_tron, "none", keeps_states=False),
 }
 """By kind. Every kind that the registry knows is here: a test sees to it."""
 
