@@ -1,0 +1,1 @@
+"""Dogecoin's constants."""

@@ -1,0 +1,1 @@
+"""Litecoin's constants."""

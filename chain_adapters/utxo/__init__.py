@@ -1,0 +1,1 @@
+"""What Bitcoin and the chains made from it share: each is a set of constants, a `UtxoChain`."""

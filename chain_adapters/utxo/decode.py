@@ -1,0 +1,98 @@
+"""From a plain block to a Block. Pure, and the hot path of reading a chain.
+
+The index of a transfer is "out:<n>", its output's number. Outputs without an address or without
+money are nobody's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from chain_adapters.types import Block, Transaction, Transfer
+from chain_adapters.utxo.address import address_of
+from chain_adapters.utxo.chain import UtxoChain
+from chain_adapters.utxo.plain import CoinId, Output, PlainBlock, PlainTransaction
+
+_INDEXES = tuple(f"out:{position}" for position in range(256))
+
+
+def normalise_block(chain: UtxoChain, block: PlainBlock) -> Block:
+    """Return the block in the words of all chains."""
+    return Block(
+        height=block.height,
+        block_id=block.block_id,
+        parent_id=block.parent_id,
+        time=block.time,
+        transactions=tuple(
+            normalise_transaction(chain, transaction) for transaction in block.transactions
+        ),
+    )
+
+
+def normalise_transaction(chain: UtxoChain, transaction: PlainTransaction) -> Transaction:
+    """Return one transaction; every one that is in a block took effect."""
+    sender = sender_of(chain, transaction)
+    depth_min = 1 if transaction.spends else chain.maturity
+    transfers = []
+    for position, output in enumerate(transaction.outputs):
+        if output is None or output.amount_minor == 0:
+            continue
+        address = address_of(chain, output.script)
+        if address is not None:
+            index = index_of(position)
+            transfers.append(
+                Transfer(index, sender, address, None, output.amount_minor, None, depth_min)
+            )
+    return Transaction(transaction.id, sender, True, fee_of(transaction), tuple(transfers))
+
+
+def index_of(position: int) -> str:
+    """Return the index of an output's transfer; made beforehand for all but huge transactions."""
+    return _INDEXES[position] if position < len(_INDEXES) else f"out:{position}"
+
+
+def sender_of(chain: UtxoChain, transaction: PlainTransaction) -> str | None:
+    """Return the only address whose money is spent, None if there are several or none is known."""
+    spent = transaction.spent
+    if not spent or any(output.script != spent[0].script for output in spent):
+        return None
+    return address_of(chain, spent[0].script)
+
+
+def fee_of(transaction: PlainTransaction) -> int | None:
+    """Return what is spent beyond the outputs, None if what is spent is not known."""
+    if not transaction.spends or not transaction.spent:
+        return transaction.fee_minor
+    received = sum(output.amount_minor for output in transaction.outputs if output is not None)
+    fee_minor = sum(output.amount_minor for output in transaction.spent) - received
+    return fee_minor if fee_minor >= 0 else None
+
+
+def lacking(block: PlainBlock) -> list[str]:
+    """Return the ids of earlier transactions whose outputs are spent and not told."""
+    own = {transaction.id for transaction in block.transactions}
+    ids = dict.fromkeys(
+        id_
+        for transaction in block.transactions
+        if transaction.spent is None
+        for id_, _ in transaction.spends
+    )
+    return [id_ for id_ in ids if id_ and id_ not in own]
+
+
+def fill_spent(block: PlainBlock, earlier: Mapping[str, PlainTransaction]) -> None:
+    """Let each transaction know what it spends, from `earlier` ones and those of the block."""
+    known = {**earlier, **{transaction.id: transaction for transaction in block.transactions}}
+    for transaction in block.transactions:
+        if transaction.spent is None:
+            found = [find_output(known, coin) for coin in transaction.spends]
+            if None not in found:
+                transaction.spent = [output for output in found if output is not None]
+
+
+def find_output(known: Mapping[str, PlainTransaction], coin: CoinId) -> Output | None:
+    """Return the output, None if it is not known."""
+    transaction = known.get(coin[0])
+    if transaction is None or coin[1] >= len(transaction.outputs):
+        return None
+    return transaction.outputs[coin[1]]
