@@ -1,6 +1,7 @@
 # Everything is installed inside the checkout: .venv and .cache. `make clean` deletes both.
 
 PYTHON ?= python3
+CHAIN ?= ethereum
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -15,11 +16,11 @@ help: ## Show this list
 
 install: $(VENV)/.installed ## Set up .venv and fetch the broker and the chain node (once)
 
-demo: install ## Play the whole story on real servers: deposit, withdrawal, reorganisation
-	$(BIN)/millrace demo
+demo: install ## Play the whole story on real servers; CHAIN=bitcoin, CHAIN=all, …
+	$(BIN)/millrace demo --chain $(CHAIN)
 
-up: install ## Keep servers and workers running until Ctrl-C or make down
-	$(BIN)/millrace up
+up: install ## Keep servers and workers running until Ctrl-C or make down; CHAIN=…
+	$(BIN)/millrace up --chain $(CHAIN)
 
 down: install ## Stop what make up started
 	$(BIN)/python -m devstack.down

@@ -1,4 +1,4 @@
-"""`millrace demo`: the main job, played on a real broker, database and node."""
+"""`millrace demo`: the main job, played on a real broker, database and nodes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import secrets
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from cli.demo_screen import Screen
@@ -32,8 +33,8 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it: 128 + SIGINT."""
 
 
-def play() -> int:
-    """Play the whole story; return the exit status."""
+def play(chains: Sequence[str]) -> int:
+    """Play the whole story on these kinds of chain; return the exit status."""
     quiet_logs()
     screen = Screen()
     sweep(Path(tempfile.gettempdir()))
@@ -41,7 +42,7 @@ def play() -> int:
     folder.chmod(0o711)  # the database's own user must get in
     started = time.monotonic()
     try:
-        asyncio.run(_play(screen, folder))
+        asyncio.run(_play(screen, folder, chains))
     except KeyboardInterrupt:
         shutil.rmtree(folder, ignore_errors=True)
         screen.interrupt()
@@ -71,11 +72,11 @@ def _is_abandoned(folder: Path) -> bool:
         return time.time() - file.stat().st_mtime > ABANDONED_AFTER_S and try_lock(lock)
 
 
-async def _play(screen: Screen, folder: Path) -> None:
+async def _play(screen: Screen, folder: Path, chains: Sequence[str]) -> None:
     environ = {name: value for name, value in os.environ.items() if name not in OURS}
     environ["MILLRACE_TOPIC_PREFIX"] = f"demo-{secrets.token_hex(4)}."
-    stack = Stack(folder, environ=environ)
-    with screen.step("Kafka, PostgreSQL and an Ethereum node start"):
+    stack = Stack(folder, chains=chains, environ=environ)
+    with screen.step(f"Kafka, PostgreSQL and nodes start: {', '.join(chains)}"):
         await stack.start()
     try:
         await Story(screen, stack).play()

@@ -45,6 +45,14 @@ class Screen:
         for text in self._details:
             self._console.print(Text(" " * INDENT + text, "dim"))
 
+    def headline(self, text: str) -> None:
+        """Print what the next steps are about."""
+        self._console.print(Text(f"\n{text}", "bold"))
+
+    def note(self, text: str) -> None:
+        """Print something that is no step."""
+        self._console.print(Text(f"  {text}", "dim"))
+
     def progress(self, text: str) -> None:
         """Show how far the step is."""
         if self._status is not None:

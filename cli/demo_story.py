@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from cli.demo_screen import Screen
 from cli.output import whole
-from cli.playground import COIN, Playground
+from cli.playground import Playground
+from cli.playground_chain import Ground, Unit
 from devstack.stack import Stack
 from sql import ledger as ledger_sql
 from sql import tenants as tenants_sql
 
-RECIPIENT = "0x" + "d0" * 20
-BLOCK_PAUSE_S = 0.1
-"""Between the blocks of a step, so that the count of confirmations can be seen."""
+ResultT = TypeVar("ResultT")
+COINS_PAID_IN, TOKENS_PAID_IN = 4, 250
+TOKENS_DRAWN = 40
+HOT_COINS, HOT_TOKENS = 20, 1000
+SHOWN_ID = 18
+
+
+class BooksDiffer(Exception):
+    """In the end the chain, the ledger and the balances do not say the same."""
 
 
 class Story:
-    """One tenant with two users on one chain; every step waits for what it promises."""
+    """One tenant with its users, on one chain after the other; every step waits for its promise."""
 
     def __init__(self, screen: Screen, stack: Stack) -> None:
         self._screen = screen
@@ -27,106 +35,148 @@ class Story:
     async def play(self) -> None:
         """Play it to the end, or raise what went wrong."""
         try:
-            with self._screen.step("A token is issued, workers of all roles start"):
+            with self._screen.step("Tokens are issued, workers of all roles start"):
                 await self._world.__aenter__()
-            await self._open_tenant()
-            await self._deposit()
-            await self._withdraw("ETH", COIN // 2)
-            await self._withdraw(self._world.token, 40 * COIN)
-            await self._reorganise()
+            with self._screen.step("A tenant and its webhook endpoint"):
+                await self._world.open_tenant()
+            for ground in self._world.grounds.values():
+                await ChainStory(self._screen, ground).play()
             await self._close_books()
         finally:
             await self._world.__aexit__(None, None, None)
 
-    async def _open_tenant(self) -> None:
-        with self._screen.step("A tenant, its webhook endpoint, and its funded hot wallet"):
-            await self._world.open_tenant()
-            await self._world.fund_hot_wallet(eth=5, tokens=1000)
-
-    async def _deposit(self) -> None:
-        world = self._world
-        [address] = await world.new_addresses(["alice"])
-        with self._screen.step("alice deposits 2 ETH and 250 tokens"):
-            self._screen.detail(f"at {world.adapter.show_address(address)}")
-            await world.chain.pay(address, 2 * COIN)
-            await world.chain.pay_token(world.contract, address, 250 * COIN)
-            for asset in ("ETH", world.token):
-                await self._hear("deposit.detected", asset=asset)
-            await self._confirm()
-            for asset, amount_minor in (("ETH", 2 * COIN), (world.token, 250 * COIN)):
-                await self._hear("deposit.confirmed", asset=asset)
-                await world.until_balance("alice", asset, "available", amount_minor)
-            self._screen.detail(
-                "detected, confirmed, posted; signed webhooks received and verified"
-            )
-
-    async def _withdraw(self, asset: str, amount_minor: int) -> None:
-        order = f"order-{secrets.token_hex(4)}"
-        amount = f"{whole(amount_minor, 18)} {asset}"
-        with self._screen.step(f"alice withdraws {amount} by a Kafka command"):
-            await self._world.command(order, "alice", asset, amount_minor, RECIPIENT)
-            await self._hear("withdrawal.requested", idempotency_key=order)
-            sent = await self._hear("withdrawal.broadcast", idempotency_key=order)
-            await self._confirm()
-            paid = await self._hear("withdrawal.confirmed", idempotency_key=order)
-            fee = whole(int(paid["network_fee_minor"]), 18)
-            self._screen.detail(f"checked, signed, broadcast as {sent['transaction_id'][:18]}…")
-            self._screen.detail(f"confirmed and posted; the network took {fee} ETH")
-
-    async def _reorganise(self) -> None:
-        world = self._world
-        [address] = await world.new_addresses(["bob"])
-        with self._screen.step("bob deposits 1 ETH and is credited"):
-            await world.chain.pay(address, COIN)
-            await self._confirm()
-            await self._hear("deposit.confirmed", owner="bob")
-            await world.until_balance("bob", "ETH", "available", COIN)
-        with self._screen.step("A reorganisation drops bob's deposit; its credit is reversed"):
-            await world.chain.reorganise(world.confirmations + 1)
-            await world.chain.mine()
-            await self._hear("deposit.orphaned", owner="bob")
-            await self._hear("deposit.reversed", owner="bob")
-            await world.until_balance("bob", "ETH", "available", 0)
-
     async def _close_books(self) -> None:
         world = self._world
-        with self._screen.step("The books are closed and compared with the chain"):
-            report = await world.reconcile()
-            if report.differences:
-                raise AssertionError(f"chain and ledger differ: {report.differences}")
+        with self._screen.step("The books are closed and compared with the chains"):
+            for ground in world.grounds.values():
+                await self._compare(ground)
             async with world.pool.acquire() as conn:
-                balances = await tenants_sql.list_balances(conn, world.tenant, None, 100)
+                balances = await tenants_sql.list_balances(conn, world.tenant, None, 1000)
                 trial = await ledger_sql.fetch_trial_balance(conn, world.tenant)
             if any(t.debits_minor != t.credits_minor for t in trial):
-                raise AssertionError("debits and credits differ")
-            self._screen.detail(f"{report.figures} balances compared at block {report.height};")
-            self._screen.detail("the node's, the ledger's and the kept ones are equal")
+                raise BooksDiffer("debits and credits differ")
+        units = {unit.asset: unit for g in world.grounds.values() for unit in g.units}
         columns = ("owner", "asset", "available", "locked", "pending")
         self._screen.table(
             "Balances",
             columns,
             [
-                (b.owner, b.asset, *_whole(b.available_minor, b.locked_minor, b.pending_minor))
+                (b.owner, *_row(units, b.asset, b.available_minor, b.locked_minor, b.pending_minor))
                 for b in balances
             ],
         )
         self._screen.table(
             "Trial balance",
             ("asset", "debits", "credits"),
-            [(t.asset, *_whole(t.debits_minor, t.credits_minor)) for t in trial],
+            [_row(units, t.asset, t.debits_minor, t.credits_minor) for t in trial],
         )
 
-    async def _confirm(self) -> None:
-        """Mine what is missing, block by block, and show the count."""
-        for number in range(1, self._world.confirmations + 1):
-            self._screen.progress(f"confirmations {number}/{self._world.confirmations}")
-            await self._world.chain.mine()
-            await asyncio.sleep(BLOCK_PAUSE_S)
+    async def _compare(self, ground: Ground) -> None:
+        self._screen.progress(ground.network)
+        report = await ground.reconcile()
+        if report.differences:
+            raise BooksDiffer(f"{ground.network} and the ledger differ: {report.differences}")
+        self._screen.detail(
+            f"{ground.network}: {report.figures} balances compared at block {report.height}, equal"
+        )
+
+
+class ChainStory:
+    """What happens on one chain."""
+
+    def __init__(self, screen: Screen, ground: Ground) -> None:
+        self._screen = screen
+        self._ground = ground
+        self._world = ground.world
+
+    async def play(self) -> None:
+        """Play what the chain has, in its own units."""
+        ground = self._ground
+        self._screen.headline(f"{ground.node.kind.capitalize()} ({ground.network})")
+        await self._fund()
+        await self._deposit()
+        await self._withdraw(ground.coin, ground.coin.minor(COINS_PAID_IN) // 2)
+        for token in ground.tokens:
+            await self._withdraw(token, token.minor(TOKENS_DRAWN))
+        if ground.node.reorganises:
+            await self._reorganise()
+        else:
+            self._screen.note("This chain has no reorganisations: none is played.")
+
+    async def _fund(self) -> None:
+        with self._screen.step("The tenant's hot wallet is funded"):
+            await self._ground.fund_hot_wallet(HOT_COINS, HOT_TOKENS)
+            self._screen.detail(f"at {self._show(self._ground.hot_wallet)}")
+
+    async def _deposit(self) -> None:
+        ground, coin = self._ground, self._ground.coin
+        [address] = await ground.new_addresses(["alice"])
+        funds = [(coin, coin.minor(COINS_PAID_IN))]
+        funds += [(token, token.minor(TOKENS_PAID_IN)) for token in ground.tokens]
+        what = " and ".join(unit.show(amount_minor) for unit, amount_minor in funds)
+        with self._screen.step(f"alice deposits {what}"):
+            self._screen.detail(f"at {self._show(address)}")
+            for unit, amount_minor in funds:
+                await ground.pay(address, unit, amount_minor)
+            for unit, amount_minor in funds:
+                await self._credit("alice", unit, amount_minor)
+            self._screen.detail(
+                "detected, confirmed, posted; signed webhooks received and verified"
+            )
+
+    async def _credit(self, owner: str, unit: Unit, amount_minor: int) -> None:
+        """Mine until a deposit has become the owner's money."""
+        for kind in ("deposit.detected", "deposit.confirmed"):
+            await self._hear_mining(kind, owner=owner, asset=unit.asset)
+        await self._world.until_balance(owner, unit.asset, "available", amount_minor)
+
+    async def _withdraw(self, unit: Unit, amount_minor: int) -> None:
+        ground, order = self._ground, f"order-{secrets.token_hex(4)}"
+        recipient = self._show(await ground.chain.new_recipient(unit.contract))
+        with self._screen.step(f"alice withdraws {unit.show(amount_minor)} by a Kafka command"):
+            await self._world.command(order, "alice", unit.asset, amount_minor, recipient)
+            await self._hear("withdrawal.requested", idempotency_key=order)
+            sent = await self._hear("withdrawal.broadcast", idempotency_key=order)
+            paid = await self._hear_mining("withdrawal.confirmed", idempotency_key=order)
+            held_minor = await ground.held(recipient, unit)
+            if held_minor != amount_minor:
+                raise BooksDiffer(f"{recipient} holds {unit.show(held_minor)}")
+            self._screen.detail(
+                f"checked, signed, broadcast as {sent['transaction_id'][:SHOWN_ID]}…"
+            )
+            fee = ground.coin.show(int(paid["network_fee_minor"]))
+            self._screen.detail(f"confirmed and posted; the network took {fee}")
+
+    async def _reorganise(self) -> None:
+        ground, coin = self._ground, self._ground.coin
+        [address] = await ground.new_addresses(["bob"])
+        before = await ground.chain.height()
+        with self._screen.step(f"bob deposits {coin.show(coin.minor(1))} and is credited"):
+            await ground.pay(address, coin, coin.minor(1))
+            await self._credit("bob", coin, coin.minor(1))
+        with self._screen.step("A reorganisation drops bob's deposit; its credit is reversed"):
+            await ground.chain.reorganise(await ground.chain.height() - before)
+            await ground.chain.mine()
+            await self._hear("deposit.orphaned", owner="bob", asset=coin.asset)
+            await self._hear("deposit.reversed", owner="bob", asset=coin.asset)
+            await self._world.until_balance("bob", coin.asset, "available", 0)
+
+    def _show(self, address: str) -> str:
+        return self._ground.adapter.show_address(address)
 
     async def _hear(self, event_type: str, **fields: str) -> dict[str, str]:
         self._screen.progress(f"waiting for {event_type}")
         return await self._world.hear(event_type, **fields)
 
+    async def _hear_mining(self, event_type: str, **fields: str) -> dict[str, str]:
+        """Hear of something that wants more blocks, and show how many there were."""
+        return await self._mine_until(self._world.hear(event_type, **fields), event_type)
 
-def _whole(*amounts_minor: int) -> list[str]:
-    return [whole(amount_minor, 18) for amount_minor in amounts_minor]
+    async def _mine_until(self, what: Awaitable[ResultT], name: str) -> ResultT:
+        return await self._ground.mine_until(
+            what, lambda done: self._screen.progress(f"waiting for {name}, {done}")
+        )
+
+
+def _row(units: dict[str, Unit], asset: str, *amounts_minor: int) -> tuple[str, ...]:
+    return (asset, *(whole(amount_minor, units[asset].decimals) for amount_minor in amounts_minor))

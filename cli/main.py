@@ -27,6 +27,7 @@ from cli import (
     withdraw,
     work,
 )
+from cli.options import Chains
 from cli.session import tell
 
 
@@ -77,9 +78,10 @@ def options(
 
 
 @app.command()
-def demo() -> None:
+def demo(chain: Chains = None) -> None:
     """Play the whole story on real servers: deposit, withdrawal, reorganisation."""
-    status: int = importlib.import_module("cli.demo").play()
+    chains = stack.read_chains(chain)
+    status: int = importlib.import_module("cli.demo").play(chains)
     raise typer.Exit(status)
 
 

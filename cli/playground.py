@@ -7,24 +7,21 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar
 
-from agents.parts.reconcile_figures import Report
-from agents.reconcile_chain import reconcile_network
 from agents.roles import ROLES
 from agents.runtime.kafka_io import Publisher
-from chain_adapters.adapter import ChainAdapter
 from chain_adapters.registry import open_adapter
+from cli.playground_chain import Ground, Unit
 from cli.setup import set_up
-from cli.stack import wait_for_workers
-from custody.addresses import NoFreeKeys, assign_addresses
+from cli.stack import ROLE_KEYS, wait_for_workers
 from custody.box import SecretBox
-from custody.hot_wallet import NoWalletKey, ensure_hot_wallet
 from devstack.chains.chain import DevChain
+from devstack.chains.registry import NODES
 from devstack.stack import Stack
 from devstack.webhook_sink import WebhookSink
 from notifications.endpoints import register_endpoint
@@ -34,9 +31,8 @@ from sql import tenants as tenants_sql
 from sql.pool import Pool, open_pool
 from topics.withdrawals import WITHDRAWAL_COMMANDS
 
-COIN = 10**18
-ROLE_KEYS = {"signer": "MILLRACE_WALLET_ENC_KEY", "notify": "MILLRACE_WEBHOOK_ENC_KEY"}
 ResultT = TypeVar("ResultT")
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class NotInTime(Exception):
@@ -44,10 +40,10 @@ class NotInTime(Exception):
 
 
 class Playground:
-    """One tenant with a webhook endpoint, a token and workers of all roles.
+    """One tenant with a webhook endpoint, a token on each chain that has them, all workers.
 
-    Give it a stack whose servers run. `environ` changes what settings are made of, here and in the
-    workers; `tell` hears how the workers get ready.
+    Give it a stack whose servers run. `network` changes how every chain is followed, `coin` the
+    settings of the native assets; `tell` hears how the workers get ready.
     """
 
     def __init__(
@@ -55,42 +51,44 @@ class Playground:
         stack: Stack,
         *,
         wait_s: float = 30.0,
-        confirmations: int = 3,
+        with_tokens: bool = True,
+        network: Mapping[str, Any] = NOTHING,
+        coin: Mapping[str, Any] = NOTHING,
         tell: Callable[[str], None] = lambda _: None,
-        **environ: str,
     ) -> None:
         self.stack = stack
         self.wait_s = wait_s
-        self.confirmations = confirmations
         self.tenant = f"acme-{secrets.token_hex(3)}"
-        self.token = f"DEMO-{secrets.token_hex(3)}"
-        self.contract = ""
         self.sink = WebhookSink()
-        self.chain: DevChain
+        self.grounds: dict[str, Ground] = {}
+        """By kind of chain."""
         self.settings: Settings
         self.pool: Pool
-        self.adapter: ChainAdapter
-        self._environ = environ
+        self._with_tokens = with_tokens
+        self._network = network
+        self._coin = coin
         self._tell = tell
         self._publisher: Publisher
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        """Issue a token, set everything up and start the workers."""
-        self.chain = await self._resources.enter_async_context(self.stack.open_chain("ethereum"))
+        """Issue tokens, set everything up and start the workers."""
+        chains = [await self._open_chain(kind) for kind in self.stack.chains]
         await self._resources.enter_async_context(self.sink)
-        self.contract = await self.chain.issue_token("DEMO")
-        self.settings = self._configure()
+        coins = self.stack.native_assets()
+        tokens = [
+            await self._issue_token(kind, chain, coin)
+            for kind, chain, coin in zip(self.stack.chains, chains, coins, strict=True)
+        ]
+        self.settings = self._configure(coins, [token for token in tokens if token is not None])
         await set_up(self.settings, lambda _: None)
         own = {name: os.environ[name] for name in ("MILLRACE_NETWORKS", "MILLRACE_ASSETS")}
         keys = {role: {name: os.environ[name]} for role, name in ROLE_KEYS.items()}
-        self.stack.run_workers(ROLES, own | self._environ, keys)
+        self.stack.run_workers(ROLES, own, keys)
         self.pool = await open_pool(self.settings.database_url.get_secret_value(), 4)
         self._resources.push_async_callback(self.pool.close)
-        self.adapter = open_adapter(
-            self.settings.networks[0], self.settings.contracts(self.network)
-        )
-        self._resources.push_async_callback(self.adapter.close)
+        for kind, chain in zip(self.stack.chains, chains, strict=True):
+            self.grounds[kind] = await self._open_ground(kind, chain)
         self._publisher = Publisher(self.settings)
         await self._publisher.start()
         self._resources.push_async_callback(self._publisher.stop)
@@ -105,29 +103,48 @@ class Playground:
     ) -> None:
         await self._resources.aclose()
 
-    @property
-    def network(self) -> str:
-        """The chain everything happens on."""
-        return self.settings.networks[0].network
+    async def _open_chain(self, kind: str) -> DevChain:
+        return await self._resources.enter_async_context(self.stack.open_chain(kind))
 
-    def _configure(self) -> Settings:
+    async def _issue_token(
+        self, kind: str, chain: DevChain, coin: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """Return the settings of a new token, None on a chain without tokens."""
+        if not (self._with_tokens and NODES[kind].has_tokens):
+            return None
+        return {
+            "asset": f"{coin['asset']}-TOKEN-{secrets.token_hex(3)}",
+            "network": coin["network"],
+            "contract": await chain.issue_token("DEMO"),
+            "decimals": NODES[kind].token_decimals,
+        }
+
+    def _configure(self, coins: list[dict[str, Any]], tokens: list[dict[str, Any]]) -> Settings:
         """Put the configuration where settings are read from, for us and for the workers."""
+        networks = [{**network, **self._network} for network in self.stack.networks]
+        assets = [{**coin, **self._coin} for coin in coins] + tokens
         environ = self.stack.environment()
-        network = json.loads(environ["MILLRACE_NETWORKS"])[0]
-        network |= {"confirmations": self.confirmations}
-        coin = {"asset": "ETH", "network": network["network"], "decimals": 18}
-        token = coin | {"asset": self.token, "contract": self.contract}
         ours = {name: value for name, value in environ.items() if name.startswith("MILLRACE_")}
         os.environ.update(
             ours
             | {
-                "MILLRACE_NETWORKS": json.dumps([network]),
-                "MILLRACE_ASSETS": json.dumps([coin, token]),
+                "MILLRACE_NETWORKS": json.dumps(networks),
+                "MILLRACE_ASSETS": json.dumps(assets),
                 **{name: secrets.token_urlsafe(32) for name in ROLE_KEYS.values()},
             }
-            | self._environ
         )
         return Settings()
+
+    async def _open_ground(self, kind: str, chain: DevChain) -> Ground:
+        [network] = [network for network in self.settings.networks if network.kind == kind]
+        adapter = open_adapter(network, self.settings.contracts(network.network))
+        self._resources.push_async_callback(adapter.close)
+        units = [
+            Unit(a.asset, a.decimals, a.contract and adapter.parse_contract(a.contract))
+            for a in self.settings.assets
+            if a.network == network.network
+        ]
+        return Ground(self, chain, adapter, network, units)
 
     async def open_tenant(self) -> None:
         """Take the tenant in and register the sink as its endpoint."""
@@ -141,45 +158,10 @@ class Playground:
             )
         self.sink.trust(endpoint.secret)
 
-    async def new_addresses(self, owners: Iterable[str]) -> list[str]:
-        """Return a new deposit address for each owner, once the signer has made keys."""
-        wanted = list(owners)
-
-        async def assign() -> list[str] | None:
-            try:
-                async with self.pool.acquire() as conn, conn.transaction():
-                    made = await assign_addresses(
-                        conn, self.adapter, self.network, self.tenant, wanted
-                    )
-            except NoFreeKeys:
-                return None
-            return [new.address for new in made]
-
-        return await self.until(assign, "the signer makes keys")
-
-    async def fund_hot_wallet(self, eth: int, tokens: int) -> str:
-        """Send whole ETH and tokens to the tenant's hot wallet and wait until they are booked."""
-
-        async def ensure() -> str | None:
-            try:
-                async with self.pool.acquire() as conn, conn.transaction():
-                    wallet = await ensure_hot_wallet(conn, self.adapter, self.tenant, self.network)
-            except NoWalletKey:
-                return None
-            return wallet.address
-
-        address = await self.until(ensure, "the signer makes the wallet's key")
-        await self.chain.pay(address, eth * COIN)
-        await self.chain.pay_token(self.contract, address, tokens * COIN)
-        await self.chain.mine(self.confirmations)
-        await self.until_balance("", "ETH", "hot_wallet", eth * COIN)
-        await self.until_balance("", self.token, "hot_wallet", tokens * COIN)
-        return address
-
     async def command(
         self, order: str, owner: str, asset: str, amount_minor: int, recipient: str
     ) -> None:
-        """Order a withdrawal as any producer would."""
+        """Order a withdrawal as any producer would; the recipient is in the customary form."""
         command = {
             "type": "withdrawal.request",
             "tenant": self.tenant,
@@ -187,7 +169,7 @@ class Playground:
             "owner": owner,
             "asset": asset,
             "amount_minor": str(amount_minor),
-            "address": self.adapter.show_address(recipient),
+            "address": recipient,
         }
         topic = self.settings.topic_prefix + WITHDRAWAL_COMMANDS.name
         body = json.dumps(command).encode()
@@ -218,17 +200,6 @@ class Playground:
             raise NotInTime(f"no webhook {event_type} {fields} in {self.wait_s:.0f} s") from None
         data: dict[str, Any] = event["data"]
         return data
-
-    async def reconcile(self) -> Report:
-        """Compare chain and ledger until stages have settled; return the settled report."""
-
-        async def look() -> Report | None:
-            report = await reconcile_network(
-                self.pool, self.adapter, topic_prefix=self.settings.topic_prefix
-            )
-            return report if report.settled else None
-
-        return await self.until(look, "the books settle")
 
     async def until(self, look: Callable[[], Awaitable[ResultT | None]], what: str) -> ResultT:
         """Look again and again until there is an answer; NotInTime if there is none."""
