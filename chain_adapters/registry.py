@@ -8,6 +8,7 @@ from chain_adapters.adapter import ChainAdapter
 from chain_adapters.ethereum.adapter import EthereumAdapter
 from chain_adapters.rpc import Observer, ignore_call
 from chain_adapters.simulated import SimulatedAdapter, SimulatedChain
+from chain_adapters.solana.adapter import SolanaAdapter
 from chain_adapters.tron.adapter import TronAdapter
 from settings.expand import expand
 from settings.model import Network
@@ -51,6 +52,23 @@ def _open_ethereum(
     )
 
 
+def _open_solana(
+    network: Network,
+    contracts: Sequence[str],  # noqa: ARG001 - reads every token's transfers
+    observe: Observer,
+) -> ChainAdapter:
+    return SolanaAdapter(
+        network.network,
+        network.rpc_urls,
+        native_symbol=network.native_asset,
+        push_url=network.push_url,
+        headers=network.rpc_headers,
+        poll_interval_s=network.poll_interval_s,
+        fee_minor_max=network.fee_minor_max,
+        observe=observe,
+    )
+
+
 def _open_simulated(
     network: Network,
     contracts: Sequence[str],  # noqa: ARG001
@@ -84,5 +102,6 @@ _Opener = Callable[[Network, Sequence[str], Observer], ChainAdapter]
 _OPENERS: dict[str, _Opener] = {
     "ethereum": _open_ethereum,
     "simulated": _open_simulated,
+    "solana": _open_solana,
     "tron": _open_tron,
 }

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from devstack.chains.anvil import Anvil
+from devstack.chains.solana import SolanaNode
 from devstack.chains.tron import TronNode
 from devstack.kafka import Kafka
 from devstack.postgres import Postgres
@@ -92,4 +93,11 @@ def anvil(servers_dir: Path) -> Iterator[Anvil]:
 def tron_node(servers_dir: Path) -> Iterator[TronNode]:
     """A fresh chain for each test module: `rpc_url`, `network`."""
     with TronNode(servers_dir / f"tron-{secrets.token_hex(6)}") as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def solana_node(servers_dir: Path) -> Iterator[SolanaNode]:
+    """A fresh chain for each test module."""
+    with SolanaNode(servers_dir / f"solana-{secrets.token_hex(6)}") as node:
         yield node

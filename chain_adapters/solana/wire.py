@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-U64 = Annotated[int, msgspec.Meta(ge=0, lt=2**64)]
+U64 = Annotated[int, msgspec.Meta(ge=0)]
 Key = Annotated[str, msgspec.Meta(min_length=32, max_length=44)]
 Digits = Annotated[str, msgspec.Meta(min_length=1, max_length=20)]
 Position = Annotated[int, msgspec.Meta(ge=0, lt=256)]

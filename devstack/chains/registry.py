@@ -6,10 +6,12 @@ from pathlib import Path
 
 from devstack.chains.anvil import Anvil
 from devstack.chains.chain import DevNode
+from devstack.chains.solana import SolanaNode
 from devstack.chains.tron import TronNode
 
 NODES: dict[str, type[DevNode]] = {
     "ethereum": Anvil,
+    "solana": SolanaNode,
     "tron": TronNode,
 }
 """In the order in which `--chain all` takes them."""
