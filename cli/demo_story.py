@@ -47,9 +47,7 @@ class Story:
 
     async def _close_books(self) -> None:
         world = self._world
-        with self._screen.step("The books are closed and compared with the chains"):
-            for ground in world.grounds.values():
-                await self._compare(ground)
+        with self._screen.step("The books are closed"):
             async with world.pool.acquire() as conn:
                 balances = await tenants_sql.list_balances(conn, world.tenant, None, 1000)
                 trial = await ledger_sql.fetch_trial_balance(conn, world.tenant)
@@ -69,15 +67,6 @@ class Story:
             "Trial balance",
             ("asset", "debits", "credits"),
             [_row(units, t.asset, t.debits_minor, t.credits_minor) for t in trial],
-        )
-
-    async def _compare(self, ground: Ground) -> None:
-        self._screen.progress(ground.network)
-        report = await ground.reconcile()
-        if report.differences:
-            raise BooksDiffer(f"{ground.network} and the ledger differ: {report.differences}")
-        self._screen.detail(
-            f"{ground.network}: {report.figures} balances compared at block {report.height}, equal"
         )
 
 
@@ -102,6 +91,7 @@ class ChainStory:
             await self._reorganise()
         else:
             self._screen.note("This chain has no reorganisations: none is played.")
+        await self._compare()
 
     async def _fund(self) -> None:
         with self._screen.step("The tenant's hot wallet is funded"):
@@ -132,15 +122,17 @@ class ChainStory:
 
     async def _withdraw(self, unit: Unit, amount_minor: int) -> None:
         ground, order = self._ground, f"order-{secrets.token_hex(4)}"
-        recipient = self._show(await ground.chain.new_recipient(unit.contract))
+        recipient = await ground.chain.new_recipient(unit.contract)
         with self._screen.step(f"alice withdraws {unit.show(amount_minor)} by a Kafka command"):
-            await self._world.command(order, "alice", unit.asset, amount_minor, recipient)
+            await self._world.command(
+                order, "alice", unit.asset, amount_minor, self._show(recipient)
+            )
             await self._hear("withdrawal.requested", idempotency_key=order)
             sent = await self._hear("withdrawal.broadcast", idempotency_key=order)
             paid = await self._hear_mining("withdrawal.confirmed", idempotency_key=order)
             held_minor = await ground.held(recipient, unit)
             if held_minor != amount_minor:
-                raise BooksDiffer(f"{recipient} holds {unit.show(held_minor)}")
+                raise BooksDiffer(f"{self._show(recipient)} holds {unit.show(held_minor)}")
             self._screen.detail(
                 f"checked, signed, broadcast as {sent['transaction_id'][:SHOWN_ID]}…"
             )
@@ -160,6 +152,14 @@ class ChainStory:
             await self._hear("deposit.orphaned", owner="bob", asset=coin.asset)
             await self._hear("deposit.reversed", owner="bob", asset=coin.asset)
             await self._world.until_balance("bob", coin.asset, "available", 0)
+
+    async def _compare(self) -> None:
+        with self._screen.step("The books are compared with the chain"):
+            report = await self._ground.reconcile()
+            if report.differences:
+                raise BooksDiffer(f"chain and ledger differ: {report.differences}")
+            self._screen.detail(f"{report.figures} balances compared at block {report.height};")
+            self._screen.detail("the node's, the ledger's and the kept ones are equal")
 
     def _show(self, address: str) -> str:
         return self._ground.adapter.show_address(address)
