@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from enum import StrEnum
@@ -44,8 +45,11 @@ class Order(msgspec.Struct, frozen=True):
     """What a transaction of this chain says; it is signed as JSON."""
 
     payment: Payment
-    nonce: int
+    nonce: int | None
     fee_minor: int
+    valid_until: int | None = None
+    salt: int = 0
+    """Tells equal payments apart where there are no nonces."""
 
 
 class Pooled(msgspec.Struct, frozen=True):
@@ -100,6 +104,9 @@ class SimulatedChain:
         self.pool: list[Pooled] = []
         self.reverting: set[str] = set()
         """Addresses that refuse every payment."""
+        self.has_nonces = True
+        self.lifetime: int | None = None
+        """Blocks after which a transaction that is in none expires; None: it never does."""
         self.finality_depth = 32
         self.listeners: set[asyncio.Event] = set()
         self._states: list[State] = []
@@ -118,7 +125,9 @@ class SimulatedChain:
         """Return balances and nonces after block `height`."""
         return self._states[height]
 
-    def mint(self, address: str, contract: str | None, amount_minor: int) -> str:
+    def mint(
+        self, address: str, contract: str | None, amount_minor: int, memo: str | None = None
+    ) -> str:
         """Mine a block that gives money out of nothing; return the transaction's id."""
         state = self._states[-1].copy()
         state.add(address, contract, amount_minor)
@@ -128,17 +137,39 @@ class SimulatedChain:
             payer=None,
             succeeded=True,
             fee_minor=0,
-            transfers=(Transfer("value", None, address, contract, amount_minor),),
+            transfers=(Transfer("value", None, address, contract, amount_minor, memo),),
         )
+        self._append([transaction], state)
+        return transaction.id
+
+    def charge(self, address: str, amount_minor: int) -> str:
+        """Mine a block that takes a fee from an address, or gives it (negative); return its id."""
+        state = self._states[-1].copy()
+        state.add(address, None, -amount_minor)
+        digest = f"charge {len(self.blocks)} {self._branch} {address} {amount_minor}"
+        transaction = Transaction(hash_text(digest), address, True, amount_minor)
         self._append([transaction], state)
         return transaction.id
 
     def include(self, transactions: Iterable[Transaction]) -> None:
         """Mine a block with just these transactions, as after a reorganisation that kept them."""
         state, taken = self._states[-1].copy(), list(transactions)
-        for transfer in (transfer for transaction in taken for transfer in transaction.transfers):
-            state.add(transfer.address, transfer.contract, transfer.amount_minor)
+        for transaction in taken:
+            if transaction.payer is not None:
+                state.add(transaction.payer, None, -(transaction.fee_minor or 0))
+            for transfer in transaction.transfers:
+                state.add(transfer.address, transfer.contract, transfer.amount_minor)
         self._append(taken, state)
+
+    def return_payment(self, transaction_id: str) -> None:
+        """Mine a block that brings a payment's money back, as a bounced message on TON does."""
+        state = self._states[-1].copy()
+        paid = [t for block in self.blocks for t in block.transactions if t.id == transaction_id]
+        for transfer in paid[0].transfers:
+            state.add(transfer.address, transfer.contract, -transfer.amount_minor)
+            state.add(transfer.sender or "", transfer.contract, transfer.amount_minor)
+        back = hash_text(f"back {transaction_id}")
+        self._append([Transaction(back, None, True, 0, (), transaction_id)], state)
 
     def mine(self, count: int = 1) -> None:
         """Mine blocks; the first takes every transaction of the pool that can be taken."""
@@ -169,15 +200,17 @@ class SimulatedChain:
         self._branch += 1
         return dropped
 
-    def submit(self, pooled: Pooled) -> Broadcast:
+    def submit(self, pooled: Pooled) -> Broadcast:  # noqa: PLR0911 - one line an answer
         """Take a signed transaction, or say why not."""
         order, state = pooled.order, self._states[-1]
         sender = order.payment.sender
-        if order.nonce < state.nonce(sender):
-            return self._answer_late(pooled)
         rival = next((p for p in self.pool if same_slot(p.order, order)), None)
-        if rival is not None and rival.id == pooled.id:
+        if self._is_mined(pooled.id) or (rival is not None and rival.id == pooled.id):
             return Broadcast(BroadcastOutcome.ACCEPTED, "already known")
+        if order.nonce is not None and order.nonce < state.nonce(sender):
+            return Broadcast(BroadcastOutcome.NONCE_USED, "nonce too low")
+        if has_expired(order, len(self.blocks)):
+            return Broadcast(BroadcastOutcome.REFUSED, "expired")
         if rival is not None and order.fee_minor * 10 < rival.order.fee_minor * 11:
             return Broadcast(BroadcastOutcome.REFUSED, "replacement transaction underpriced")
         if state.balance(sender, None) < native_cost_minor(order):
@@ -186,27 +219,35 @@ class SimulatedChain:
         self._orders[pooled.id] = pooled
         return Broadcast(BroadcastOutcome.ACCEPTED)
 
-    def _answer_late(self, pooled: Pooled) -> Broadcast:
-        mined = {transaction.id for block in self.blocks for transaction in block.transactions}
-        if pooled.id in mined:
-            return Broadcast(BroadcastOutcome.ACCEPTED, "already in a block")
-        return Broadcast(BroadcastOutcome.NONCE_USED, "nonce too low")
+    def _is_mined(self, transaction_id: str) -> bool:
+        return any(
+            transaction.id == transaction_id
+            for block in self.blocks
+            for transaction in block.transactions
+        )
 
     def _take_pool(self, state: State) -> list[Transaction]:
         """Take what is next for each sender and paid for; leave the rest waiting."""
+        height: int = len(self.blocks)
         taken: list[Transaction] = []
-        for pooled in sorted(self.pool, key=lambda p: p.order.nonce):
+        left: list[Pooled] = []
+        for pooled in sorted(self.pool, key=lambda p: p.order.nonce or 0):
             order, sender = pooled.order, pooled.order.payment.sender
             affordable = state.balance(sender, None) >= native_cost_minor(order)
-            if order.nonce == state.nonce(sender) and affordable:
+            if has_expired(order, height):
+                continue
+            if order.nonce in (None, state.nonce(sender)) and affordable:
                 taken.append(self._execute(pooled, state))
-        self.pool = [p for p in self.pool if p.order.nonce >= state.nonce(p.order.payment.sender)]
+            elif order.nonce is None or order.nonce > state.nonce(sender):
+                left.append(pooled)
+        self.pool = left
         return taken
 
     def _execute(self, pooled: Pooled, state: State) -> Transaction:
         order, payment = pooled.order, pooled.order.payment
         sender = payment.sender
-        state.nonces[sender] = order.nonce + 1
+        if order.nonce is not None:
+            state.nonces[sender] = order.nonce + 1
         state.add(sender, None, -order.fee_minor)
         held = state.balance(sender, payment.contract)
         succeeded = payment.recipient not in self.reverting and held >= payment.amount_minor
@@ -222,7 +263,9 @@ class SimulatedChain:
         parent_id = self.blocks[-1].block_id if self.blocks else hash_text("nothing")
         ids = ",".join(transaction.id for transaction in transactions)
         block_id = hash_text(f"{parent_id} {self._branch} {ids}")
-        self.blocks.append(Block(height, block_id, parent_id, 12 * height, tuple(transactions)))
+        self.blocks.append(
+            Block(height, block_id, parent_id, 12 * height, tuple(transactions), clock=height)
+        )
         self._states.append(state)
         self._notify()
 
@@ -238,7 +281,14 @@ def hash_text(text: str) -> str:
 
 def same_slot(first: Order, second: Order) -> bool:
     """Whether only one of the two can be mined."""
+    if first.nonce is None or second.nonce is None:
+        return first == second
     return (first.nonce, first.payment.sender) == (second.nonce, second.payment.sender)
+
+
+def has_expired(order: Order, height: int) -> bool:
+    """Whether a block of this height cannot carry the transaction any more."""
+    return order.valid_until is not None and order.valid_until < height
 
 
 def native_cost_minor(order: Order) -> int:
@@ -276,6 +326,7 @@ class SimulatedAdapter:
         self.delay_s = 0.0
         """Every call to the node takes so long."""
         self._fee_minor_max = fee_minor_max
+        self._salts = iter(range(secrets.randbits(48), 2**52))
 
     def order_mischief(self, kinds: Iterable[Mischief]) -> None:
         """Let the next calls go wrong in these ways."""
@@ -369,7 +420,13 @@ class SimulatedAdapter:
         cost_minor = native_cost_minor(Order(payment, 0, FEE_MINOR))
         if held < payment.amount_minor or held_native < cost_minor:
             raise PaymentRefused("sender_lacks_funds", "the sender holds less")
-        return Quote(FEE_MINOR, state.nonce(payment.sender), b"", held, held_native)
+        nonce = state.nonce(payment.sender) if self.chain.has_nonces else None
+        return Quote(FEE_MINOR, nonce, self._parameters(), held, held_native)
+
+    def _parameters(self) -> bytes:
+        chain = self.chain
+        until = None if chain.lifetime is None else chain.tip.height + chain.lifetime
+        return msgspec.json.encode((until, 0 if chain.has_nonces else next(self._salts)))
 
     def build(
         self,
@@ -381,18 +438,21 @@ class SimulatedAdapter:
         replaces: UnsignedTransaction | None = None,
     ) -> UnsignedTransaction:
         """See ChainPayer."""
-        if nonce is None:
-            raise ValueError("a simulated transaction needs a nonce")
+        if (nonce is None) == self.chain.has_nonces:
+            raise ValueError("a simulated transaction needs a nonce where its chain has them")
         fee_minor = quote.fee_minor_max
-        if replaces is not None:
+        until, salt = msgspec.json.decode(
+            quote.parameters or b"[null,0]", type=tuple[int | None, int]
+        )
+        if replaces is not None and nonce is not None:
             if (replaces.nonce, replaces.payment.sender) != (nonce, payment.sender):
                 raise ValueError("a replacement has the sender and nonce of what it replaces")
             fee_minor = max(fee_minor, -(-replaces.fee_minor_max * 9 // 8))
         if fee_minor > self._fee_minor_max:
             raise PaymentRefused("fee_above_cap", f"the fee would be {fee_minor}")
-        body = msgspec.json.encode(Order(payment, nonce, fee_minor))
+        body = msgspec.json.encode(Order(payment, nonce, fee_minor, until, salt))
         payload = hashlib.sha256(body).digest()
-        return UnsignedTransaction(payment, nonce, fee_minor, (payload,), body)
+        return UnsignedTransaction(payment, nonce, fee_minor, (payload,), body, valid_until=until)
 
     def assemble(
         self, unsigned: UnsignedTransaction, signatures: tuple[bytes, ...]

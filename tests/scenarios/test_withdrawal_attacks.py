@@ -14,6 +14,7 @@ from agents.runtime.stage import Work
 from agents.runtime.transact import transact
 from agents.sign_withdrawals import SignWithdrawals
 from chain_adapters.types import (
+    KeyScheme,
     Broadcast,
     BroadcastOutcome,
     Payment,

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from chain_adapters.ethereum import quoting, sending
-from chain_adapters.ethereum.pay import Bid
 from chain_adapters.ethereum.identity import require_chain
+from chain_adapters.ethereum.pay import Bid
 from chain_adapters.rpc import Fault, Reply, RpcClient
 from chain_adapters.types import BroadcastOutcome, NodeUnavailable, Payment, PaymentRefused
 

@@ -1,0 +1,147 @@
+"""Withdrawals on chains whose transactions expire: never two payments, never a lost one."""
+
+from __future__ import annotations
+
+import pytest
+
+from sql.pool import Pool
+from tests.support.fateful_node import Fate
+from tests.support.withdrawals import CONFIRMATIONS, SimulatedWorld
+
+LIFETIME = 5
+
+
+@pytest.fixture(params=["with nonces", "without nonces"])
+async def world(request: pytest.FixtureRequest, pool: Pool, database_url: str) -> SimulatedWorld:
+    opened = SimulatedWorld(pool, database_url)
+    opened.chain.has_nonces = request.param == "with nonces"
+    opened.chain.lifetime = LIFETIME
+    await opened.start()
+    return opened
+
+
+async def lose(world: SimulatedWorld, order_id: str) -> None:
+    """Order a withdrawal whose transaction reaches no node."""
+    world.node.fates.extend([Fate.NOT_LANDED] * 50)
+    [withdrawal] = await world.request(world.command(order_id))
+    assert withdrawal.status == "signed"
+
+
+async def pass_expiry(world: SimulatedWorld) -> None:
+    """Mine until what was signed can land no more, and all know it."""
+    await world.mine(LIFETIME + CONFIRMATIONS + 1)
+
+
+async def test_nothing_new_is_signed_before_the_old_one_has_expired_for_good(
+    world: SimulatedWorld,
+) -> None:
+    await lose(world, "w")
+    for _ in range(LIFETIME + CONFIRMATIONS):
+        await world.replace.run_once()
+        assert len(await world.attempts("w")) == 1
+        await world.mine()
+    await world.mine()
+    await world.replace.run_once()
+    assert [a.state for a in await world.attempts("w")] == ["expired", "signed"]
+
+
+async def test_an_expired_payment_is_made_once_by_another_transaction(
+    world: SimulatedWorld,
+) -> None:
+    await lose(world, "w")
+    await pass_expiry(world)
+    world.node.fates.clear()
+    await world.replace.run_once()
+    await world.settle()
+    await world.recover()
+    assert (await world.withdrawal("w")).status == "confirmed"
+    assert world.payments_to((await world.withdrawal("w")).address) == 1
+
+
+async def test_a_payment_that_landed_unseen_is_not_made_again(world: SimulatedWorld) -> None:
+    world.node.fates.append(Fate.ANSWER_LOST)
+    await world.request(world.command("w"))
+    await pass_expiry(world)
+    await world.replace.run_once()
+    await world.settle()
+    assert len(await world.attempts("w")) == 1
+    assert (await world.withdrawal("w")).status == "confirmed"
+    assert world.payments_to((await world.withdrawal("w")).address) == 1
+
+
+async def test_a_payment_in_a_block_we_have_not_read_is_not_made_again(
+    world: SimulatedWorld,
+) -> None:
+    world.node.fates.append(Fate.ANSWER_LOST)
+    await world.request(world.command("w"))
+    world.chain.mine(LIFETIME + CONFIRMATIONS + 1)
+    await world.replace.run_once()
+    assert len(await world.attempts("w")) == 1
+
+
+async def test_what_expired_and_can_never_be_paid_gives_the_money_back(
+    world: SimulatedWorld,
+) -> None:
+    await lose(world, "w")
+    held = await world.balance("available")
+    withdrawal = await world.withdrawal("w")
+    world.chain.reverting.add(withdrawal.address)
+    await pass_expiry(world)
+    await world.replace.run_once()
+    failed = await world.withdrawal("w")
+    assert (failed.status, failed.reason) == ("failed", "recipient_reverts")
+    assert await world.balance("available") == held + withdrawal.amount_minor + withdrawal.fee_minor
+    assert await world.balance("pending") == 0
+
+
+async def test_the_nonce_of_what_was_given_up_pays_the_next_withdrawal(
+    world: SimulatedWorld,
+) -> None:
+    await lose(world, "w")
+    world.chain.reverting.add((await world.withdrawal("w")).address)
+    await pass_expiry(world)
+    await world.replace.run_once()
+    world.node.fates.clear()
+    [following] = await world.request(world.command("next"))
+    await world.mine(CONFIRMATIONS)
+    assert (await world.withdrawal("next")).status == "confirmed"
+    assert world.payments_to(following.address) == 1
+
+
+async def test_one_payment_at_a_time_where_the_chain_wants_it(world: SimulatedWorld) -> None:
+    world.node.in_flight_max = 1
+    await world.request(*(world.command(f"w{n}") for n in range(4)))
+    for number in range(1, 5):
+        signed = [w for w in await world.withdrawals() if w.status != "approved"]
+        assert len(signed) == number
+        await world.mine()
+    await world.mine(CONFIRMATIONS)
+    assert {w.status for w in await world.withdrawals()} == {"confirmed"}
+
+
+@pytest.mark.parametrize("blocks_before", [0, CONFIRMATIONS])
+async def test_a_payment_that_comes_back_gives_the_money_back(
+    world: SimulatedWorld, blocks_before: int
+) -> None:
+    held = await world.balance("available")
+    [withdrawal] = await world.request(world.command("w"))
+    await world.mine(1 + blocks_before)
+    if blocks_before:
+        assert (await world.withdrawal("w")).status == "confirmed"
+    bring_back(world, withdrawal.address)
+    await world.mine(CONFIRMATIONS + 1)
+    assert (await world.withdrawal("w")).status == "failed"
+    assert await world.balance("available") == held
+    assert await world.balance("pending") == 0
+
+
+def bring_back(world: SimulatedWorld, address: str) -> None:
+    """Let the next block return what an address was paid."""
+    paid = next(
+        transaction.id
+        for block in world.chain.blocks
+        for transaction in block.transactions
+        for transfer in transaction.transfers
+        if transfer.address == address
+    )
+    world.chain.return_payment(paid)
