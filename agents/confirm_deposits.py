@@ -1,18 +1,20 @@
-"""deposits → ledger: deposits that are deep enough in the chain are confirmed, set-based."""
+"""deposits → ledger: what is deep enough in the chain is confirmed, set-based."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from agents.parts.deposit_events import deposit_fact
+from agents.parts.network_costs import cost_fact
 from agents.runtime.context import Context
 from agents.runtime.stage import LocalStage, Work
 from metrics import catalogue
 from sql import chain as chain_sql
 from sql import deposits as deposits_sql
+from sql import network_costs as costs_sql
 from sql.chain import Cursor
 from topics.deposits import DEPOSITS, BlockMatched
-from topics.ledger import LEDGER, DepositConfirmed, batch_facts
+from topics.ledger import LEDGER, DepositConfirmed, NetworkCostConfirmed, batch_facts
 
 
 class ConfirmDeposits(LocalStage[BlockMatched]):
@@ -44,9 +46,10 @@ class ConfirmDeposits(LocalStage[BlockMatched]):
         confirmed = await deposits_sql.confirm_deposits(
             work.conn, network, cursor.height, final_height
         )
+        costs = await costs_sql.confirm_costs(work.conn, network, cursor.height, final_height)
         facts = [
             deposit_fact(DepositConfirmed, deposit, cursor.height) for deposit in sorted(confirmed)
-        ]
+        ] + [cost_fact(NetworkCostConfirmed, cost) for cost in sorted(costs)]
         for record in batch_facts(facts):
             work.emit(LEDGER, network, record)
         for deposit in confirmed:

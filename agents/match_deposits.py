@@ -1,7 +1,8 @@
-"""blocks → deposits: which transfers of a block came to addresses of ours.
+"""blocks → deposits: which transfers of a block came to addresses of ours, and what we paid.
 
 State-based: a record only says which block to look at; whether that block is on the best chain is
 asked of the blocks table. Repeated, late and reordered records therefore end in the same deposits.
+What the network took from our addresses beside transfers is found and undone in the same way.
 """
 
 from __future__ import annotations
@@ -9,23 +10,55 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
-from agents.parts.deposit_events import deposit_fact, detected_event, orphaned_event
+from agents.parts.deposit_events import (
+    deposit_fact,
+    detected_event,
+    is_from_customer,
+    orphaned_event,
+)
+from agents.parts.judge_transfer import Hit, Known, new_deposit
+from agents.parts.network_costs import cost_fact, new_cost
 from agents.parts.watched_addresses import WatchedAddresses
 from agents.runtime.context import Context
 from agents.runtime.stage import LocalStage, Work
 from metrics import catalogue
 from sql import chain as chain_sql
 from sql import deposits as deposits_sql
+from sql import network_costs as costs_sql
 from sql.deposits import Deposit, DepositPolicy, NewDeposit, OwnedAddress
-from topics.blocks import BLOCKS, BlockAdded, BlockRecord, TransactionRecord, TransferRecord
+from sql.network_costs import NetworkCost, NewCost
+from topics.blocks import BLOCKS, BlockAdded, BlockRecord, TransactionRecord
 from topics.deposits import DEPOSITS, BlockMatched
 from topics.events import emit_events
-from topics.ledger import LEDGER, DepositOrphaned, batch_facts
+from topics.ledger import LEDGER, DepositOrphaned, NetworkCostOrphaned, batch_facts
 
 ADDRESS_PAGE_ROWS = 50_000
 
-Found = tuple[BlockAdded, TransactionRecord, TransferRecord]
+Paid = tuple[BlockAdded, TransactionRecord]
+"""A transaction that one of our addresses may have paid for."""
+
+
+class Found(NamedTuple):
+    """What blocks hold for us."""
+
+    deposits: list[NewDeposit]
+    costs: list[NewCost]
+
+    def transaction_ids(self) -> list[str]:
+        """Return the transactions that all this is of."""
+        return [*(d.transaction_id for d in self.deposits), *(c.transaction_id for c in self.costs)]
+
+
+class Changes(NamedTuple):
+    """What became different in the tables."""
+
+    detected: list[Deposit]
+    orphaned: list[Deposit]
+    """As they were before."""
+    costs_orphaned: list[NetworkCost]
+    """Those that were confirmed."""
 
 
 class MatchDeposits(LocalStage[BlockRecord]):
@@ -68,57 +101,98 @@ class MatchDeposits(LocalStage[BlockRecord]):
             if isinstance(record, BlockAdded) and standing.get((record.height, record.block_id))
         ]
         gone = {block for block, canonical in standing.items() if not canonical}
-        found = await self._find_deposits(work, network, added)
-        orphaned = await self._orphan(work, network, gone)
-        detected = await self._detect(work, network, found)
-        if known := not_among(found, detected):
-            # Repeats, or deposits whose old block's removal we have not been told of yet.
-            stale = await deposits_sql.stale_blocks(
-                work.conn, network, [deposit.transaction_id for deposit in known]
-            )
+        changes = Changes([], [], [])
+        found = await self._find(work, network, added)
+        await self._orphan(work, network, gone, changes)
+        known = await self._detect(work, network, found, changes)
+        if any(known):
+            # Repeats, or what stands in an old block whose removal we have not been told of yet.
+            stale = await deposits_sql.stale_blocks(work.conn, network, known.transaction_ids())
             if stale:
-                orphaned += await self._orphan(work, network, stale)
-                detected += await self._detect(work, network, known)
-        await self._tell(work, network, records, orphaned, detected)
+                await self._orphan(work, network, stale, changes)
+                await self._detect(work, network, known, changes)
+        await self._tell(work, network, records, changes)
 
     async def _orphan(
-        self, work: Work, network: str, blocks: Collection[tuple[int, str]]
-    ) -> list[Deposit]:
-        if not blocks:
-            return []
-        return await deposits_sql.orphan_deposits(work.conn, network, sorted(blocks))
+        self, work: Work, network: str, blocks: Collection[tuple[int, str]], changes: Changes
+    ) -> None:
+        if blocks:
+            ordered = sorted(blocks)
+            orphaned = await deposits_sql.orphan_deposits(work.conn, network, ordered)
+            changes.orphaned.extend(orphaned)
+            costs = await costs_sql.orphan_costs(work.conn, network, ordered)
+            changes.costs_orphaned.extend(costs)
 
-    async def _detect(
-        self, work: Work, network: str, deposits: Sequence[NewDeposit]
-    ) -> list[Deposit]:
-        if not deposits:
-            return []
-        return await deposits_sql.detect_deposits(work.conn, network, deposits)
+    async def _detect(self, work: Work, network: str, found: Found, changes: Changes) -> Found:
+        """Write what was found; return what is not written, because it is there already."""
+        deposits: list[Deposit] = []
+        costs: set[str] = set()
+        if found.deposits:
+            deposits = await deposits_sql.detect_deposits(work.conn, network, found.deposits)
+            changes.detected.extend(deposits)
+        if found.costs:
+            costs = await costs_sql.detect_costs(work.conn, network, found.costs)
+        return Found(
+            not_among(found.deposits, deposits),
+            [cost for cost in found.costs if cost.transaction_id not in costs],
+        )
 
-    async def _find_deposits(
+    async def _find(self, work: Work, network: str, blocks: Sequence[BlockAdded]) -> Found:
+        hits, paid = await self._probe(work, network, blocks)
+        if not hits and not paid:
+            return Found([], [])
+        known = await self._look_up(work, network, hits, paid)
+        policy = self._policies[network]
+        deposits = [
+            new_deposit(hit, known, policy) for hit in hits if hit.transfer.address in known.owned
+        ]
+        costs = [
+            new_cost(block, transaction, known.owned, policy)
+            for block, transaction in paid
+            if transaction.id not in known.own_transactions
+        ]
+        return Found(
+            list({(d.transaction_id, d.transfer_index): d for d in deposits}.values()),
+            list({cost.transaction_id: cost for cost in costs if cost is not None}.values()),
+        )
+
+    async def _probe(
         self, work: Work, network: str, blocks: Sequence[BlockAdded]
-    ) -> list[NewDeposit]:
-        candidates = [
+    ) -> tuple[list[Hit], list[Paid]]:
+        """Return transfers and payers that are perhaps ours; all others certainly are not."""
+        paid = [(block, transaction) for block in blocks for transaction in block.transactions]
+        if not paid:
+            return [], []
+        transfers = [
             (block, transaction, transfer)
-            for block in blocks
-            for transaction in block.transactions
+            for block, transaction in paid
             for transfer in transaction.transfers
         ]
-        if not candidates:
-            return []
-        catalogue.transfers_total.labels(network).inc(len(candidates))
+        catalogue.transfers_total.labels(network).inc(len(transfers))
         await self._load_addresses(network, work)
-        watched = self._watched[network].maybe([found[2].address for found in candidates])
-        hits = [candidates[position] for position in watched.nonzero()[0]]
-        if not hits:
-            return []
-        addresses = {hit[2].address for hit in hits} | {
-            hit[2].sender for hit in hits if hit[2].sender is not None
-        }
+        watched = self._watched[network]
+        received = watched.maybe([transfer.address for _, _, transfer in transfers])
+        payers = watched.maybe([transaction.payer or "" for _, transaction in paid])
+        return (
+            [Hit(*transfers[position]) for position in received.nonzero()[0]],
+            [paid[position] for position in payers.nonzero()[0]],
+        )
+
+    async def _look_up(
+        self, work: Work, network: str, hits: Sequence[Hit], paid: Sequence[Paid]
+    ) -> Known:
+        """Ask what has to be known of hits, in one query for each kind, and none in vain."""
+        addresses = {hit.transfer.address for hit in hits}
+        addresses |= {hit.transfer.sender for hit in hits if hit.transfer.sender is not None}
+        addresses |= {transaction.payer for _, transaction in paid if transaction.payer is not None}
         owned = await deposits_sql.owned_addresses(work.conn, network, sorted(addresses))
-        policy = self._policies[network]
-        deposits = [new_deposit(hit, owned, policy) for hit in hits if hit[2].address in owned]
-        return list({(d.transaction_id, d.transfer_index): d for d in deposits}.values())
+        ids = questionable(hits, paid, owned)
+        memos = memos_of(hits, owned)
+        return Known(
+            owned,
+            await deposits_sql.memo_owners(work.conn, network, memos) if memos else {},
+            await deposits_sql.own_transactions(work.conn, network, ids) if ids else set(),
+        )
 
     async def _load_addresses(self, network: str, work: Work | None = None) -> None:
         if work is None:
@@ -140,9 +214,9 @@ class MatchDeposits(LocalStage[BlockRecord]):
         work: Work,
         network: str,
         records: Sequence[BlockRecord],
-        orphaned: Sequence[Deposit],
-        detected: Sequence[Deposit],
+        changes: Changes,
     ) -> None:
+        detected, orphaned = changes.detected, changes.orphaned
         height = max(record.height for record in records)
         await chain_sql.mark_matched(work.conn, network, height)
         reverse = [
@@ -150,13 +224,18 @@ class MatchDeposits(LocalStage[BlockRecord]):
             for deposit in orphaned
             if deposit.status == "confirmed"
         ]
-        for record in batch_facts(reverse):
+        refund = [cost_fact(NetworkCostOrphaned, cost) for cost in changes.costs_orphaned]
+        for record in batch_facts([*reverse, *refund]):
             work.emit(LEDGER, network, record)
         now = datetime.now(UTC)
         emit_events(
             work,
-            [orphaned_event(d, now) for d in orphaned if d.owner and d.status != "ignored"]
-            + [detected_event(d, now) for d in detected if d.owner],
+            [
+                orphaned_event(d, now)
+                for d in orphaned
+                if is_from_customer(d) and d.status != "ignored"
+            ]
+            + [detected_event(d, now) for d in detected if is_from_customer(d)],
         )
         _count(orphaned, "orphaned")
         _count(detected, None)
@@ -172,40 +251,32 @@ class MatchDeposits(LocalStage[BlockRecord]):
         )
 
 
-def new_deposit(found: Found, owned: dict[str, OwnedAddress], policy: DepositPolicy) -> NewDeposit:
-    """Judge one transfer to an address of ours by the rules of its asset. Pure."""
-    block, transaction, transfer = found
-    mine = owned[transfer.address]
-    asset = policy.assets.get(transfer.contract)
-    amount_minor = int(transfer.amount_minor)
-    ignored = None
-    confirmations = policy.confirmations
-    if asset is None:
-        ignored = "unknown_token"
-    elif transfer.sender in owned:
-        ignored = "own_transfer"
-    elif mine.owner and amount_minor < asset.minor_min:
-        ignored = "below_minimum"
-    if asset is not None:
-        confirmations = next(
-            n for from_minor, n in asset.confirmations if amount_minor >= from_minor
-        )
-    return NewDeposit(
-        transaction.id,
-        transfer.index,
-        mine.tenant,
-        mine.owner,
-        mine.purpose,
-        mine.address,
-        transfer.sender,
-        transfer.contract,
-        None if asset is None else asset.asset,
-        transfer.amount_minor,
-        transfer.memo,
-        block.height,
-        block.block_id,
-        ignored,
-        block.height + confirmations - 1,
+def questionable(
+    hits: Sequence[Hit], paid: Sequence[Paid], owned: dict[str, OwnedAddress]
+) -> list[str]:
+    """Return the transactions that may be our own payments. Pure.
+
+    Of a transfer whose sender is known, that sender tells whether it is ours.
+    """
+    received = {
+        hit.transaction.id
+        for hit in hits
+        if hit.transfer.sender is None and hit.transfer.address in owned
+    }
+    paid_for = {transaction.id for _, transaction in paid if transaction.payer in owned}
+    return sorted(received | paid_for)
+
+
+def memos_of(hits: Sequence[Hit], owned: dict[str, OwnedAddress]) -> list[tuple[str, str]]:
+    """Return the (address, memo) of all that came to pooled addresses with a memo. Pure."""
+    return sorted(
+        {
+            (hit.transfer.address, hit.transfer.memo)
+            for hit in hits
+            if hit.transfer.memo is not None
+            and hit.transfer.address in owned
+            and owned[hit.transfer.address].purpose == "pooled"
+        }
     )
 
 

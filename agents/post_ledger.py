@@ -1,8 +1,8 @@
 """ledger → events: turns facts of a chain into journal entries, and tells their owners.
 
-Order-proof: a confirmation is posted only while its deposit or withdrawal still stands in that
-revision, a reversal only if what it undoes was posted, and a withdrawal's second settling behind
-the reversal of its first. Repeats are dropped by idempotency key.
+Order-proof: a confirmation is posted only while its deposit, cost or withdrawal still stands in
+that revision, a reversal only if what it undoes was posted, and a withdrawal's second settling
+behind the reversal of its first. Repeats are dropped by idempotency key.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 import structlog
 from prometheus_client import Counter
 
+from agents.parts.deposit_events import is_from_customer
 from agents.parts.ledger_entries import entry_of, original_of, with_gas, with_undoings
 from agents.parts.ledger_events import events_of
 from agents.runtime.context import Context
@@ -33,6 +34,7 @@ from topics.ledger import (
     DepositConfirmed,
     LedgerFact,
     LedgerRecord,
+    NetworkCostConfirmed,
     WithdrawalConfirmed,
     WithdrawalFailed,
 )
@@ -87,6 +89,10 @@ class PostLedger(LocalStage[LedgerRecord]):
             work.conn,
             [(f.deposit_id, f.revision) for f in facts if isinstance(f, DepositConfirmed)],
         )
+        costs = await facts_sql.standing_costs(
+            work.conn,
+            [(f.cost_id, f.revision) for f in facts if isinstance(f, NetworkCostConfirmed)],
+        )
         withdrawals = await facts_sql.standing_withdrawals(
             work.conn,
             [
@@ -106,6 +112,8 @@ class PostLedger(LocalStage[LedgerRecord]):
         def holds(fact: LedgerFact) -> bool:
             if isinstance(fact, DepositConfirmed):
                 return fact.deposit_id in deposits
+            if isinstance(fact, NetworkCostConfirmed):
+                return fact.cost_id in costs
             if isinstance(fact, WithdrawalConfirmed | WithdrawalFailed):
                 return fact.withdrawal_id in withdrawals
             return id(fact) in reversed_by
@@ -160,7 +168,7 @@ def same_key(entry: Entry, candidates: Iterable[Entry]) -> Entry:
 
 
 def _volume_of(fact: LedgerFact) -> Counter | None:
-    if isinstance(fact, DepositConfirmed) and fact.owner:
+    if isinstance(fact, DepositConfirmed) and is_from_customer(fact):
         return catalogue.deposit_volume_total
     return catalogue.withdrawal_volume_total if isinstance(fact, WithdrawalConfirmed) else None
 

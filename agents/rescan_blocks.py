@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from agents.match_deposits import MatchDeposits
+from agents.match_deposits import Changes, MatchDeposits
 from agents.runtime.context import Context
 from agents.runtime.stage import Retryable, Work
 from agents.runtime.transact import transact_on
@@ -153,16 +153,16 @@ class RescanBlocks(MatchDeposits):
     async def _rematch(
         self, work: Work, records: Sequence[BlockAdded]
     ) -> tuple[list[Deposit], list[Deposit]]:
-        deposits = await self._find_deposits(work, self._network, records)
-        if not deposits:
-            return [], []
-        stale = await deposits_sql.stale_blocks(
-            work.conn, self._network, [deposit.transaction_id for deposit in deposits]
-        )
-        orphaned = await deposits_sql.orphan_deposits(work.conn, self._network, sorted(stale))
-        detected = await deposits_sql.detect_deposits(work.conn, self._network, deposits)
-        await self._tell(work, self._network, records, orphaned, detected)
-        return detected, orphaned
+        changes = Changes([], [], [])
+        found = await self._find(work, self._network, records)
+        if any(found):
+            stale = await deposits_sql.stale_blocks(
+                work.conn, self._network, found.transaction_ids()
+            )
+            await self._orphan(work, self._network, stale, changes)
+            await self._detect(work, self._network, found, changes)
+            await self._tell(work, self._network, records, changes)
+        return changes.detected, changes.orphaned
 
 
 def are_linked(blocks: Sequence[Block]) -> bool:

@@ -12,7 +12,7 @@ from typing import Literal
 from ledger.chart import Kind
 from ledger.entries import AccountRef, Entry, Line
 
-Wallet = Literal["hot_wallet", "cold_wallet", "gas_wallet"]
+Wallet = Literal["deposit_wallets", "hot_wallet", "cold_wallet", "gas_wallet"]
 HoldReason = Literal["BID_LOCK", "ESCROW_LOCK"]
 
 _UNHOLD_KINDS = {"BID_LOCK": Kind.BID_UNLOCK, "ESCROW_LOCK": Kind.ESCROW_UNLOCK}
@@ -47,6 +47,55 @@ def deposit_reversed(
     return _entry(
         tenant, Kind.DEPOSIT_REVERSED, "deposit", deposit_id, f"reversal:{revision}", line
     )
+
+
+def deposit_unassigned(
+    tenant: str, asset: str, amount_minor: int, *, deposit_id: int, revision: int
+) -> Entry:
+    """Keep a confirmed deposit in suspense, as nobody knows yet whose it is."""
+    line = _tenant_line(tenant, asset, "deposit_wallets", "suspense", amount_minor)
+    return _entry(
+        tenant, Kind.DEPOSIT_UNASSIGNED, "deposit", deposit_id, f"credit:{revision}", line
+    )
+
+
+def deposit_assigned(
+    tenant: str, owner: str, asset: str, amount_minor: int, *, deposit_id: int, revision: int
+) -> Entry:
+    """Credit a deposit in suspense to its user; what the user owes is repaid first."""
+    line = Line(
+        AccountRef(tenant, "", asset, "suspense"),
+        AccountRef(tenant, owner, asset, "available"),
+        amount_minor,
+        repays=AccountRef(tenant, owner, asset, "receivable"),
+    )
+    return _entry(tenant, Kind.DEPOSIT_ASSIGNED, "deposit", deposit_id, f"assign:{revision}", line)
+
+
+def unassigned_reversed(
+    tenant: str, asset: str, amount_minor: int, *, deposit_id: int, revision: int
+) -> Entry:
+    """Take money out of suspense because its block left the chain before it was assigned."""
+    line = _tenant_line(tenant, asset, "suspense", "deposit_wallets", amount_minor)
+    return _entry(
+        tenant, Kind.DEPOSIT_REVERSED, "deposit", deposit_id, f"reversal:{revision}", line
+    )
+
+
+def network_cost(
+    tenant: str, asset: str, wallet: Wallet, amount_minor: int, *, cost_id: int, revision: int
+) -> Entry:
+    """Record as expense what the network took beside transfers; negative: what it gave back."""
+    line = _cost_line(tenant, asset, wallet, amount_minor)
+    return _entry(tenant, Kind.NETWORK_COST, "cost", cost_id, f"expense:{revision}", line)
+
+
+def network_cost_reversed(
+    tenant: str, asset: str, wallet: Wallet, amount_minor: int, *, cost_id: int, revision: int
+) -> Entry:
+    """Take a network cost back because its block left the chain."""
+    line = _cost_line(tenant, asset, wallet, -amount_minor)
+    return _entry(tenant, Kind.NETWORK_COST_REVERSED, "cost", cost_id, f"reversal:{revision}", line)
 
 
 def wallet_funded(
@@ -216,6 +265,12 @@ def _tenant_line(tenant: str, asset: str, debit: str, credit: str, amount_minor:
     return Line(
         AccountRef(tenant, "", asset, debit), AccountRef(tenant, "", asset, credit), amount_minor
     )
+
+
+def _cost_line(tenant: str, asset: str, wallet: Wallet, amount_minor: int) -> Line:
+    if amount_minor < 0:
+        return _tenant_line(tenant, asset, wallet, "network_fees", -amount_minor)
+    return _tenant_line(tenant, asset, "network_fees", wallet, amount_minor)
 
 
 def _release_line(tenant: str, owner: str, asset: str, amount_minor: int) -> Line:

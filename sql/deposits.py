@@ -110,6 +110,29 @@ async def owned_addresses(
     return {row[0]: OwnedAddress(*row) for row in rows}
 
 
+async def memo_owners(
+    conn: Connection, network: str, memos: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], str]:
+    """Return whose these (pooled address, memo) are; unknown ones are left out."""
+    rows = await _queries.memo_owners(
+        conn,
+        network=network,
+        addresses=[address for address, _ in memos],
+        memos=[memo for _, memo in memos],
+    )
+    return {(row["address"], row["memo"]): row["owner"] for row in rows}
+
+
+async def own_transactions(
+    conn: Connection, network: str, transaction_ids: Sequence[str]
+) -> set[str]:
+    """Return those of these transactions that are attempts at withdrawals of ours."""
+    rows = await _queries.own_transactions(
+        conn, network=network, transaction_ids=list(transaction_ids)
+    )
+    return {row["transaction_id"] for row in rows}
+
+
 async def detect_deposits(
     conn: Connection, network: str, deposits: Sequence[NewDeposit]
 ) -> list[Deposit]:
@@ -156,7 +179,7 @@ async def orphan_deposits(
 async def stale_blocks(
     conn: Connection, network: str, transaction_ids: Sequence[str]
 ) -> list[tuple[int, str]]:
-    """Return (height, block id) of blocks off the chain with deposits of these transactions."""
+    """Return (height, block id) of blocks off the chain with deposits or costs of these."""
     rows = await _queries.stale_blocks(conn, network=network, transaction_ids=list(transaction_ids))
     return [(row["height"], row["block_id"]) for row in rows]
 
@@ -177,11 +200,29 @@ async def read_deposits(conn: Connection, deposit_ids: Sequence[int]) -> list[De
     return [Deposit(*row) for row in rows]
 
 
+async def find_deposit(conn: Connection, tenant: str, deposit_id: int) -> Deposit | None:
+    """Return a tenant's deposit and lock it until the transaction ends."""
+    row = await _queries.find_deposit(conn, tenant=tenant, deposit_id=deposit_id)
+    return None if row is None else Deposit(*row)
+
+
+async def assign_deposit(conn: Connection, deposit_id: int, owner: str, actor: str) -> None:
+    """Say whose a deposit is. Refused by the database unless it waits for that."""
+    await _queries.assign_deposit(conn, deposit_id=deposit_id, owner=owner, actor=actor)
+
+
 async def list_deposits(
-    conn: Connection, tenant: str, owner: str | None, limit_rows: int
+    conn: Connection,
+    tenant: str,
+    owner: str | None,
+    limit_rows: int,
+    *,
+    unassigned: bool = False,
 ) -> list[Deposit]:
-    """Return a tenant's deposits, newest first, of one owner if given."""
-    rows = await _queries.list_deposits(conn, tenant=tenant, owner=owner, limit_rows=limit_rows)
+    """Return a tenant's deposits, newest first, of one owner or `unassigned` if wanted."""
+    rows = await _queries.list_deposits(
+        conn, tenant=tenant, owner=owner, unassigned=unassigned, limit_rows=limit_rows
+    )
     return [Deposit(*row) for row in rows]
 
 
@@ -247,3 +288,34 @@ async def add_addresses(
 async def advance_counter(conn: Connection, network: str, addresses: int, keys: int) -> None:
     """Count addresses added and deposit keys used."""
     await _queries.advance_counter(conn, network=network, addresses=addresses, keys=keys)
+
+
+async def read_pooled(conn: Connection, tenant: str, network: str) -> str | None:
+    """Return the tenant's pooled address, None if it has none yet."""
+    address: str | None = await _queries.read_pooled(conn, tenant=tenant, network=network)
+    return address
+
+
+async def take_memo_numbers(conn: Connection, network: str, wanted: int) -> int:
+    """Return the first of `wanted` numbers from 1 on that nobody else is given."""
+    first: int = await _queries.take_memo_numbers(conn, network=network, wanted=wanted)
+    return first
+
+
+async def add_memos(
+    conn: Connection,
+    network: str,
+    tenant: str,
+    address: str,
+    memos: Sequence[tuple[str, str, str | None]],
+) -> None:
+    """Give owners memos on a pooled address, as (memo, owner, label) rows."""
+    await _queries.add_memos(
+        conn,
+        network=network,
+        tenant=tenant,
+        address=address,
+        memos=[memo for memo, _, _ in memos],
+        owners=[owner for _, owner, _ in memos],
+        labels=[label for _, _, label in memos],
+    )

@@ -18,9 +18,27 @@ SELECT
 FROM addresses
 WHERE network = :network::text AND address = any(:addresses::text []);
 
+-- name: memo_owners
+-- Whose these memos on these pooled addresses are.
+SELECT
+    m.address,
+    m.memo,
+    m.owner
+FROM memos AS m
+INNER JOIN unnest(:addresses::text [], :memos::text []) AS t (address, memo)
+    ON m.address = t.address AND m.memo = t.memo
+WHERE m.network = :network::text;
+
+-- name: own_transactions
+-- Which of these transactions are attempts at withdrawals of ours.
+SELECT transaction_id
+FROM transactions
+WHERE network = :network::text AND transaction_id = any(:transaction_ids::text []);
+
 -- name: detect_deposits
 -- Write transfers to our addresses as deposits. A transfer that is there already is left alone,
--- unless its block left the chain: then it starts anew with the next revision.
+-- unless its block left the chain: then it starts anew with the next revision, and remains whose an
+-- operator said it is.
 INSERT INTO deposits AS d (
     network, transaction_id, transfer_index, tenant, owner, purpose, address, sender, contract,
     asset, amount_minor, memo, height, block_id, status, ignored_reason, confirm_height
@@ -56,7 +74,7 @@ FROM
     )
 ON CONFLICT (network, transaction_id, transfer_index) DO UPDATE SET
     tenant = excluded.tenant,
-    owner = excluded.owner,
+    owner = CASE WHEN d.assigned_by IS NULL THEN excluded.owner ELSE d.owner END,
     purpose = excluded.purpose,
     address = excluded.address,
     sender = excluded.sender,
@@ -155,8 +173,42 @@ SELECT
 FROM deposits AS d
 WHERE d.deposit_id = any(:deposit_ids::bigint []);
 
+-- name: find_deposit^
+-- A deposit of a tenant, which stays as it is until this transaction ends.
+SELECT
+    d.deposit_id,
+    d.revision,
+    d.tenant,
+    d.owner,
+    d.purpose,
+    d.asset,
+    d.amount_minor::text AS amount_minor,
+    d.network,
+    d.address,
+    d.transaction_id,
+    d.transfer_index,
+    d.height,
+    d.memo,
+    d.status,
+    d.ignored_reason,
+    d.sender,
+    d.contract,
+    d.confirm_height,
+    d.block_id
+FROM deposits AS d
+WHERE d.tenant = :tenant::text AND d.deposit_id = :deposit_id::bigint
+FOR UPDATE;
+
+-- name: assign_deposit!
+-- Say whose a deposit is that nobody was found for. The database refuses all others.
+UPDATE deposits SET
+    owner = :owner::text,
+    assigned_by = :actor::text,
+    assigned_at = now()
+WHERE deposit_id = :deposit_id::bigint;
+
 -- name: list_deposits
--- A tenant's deposits, newest first, optionally of one owner.
+-- A tenant's deposits, newest first, optionally of one owner, or those nobody was found for.
 SELECT
     d.deposit_id,
     d.revision,
@@ -181,6 +233,10 @@ FROM deposits AS d
 WHERE
     d.tenant = :tenant::text
     AND (:owner::text IS NULL OR d.owner = :owner::text)
+    AND (
+        NOT :unassigned::boolean
+        OR (d.purpose = 'pooled' AND d.owner = '' AND d.status IN ('detected', 'confirmed'))
+    )
 ORDER BY d.deposit_id DESC
 LIMIT :limit_rows::integer;
 
@@ -238,21 +294,60 @@ INSERT INTO address_counters AS c (network) VALUES (:network::text)
 ON CONFLICT (network) DO UPDATE SET serial = c.serial
 RETURNING serial;
 
+-- name: read_pooled$
+-- The pooled address of a tenant on a network.
+SELECT address FROM addresses
+WHERE tenant = :tenant::text AND network = :network::text AND purpose = 'pooled';
+
+-- name: take_memo_numbers$
+-- The first of so many numbers for memos, which are never given out again.
+UPDATE address_counters SET memos = memos + :wanted::bigint
+WHERE network = :network::text
+RETURNING memos - :wanted::bigint + 1;
+
+-- name: add_memos!
+-- Give owners memos on a pooled address.
+INSERT INTO memos (network, address, memo, tenant, owner, label)
+SELECT
+    :network::text,
+    :address::text,
+    m.memo,
+    :tenant::text,
+    m.owner,
+    m.label
+FROM unnest(:memos::text [], :owners::text [], :labels::text []) AS m (memo, owner, label);
+
 -- name: stale_blocks
--- Blocks that deposits with these transactions are recorded in although they are not on the best
--- chain as read so far, be it because it is still shorter. Blocks older than all we remember stay.
-SELECT DISTINCT
-    d.height,
-    d.block_id
-FROM deposits AS d
+-- Blocks that deposits or costs of these transactions are recorded in although they are not on the
+-- best chain as read so far, be it because it is still shorter. Blocks older than all we remember
+-- stay.
+SELECT
+    r.height,
+    r.block_id
+FROM (
+    SELECT
+        d.height,
+        d.block_id
+    FROM deposits AS d
+    WHERE
+        d.network = :network::text
+        AND d.transaction_id = any(:transaction_ids::text [])
+        AND d.status <> 'orphaned'
+    UNION
+    SELECT
+        c.height,
+        c.block_id
+    FROM network_costs AS c
+    WHERE
+        c.network = :network::text
+        AND c.transaction_id = any(:transaction_ids::text [])
+        AND c.status <> 'orphaned'
+) AS r
 WHERE
-    d.network = :network::text
-    AND d.transaction_id = any(:transaction_ids::text [])
-    AND d.status <> 'orphaned'
-    AND d.height >= (SELECT min(b.height) FROM blocks AS b WHERE b.network = :network::text)
+    r.height >= (SELECT min(b.height) FROM blocks AS b WHERE b.network = :network::text)
     AND NOT EXISTS (
         SELECT 1 FROM blocks AS b
-        WHERE b.network = d.network AND b.height = d.height AND b.block_id = d.block_id
+        WHERE b.network = :network::text AND b.height = r.height AND b.block_id = r.block_id
     );
 
 -- name: deposit_policies

@@ -22,6 +22,18 @@ async def standing_deposits(conn: Connection, revisions: Sequence[tuple[int, int
     return {row["deposit_id"] for row in rows}
 
 
+async def standing_costs(conn: Connection, revisions: Sequence[tuple[int, int]]) -> set[int]:
+    """Return the ids of those (cost id, revision) that are confirmed at this moment."""
+    if not revisions:
+        return set()
+    rows = await _queries.standing_costs(
+        conn,
+        cost_ids=[cost_id for cost_id, _ in revisions],
+        revisions=[revision for _, revision in revisions],
+    )
+    return {row["cost_id"] for row in rows}
+
+
 async def standing_withdrawals(
     conn: Connection, states: Sequence[tuple[int, int, str]]
 ) -> set[int]:

@@ -10,6 +10,18 @@ WHERE d.status = 'confirmed'
 ORDER BY d.deposit_id
 FOR SHARE OF d;
 
+-- name: standing_costs
+-- Which of these network costs are confirmed in just this revision, and stay so until this
+-- transaction ends.
+SELECT c.cost_id
+FROM network_costs AS c
+INNER JOIN
+    unnest(:cost_ids::bigint [], :revisions::integer []) AS f (cost_id, revision)
+    ON c.cost_id = f.cost_id AND c.revision = f.revision
+WHERE c.status = 'confirmed'
+ORDER BY c.cost_id
+FOR SHARE OF c;
+
 -- name: standing_withdrawals
 -- Which of these withdrawals have just this status in just this revision, and keep it until this
 -- transaction ends.

@@ -118,8 +118,8 @@ ORDER BY f.rank ASC, f.newest_height DESC NULLS LAST, f.address ASC, f.asset ASC
 LIMIT :limit_rows::bigint;
 
 -- name: wallet_figures
--- Each deposit and withdrawal as recorded up to a block, against what the journal moved on wallet
--- accounts for it, summed by account and reason. Reads all deposits and the whole journal.
+-- Each deposit, withdrawal and network cost as recorded up to a block, against what the journal moved
+-- on wallet accounts for it, summed by account and reason. Reads all deposits and the whole journal.
 -- settled: both agree. detected, ignored, unconfirmed: not to be booked (yet). unposted, unreversed:
 -- decided, on its way to the journal. ahead: booked, above the block. overdue: on its way for too
 -- long. unexplained: anything else; reference_ids names the first of these last two.
@@ -189,18 +189,18 @@ judged AS (
         o.*,
         CASE
             WHEN o.recorded_minor <> 0 AND o.booked_minor <> 0 THEN 'unexplained'
-            WHEN o.booked_minor = 0 AND d.status IN ('detected', 'ignored') THEN d.status
-            WHEN o.booked_minor = 0 AND d.status = 'confirmed'
-                THEN CASE WHEN d.confirmed_at < :overdue_before::timestamptz
+            WHEN o.booked_minor = 0 AND r.status IN ('detected', 'ignored') THEN r.status
+            WHEN o.booked_minor = 0 AND r.status = 'confirmed'
+                THEN CASE WHEN r.confirmed_at < :overdue_before::timestamptz
                     THEN 'overdue' ELSE 'unposted' END
             WHEN o.booked_minor = 0 AND w.status IN ('signed', 'broadcast') THEN 'unconfirmed'
             WHEN o.booked_minor = 0 AND w.status IN ('confirmed', 'failed')
                 THEN CASE WHEN w.updated_at < :overdue_before::timestamptz
                     THEN 'overdue' ELSE 'unposted' END
-            WHEN d.status = 'orphaned' AND abs(o.booked_minor) = d.amount_minor
-                THEN CASE WHEN d.height < :overdue_below_height::bigint
+            WHEN r.status = 'orphaned' AND abs(o.booked_minor) = r.amount_minor
+                THEN CASE WHEN r.height < :overdue_below_height::bigint
                     THEN 'overdue' ELSE 'unreversed' END
-            WHEN d.height > :height::bigint AND abs(o.booked_minor) = d.amount_minor THEN 'ahead'
+            WHEN r.height > :height::bigint AND abs(o.booked_minor) = r.amount_minor THEN 'ahead'
             WHEN t.height > :height::bigint THEN 'ahead'
             WHEN w.status IN ('signed', 'broadcast')
                 THEN CASE WHEN w.updated_at < :overdue_before::timestamptz
@@ -214,6 +214,19 @@ judged AS (
             AND o.row_id = d.deposit_id
             AND o.tenant = d.tenant
             AND d.network = :network::text
+    LEFT JOIN network_costs AS k
+        ON
+            o.reference_type = 'cost'
+            AND o.row_id = k.cost_id
+            AND o.tenant = k.tenant
+            AND k.network = :network::text
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(d.status, k.status) AS status,
+            coalesce(d.confirmed_at, k.confirmed_at) AS confirmed_at,
+            coalesce(d.height, k.height) AS height,
+            coalesce(d.amount_minor, abs(k.amount_minor)) AS amount_minor
+    ) AS r
     LEFT JOIN withdrawals AS w
         ON
             o.reference_type = 'withdrawal'

@@ -36,10 +36,11 @@ class OwnerBalance(NamedTuple):
 
 
 class AddressRow(NamedTuple):
-    """A watched address. The empty owner is the tenant itself."""
+    """A watched address, or a memo on a pooled one. The empty owner is the tenant itself."""
 
     network: str
     address: str
+    memo: str | None
     owner: str
     purpose: str
     key_path: str | None
@@ -62,6 +63,11 @@ async def add_users(conn: Connection, tenant: str, owners: Iterable[str]) -> Non
     await _queries.add_users(conn, tenant=tenant, owners=sorted(set(owners)))
 
 
+async def is_user(conn: Connection, tenant: str, owner: str) -> bool:
+    """Return whether the tenant has this user."""
+    return bool(await _queries.is_user(conn, tenant=tenant, owner=owner))
+
+
 async def list_balances(
     conn: Connection, tenant: str, owner: str | None, limit_rows: int
 ) -> list[OwnerBalance]:
@@ -76,7 +82,7 @@ async def list_balances(
 async def list_addresses(
     conn: Connection, tenant: str, owner: str | None, purpose: str | None, limit_rows: int
 ) -> list[AddressRow]:
-    """Return a tenant's addresses, newest first, of one owner or purpose if given."""
+    """Return a tenant's addresses and memos, newest first, of one owner or purpose if given."""
     rows = await _queries.list_addresses(
         conn, tenant=tenant, owner=owner, purpose=purpose, limit_rows=limit_rows
     )

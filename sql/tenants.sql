@@ -44,19 +44,49 @@ ORDER BY owner, asset
 LIMIT :limit_rows::integer;
 
 -- name: list_addresses
--- A tenant's addresses, newest first, optionally of one owner or purpose.
+-- A tenant's addresses and memos, newest first, optionally of one owner or purpose.
 SELECT
-    network,
-    address,
-    owner,
-    purpose,
-    key_path,
-    label,
-    created_at
-FROM addresses
+    a.network,
+    a.address,
+    a.memo,
+    a.owner,
+    a.purpose,
+    a.key_path,
+    a.label,
+    a.created_at
+FROM (
+    SELECT
+        network,
+        address,
+        NULL AS memo,
+        owner,
+        purpose,
+        key_path,
+        label,
+        created_at,
+        serial
+    FROM addresses
+    WHERE tenant = :tenant::text
+    UNION ALL
+    SELECT
+        network,
+        address,
+        memo,
+        owner,
+        'pooled' AS purpose,
+        NULL AS key_path,
+        label,
+        created_at,
+        0 AS serial
+    FROM memos
+    WHERE tenant = :tenant::text
+) AS a
 WHERE
-    tenant = :tenant::text
-    AND (:owner::text IS NULL OR owner = :owner::text)
-    AND (:purpose::text IS NULL OR purpose = :purpose::text)
-ORDER BY created_at DESC, network ASC, serial DESC
+    (:owner::text IS NULL OR a.owner = :owner::text)
+    AND (:purpose::text IS NULL OR a.purpose = :purpose::text)
+ORDER BY a.created_at DESC, a.network ASC, a.serial DESC, a.memo ASC
 LIMIT :limit_rows::integer;
+
+-- name: is_user$
+-- Whether the tenant has this user.
+SELECT exists(SELECT 1 FROM users WHERE tenant = :tenant::text AND owner = :owner::text);

@@ -20,7 +20,7 @@ class Data(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Deposit(Data, frozen=True, kw_only=True):
-    """One transfer to a deposit address.
+    """One transfer to a deposit address, or to a pooled address whose memo tells the owner.
 
     (network, transaction_id, transfer_index) tells it apart and stays the same when the
     transaction is mined again in another block; `revision` counts how often that happened.
@@ -28,6 +28,7 @@ class Deposit(Data, frozen=True, kw_only=True):
 
     deposit_id: int
     owner: str
+    """Empty as long as nobody is known to own it: its memo is missing, malformed or unknown."""
     network: str
     """CAIP-2 id."""
     asset: str | None
@@ -37,6 +38,7 @@ class Deposit(Data, frozen=True, kw_only=True):
     sender: str | None
     contract: str | None
     memo: str | None
+    """As the sender wrote it, in the chain's canonical form."""
     transaction_id: str
     transfer_index: str
     height: int
@@ -45,6 +47,12 @@ class Deposit(Data, frozen=True, kw_only=True):
     confirmations: int
     """Blocks on top of it, its own included, when the event occurred; 0 once it is orphaned."""
     confirmations_required: int
+
+
+class AssignedDeposit(Deposit, frozen=True, kw_only=True):
+    """A deposit that an operator found the owner of."""
+
+    assigned_by: str
 
 
 class IgnoredDeposit(Deposit, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from msgspec import Meta, Struct
 from topics.event_data import (
     Account,
     ApprovedWithdrawal,
+    AssignedDeposit,
     AwaitingWithdrawal,
     ConfirmedWithdrawal,
     Deposit,
@@ -57,7 +58,7 @@ class Envelope(
 
 
 class DepositDetected(Envelope, frozen=True, kw_only=True, tag="deposit.detected"):
-    """A transfer to a deposit address is in a block. Not yet to be relied on."""
+    """A transfer to a deposit address or pooled address is in a block. Not yet to be relied on."""
 
     data: Deposit
 
@@ -68,6 +69,18 @@ class DepositConfirmed(Envelope, frozen=True, kw_only=True, tag="deposit.confirm
     data: Deposit
 
 
+class DepositUnassigned(Envelope, frozen=True, kw_only=True, tag="deposit.unassigned"):
+    """It has its confirmations, and is credited to nobody until an operator says whose it is."""
+
+    data: Deposit
+
+
+class DepositAssigned(Envelope, frozen=True, kw_only=True, tag="deposit.assigned"):
+    """An operator said whose it is, and it is credited."""
+
+    data: AssignedDeposit
+
+
 class DepositOrphaned(Envelope, frozen=True, kw_only=True, tag="deposit.orphaned"):
     """Its block left the chain. It is detected anew, with a higher revision, if mined again."""
 
@@ -75,7 +88,7 @@ class DepositOrphaned(Envelope, frozen=True, kw_only=True, tag="deposit.orphaned
 
 
 class DepositReversed(Envelope, frozen=True, kw_only=True, tag="deposit.reversed"):
-    """It had been credited, its block left the chain, and the credit was taken back."""
+    """It had been confirmed, its block left the chain, and what was credited was taken back."""
 
     data: ReversedDeposit
 
@@ -195,6 +208,8 @@ class WebhookTest(Envelope, frozen=True, kw_only=True, tag="webhook.test"):
 Event: TypeAlias = (
     DepositDetected
     | DepositConfirmed
+    | DepositUnassigned
+    | DepositAssigned
     | DepositOrphaned
     | DepositReversed
     | DepositIgnored

@@ -11,7 +11,10 @@ from topics.topic import Topic, json_decoder
 
 
 class DepositFact(msgspec.Struct, frozen=True, tag_field="fact", kw_only=True):
-    """A deposit, or money that came to a wallet of the tenant itself (owner "")."""
+    """A deposit, or money that came to a wallet of the tenant itself.
+
+    The owner is empty for the latter, and for money on a pooled address that nobody was found for.
+    """
 
     deposit_id: int
     revision: int
@@ -42,6 +45,32 @@ class DepositConfirmed(DepositFact, frozen=True, tag="deposit_confirmed"):
 
 class DepositOrphaned(DepositFact, frozen=True, tag="deposit_orphaned"):
     """It was confirmed and its block left the chain: take back what was credited."""
+
+
+class NetworkCostFact(msgspec.Struct, frozen=True, tag_field="fact", kw_only=True):
+    """What the network took from an address of ours beside transfers and withdrawals."""
+
+    cost_id: int
+    revision: int
+    """How often the transaction was mined before; part of the entry's idempotency key."""
+    tenant: str
+    purpose: str
+    asset: str
+    amount_minor: str
+    """Negative if the network gave something back."""
+    network: str
+    address: str
+    transaction_id: str
+    height: int
+    block_id: str
+
+
+class NetworkCostConfirmed(NetworkCostFact, frozen=True, tag="network_cost_confirmed"):
+    """It is deep enough: record the expense."""
+
+
+class NetworkCostOrphaned(NetworkCostFact, frozen=True, tag="network_cost_orphaned"):
+    """It was confirmed and its block left the chain: take the expense back."""
 
 
 class WithdrawalFact(msgspec.Struct, frozen=True, tag_field="fact", kw_only=True):
@@ -84,6 +113,8 @@ class WithdrawalUnsettled(WithdrawalFact, frozen=True, tag="withdrawal_unsettled
 LedgerFact: TypeAlias = (
     DepositConfirmed
     | DepositOrphaned
+    | NetworkCostConfirmed
+    | NetworkCostOrphaned
     | WithdrawalConfirmed
     | WithdrawalFailed
     | WithdrawalUnsettled

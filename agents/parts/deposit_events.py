@@ -13,6 +13,11 @@ from topics.ledger import DepositFact
 FactT = TypeVar("FactT", bound=DepositFact)
 
 
+def is_from_customer(deposit: Deposit | DepositFact) -> bool:
+    """Whether it came to an address for customers, be its owner known or not."""
+    return deposit.purpose in ("deposit", "pooled")
+
+
 def deposit_fact(kind: type[FactT], deposit: Deposit, tip_height: int) -> FactT:
     """Return the fact about a deposit, as it was decided on at `tip_height`."""
     if deposit.asset is None:
@@ -79,6 +84,17 @@ def detected_event(deposit: Deposit, now: datetime) -> Event:
         tenant=deposit.tenant,
         occurred_at=now,
         data=event_data.Deposit(**deposit_data(deposit, 1)),
+    )
+
+
+def assigned_event(deposit: Deposit, actor: str, tip_height: int, now: datetime) -> Event:
+    """Return deposit.assigned."""
+    data = deposit_data(deposit, tip_height - deposit.height + 1)
+    return events.DepositAssigned(
+        id=events.make_event_id(now, "deposit.assigned", deposit.deposit_id, deposit.revision),
+        tenant=deposit.tenant,
+        occurred_at=now,
+        data=event_data.AssignedDeposit(**data, assigned_by=actor),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import msgspec
 
@@ -13,6 +14,9 @@ from topics.ledger import (
     DepositFact,
     DepositOrphaned,
     LedgerFact,
+    NetworkCostConfirmed,
+    NetworkCostFact,
+    NetworkCostOrphaned,
     WithdrawalConfirmed,
     WithdrawalFact,
     WithdrawalFailed,
@@ -22,14 +26,8 @@ from topics.ledger import (
 
 def entry_of(fact: LedgerFact, original: Entry | None) -> Entry:
     """Return the entry for a fact; `original` is the posted entry that a reversal undoes."""
-    if isinstance(fact, DepositConfirmed):
-        return _credit(fact)
-    if isinstance(fact, DepositOrphaned):
-        return _reversal(fact)
-    if isinstance(fact, WithdrawalConfirmed):
-        return _settlement(fact)
-    if isinstance(fact, WithdrawalFailed):
-        return _failure(fact)
+    if not isinstance(fact, WithdrawalUnsettled):
+        return _MAKERS[type(fact)](fact)
     if original is None:
         raise ValueError("nothing was posted that could be undone")
     return rules.withdrawal_unsettled(original)
@@ -39,6 +37,8 @@ def original_of(fact: LedgerFact) -> list[Entry]:
     """Return the entries of which this fact undoes the posted one, if any."""
     if isinstance(fact, DepositOrphaned):
         return [_credit(fact)]
+    if isinstance(fact, NetworkCostOrphaned):
+        return [_expense(fact)]
     if isinstance(fact, WithdrawalUnsettled):
         return [_settlement(fact), _failure(fact)]
     return []
@@ -68,6 +68,8 @@ def _credit(fact: DepositFact) -> Entry:
     amount_minor, key = int(fact.amount_minor), _deposit_key(fact)
     if fact.owner:
         return rules.deposit_credited(fact.tenant, fact.owner, fact.asset, amount_minor, **key)
+    if fact.purpose == "pooled":
+        return rules.deposit_unassigned(fact.tenant, fact.asset, amount_minor, **key)
     return rules.wallet_funded(fact.tenant, fact.asset, _wallet(fact), amount_minor, **key)
 
 
@@ -75,6 +77,8 @@ def _reversal(fact: DepositFact) -> Entry:
     amount_minor, key = int(fact.amount_minor), _deposit_key(fact)
     if fact.owner:
         return rules.deposit_reversed(fact.tenant, fact.owner, fact.asset, amount_minor, **key)
+    if fact.purpose == "pooled":
+        return rules.unassigned_reversed(fact.tenant, fact.asset, amount_minor, **key)
     return rules.wallet_funding_reversed(
         fact.tenant, fact.asset, _wallet(fact), amount_minor, **key
     )
@@ -84,7 +88,31 @@ def _deposit_key(fact: DepositFact) -> dict[str, int]:
     return {"deposit_id": fact.deposit_id, "revision": fact.revision}
 
 
-def _wallet(fact: DepositFact) -> rules.Wallet:
+def _expense(fact: NetworkCostFact) -> Entry:
+    return rules.network_cost(
+        fact.tenant,
+        fact.asset,
+        _wallet(fact),
+        int(fact.amount_minor),
+        cost_id=fact.cost_id,
+        revision=fact.revision,
+    )
+
+
+def _refund(fact: NetworkCostFact) -> Entry:
+    return rules.network_cost_reversed(
+        fact.tenant,
+        fact.asset,
+        _wallet(fact),
+        int(fact.amount_minor),
+        cost_id=fact.cost_id,
+        revision=fact.revision,
+    )
+
+
+def _wallet(fact: DepositFact | NetworkCostFact) -> rules.Wallet:
+    if fact.purpose in ("deposit", "pooled"):
+        return "deposit_wallets"
     return cast("rules.Wallet", f"{fact.purpose}_wallet")
 
 
@@ -114,3 +142,13 @@ def _failure(fact: WithdrawalFact) -> Entry:
         native_asset=fact.network_fee_asset,
         gas_minor=int(fact.network_fee_minor),
     )
+
+
+_MAKERS: dict[type[LedgerFact], Callable[[Any], Entry]] = {
+    DepositConfirmed: _credit,
+    DepositOrphaned: _reversal,
+    NetworkCostConfirmed: _expense,
+    NetworkCostOrphaned: _refund,
+    WithdrawalConfirmed: _settlement,
+    WithdrawalFailed: _failure,
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from agents.parts.deposit_events import deposit_data
+from agents.parts.deposit_events import deposit_data, is_from_customer
 from ledger.chart import REORGANISED_CREDIT
 from ledger.entries import PostResult
 from topics import event_data, events
@@ -23,10 +23,10 @@ from topics.ledger import (
 
 def events_of(fact: LedgerFact, result: PostResult, now: datetime) -> list[Event]:
     """Return the events of a posted fact. Money of the tenant's own wallets has none."""
-    if isinstance(fact, DepositFact) and not fact.owner:
+    if isinstance(fact, DepositFact) and not is_from_customer(fact):
         return []
     if isinstance(fact, DepositConfirmed):
-        return [_confirmed(fact, now)]
+        return [_confirmed(fact, now) if fact.owner else _unassigned(fact, now)]
     if isinstance(fact, DepositOrphaned):
         return _reversed(fact, result, now)
     if isinstance(fact, WithdrawalConfirmed):
@@ -39,6 +39,15 @@ def events_of(fact: LedgerFact, result: PostResult, now: datetime) -> list[Event
 def _confirmed(fact: DepositConfirmed, now: datetime) -> Event:
     return events.DepositConfirmed(
         id=events.make_event_id(now, "deposit.confirmed", fact.deposit_id, fact.revision),
+        tenant=fact.tenant,
+        occurred_at=now,
+        data=event_data.Deposit(**deposit_data(fact, fact.tip_height - fact.height + 1)),
+    )
+
+
+def _unassigned(fact: DepositConfirmed, now: datetime) -> Event:
+    return events.DepositUnassigned(
+        id=events.make_event_id(now, "deposit.unassigned", fact.deposit_id, fact.revision),
         tenant=fact.tenant,
         occurred_at=now,
         data=event_data.Deposit(**deposit_data(fact, fact.tip_height - fact.height + 1)),

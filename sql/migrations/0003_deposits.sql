@@ -41,7 +41,8 @@ CREATE TABLE key_pool (
 CREATE TABLE address_counters (
     network text PRIMARY KEY REFERENCES networks,
     serial bigint NOT NULL DEFAULT 0,
-    deposit_keys bigint NOT NULL DEFAULT 0 -- the next unused key_index of branch 0
+    deposit_keys bigint NOT NULL DEFAULT 0, -- the next unused key_index of branch 0
+    memos bigint NOT NULL DEFAULT 0 -- the number of memos given out
 );
 
 CREATE TABLE addresses (
@@ -49,8 +50,9 @@ CREATE TABLE addresses (
     address text NOT NULL,
     serial bigint NOT NULL,
     tenant text NOT NULL REFERENCES tenants,
-    owner text NOT NULL, -- '' for wallets of the tenant itself
-    purpose text NOT NULL CHECK (purpose IN ('deposit', 'hot', 'cold', 'gas')),
+    owner text NOT NULL, -- '' for wallets of the tenant itself, and for a pooled address
+    -- pooled: many owners pay in here, told apart by their memos.
+    purpose text NOT NULL CHECK (purpose IN ('deposit', 'pooled', 'hot', 'cold', 'gas')),
     key_path text,       -- NULL for a cold wallet, whose key is elsewhere
     label text,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -60,11 +62,28 @@ CREATE TABLE addresses (
 );
 CREATE UNIQUE INDEX addresses_key_path ON addresses (network, key_path) WHERE key_path IS NOT NULL;
 CREATE UNIQUE INDEX addresses_hot ON addresses (tenant, network) WHERE purpose = 'hot';
+CREATE UNIQUE INDEX addresses_pooled ON addresses (tenant, network) WHERE purpose = 'pooled';
 CREATE INDEX addresses_owner ON addresses (tenant, owner, network);
 
+-- Whose a transfer to a pooled address is. Rows are never deleted: a memo stays its owner's for ever.
+CREATE TABLE memos (
+    network text NOT NULL,
+    address text NOT NULL,
+    memo text NOT NULL, -- in the chain's canonical form
+    tenant text NOT NULL,
+    owner text NOT NULL,
+    label text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (network, address, memo),
+    FOREIGN KEY (network, address) REFERENCES addresses (network, address),
+    FOREIGN KEY (tenant, owner) REFERENCES users (tenant, owner)
+);
+CREATE INDEX memos_owner ON memos (tenant, owner, network);
+
 -- One row per transfer to an address of ours, whatever became of it. Tenant, owner and network are
--- copied from the address's row, which has the foreign keys: checking them again for every transfer
--- would double the cost of writing one.
+-- copied from the address's or memo's row, which has the foreign keys: checking them again for every
+-- transfer would double the cost of writing one. Without an owner it is money of the tenant's own
+-- wallets or, on a pooled address, money that nobody was found for: it waits to be assigned.
 CREATE TABLE deposits (
     deposit_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     network text NOT NULL,
@@ -90,13 +109,70 @@ CREATE TABLE deposits (
     confirm_height bigint NOT NULL, -- the height at which it has its confirmations
     detected_at timestamptz NOT NULL DEFAULT now(),
     confirmed_at timestamptz,
+    assigned_by text,               -- the operator who said whose it is; stays when it is mined again
+    assigned_at timestamptz,
     UNIQUE (network, transaction_id, transfer_index),
-    CHECK ((status = 'ignored') <= (ignored_reason IS NOT NULL))
+    CHECK ((status = 'ignored') <= (ignored_reason IS NOT NULL)),
+    CHECK ((assigned_by IS NULL) = (assigned_at IS NULL)),
+    CHECK (assigned_by IS NULL OR (purpose = 'pooled' AND owner <> ''))
 );
 CREATE INDEX deposits_waiting ON deposits (network, confirm_height) WHERE status = 'detected';
 CREATE INDEX deposits_block ON deposits (network, height);
 CREATE INDEX deposits_owner ON deposits (tenant, owner, deposit_id);
+-- What a hot wallet holds where money is held as coins.
+CREATE INDEX deposits_coins ON deposits (network, address) WHERE purpose = 'hot';
+CREATE INDEX deposits_unassigned ON deposits (tenant, deposit_id)
+WHERE purpose = 'pooled' AND owner = '';
+
+-- Whose money it is changes in two ways only: by an operator's word, once, while the money is in
+-- suspense; or as the deposit starts anew in another block and nobody has given that word.
+CREATE FUNCTION guard_deposit_owner() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (old.assigned_by IS NULL AND new.assigned_by IS NOT NULL) THEN
+        IF (old.owner, old.purpose, old.status, new.status, old.revision)
+            IS DISTINCT FROM ('', 'pooled', 'confirmed', 'confirmed', new.revision) THEN
+            RAISE EXCEPTION 'deposit % cannot be assigned', old.deposit_id
+                USING ERRCODE = 'check_violation';
+        END IF;
+    ELSIF old.assigned_by IS NOT NULL OR old.status <> 'orphaned' OR new.revision <= old.revision THEN
+        RAISE EXCEPTION 'the owner of deposit % does not change', old.deposit_id
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN new;
+END $$;
+
+CREATE TRIGGER guard_deposit_owner BEFORE UPDATE OF owner, tenant, assigned_by ON deposits
+FOR EACH ROW WHEN (
+    (old.tenant, old.owner, old.assigned_by) IS DISTINCT FROM (new.tenant, new.owner, new.assigned_by)
+) EXECUTE FUNCTION guard_deposit_owner();
+
+-- What addresses of ours lost of the native asset beside transfers, in transactions that are none of
+-- our withdrawals' (TON: a wallet pays for receiving). Negative: they gained it (TON: what was too
+-- much for gas comes back). One row a transaction.
+CREATE TABLE network_costs (
+    cost_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    network text NOT NULL,
+    transaction_id text NOT NULL,
+    tenant text NOT NULL,
+    purpose text NOT NULL,
+    address text NOT NULL,
+    asset text NOT NULL,
+    amount_minor numeric(78, 0) NOT NULL CHECK (amount_minor <> 0),
+    height bigint NOT NULL,
+    block_id text NOT NULL,
+    status text NOT NULL CHECK (status IN ('detected', 'confirmed', 'orphaned')), -- as of deposits
+    revision integer NOT NULL DEFAULT 0,
+    confirm_height bigint NOT NULL,
+    detected_at timestamptz NOT NULL DEFAULT now(),
+    confirmed_at timestamptz,
+    UNIQUE (network, transaction_id)
+);
+CREATE INDEX network_costs_waiting ON network_costs (network, confirm_height)
+WHERE status = 'detected';
+CREATE INDEX network_costs_block ON network_costs (network, height);
 
 -- migrate:down
 
-DROP TABLE deposits, addresses, address_counters, key_pool, cursors, blocks;
+DROP TABLE
+network_costs, deposits, memos, addresses, address_counters, key_pool, cursors, blocks;
+DROP FUNCTION guard_deposit_owner;

@@ -17,7 +17,20 @@ WITH moved AS (
     FROM deposits AS d
     INNER JOIN assets AS a
         ON d.network = a.network AND coalesce(d.contract, '') = coalesce(a.contract, '')
-    WHERE d.status <> 'orphaned'
+    WHERE
+        d.status <> 'orphaned'
+        -- Change of our own payment comes back: what it paid out is all that left.
+        AND NOT (
+            d.status = 'ignored'
+            AND d.transfer_index LIKE 'out:%'
+            AND EXISTS (
+                SELECT 1 FROM transactions AS t
+                WHERE
+                    t.network = d.network
+                    AND t.transaction_id = d.transaction_id
+                    AND t.sender = d.address
+            )
+        )
     UNION ALL
     -- Sent by one address of ours to another by other means than a withdrawal.
     SELECT
@@ -66,6 +79,18 @@ WITH moved AS (
     FROM transactions AS t
     INNER JOIN networks AS n ON t.network = n.network
     WHERE t.state = 'mined' AND t.fee_minor > 0
+    UNION ALL
+    -- Paid to the network otherwise.
+    SELECT
+        c.network,
+        c.height,
+        c.address,
+        c.asset,
+        'cost' AS reference_type,
+        c.cost_id AS reference_id,
+        -c.amount_minor AS amount_minor
+    FROM network_costs AS c
+    WHERE c.status <> 'orphaned'
 )
 
 SELECT
@@ -73,7 +98,10 @@ SELECT
     moved.height,
     o.tenant,
     moved.address,
-    CASE o.purpose WHEN 'deposit' THEN 'deposit_wallets' ELSE o.purpose || '_wallet' END AS bucket,
+    CASE
+        WHEN o.purpose IN ('deposit', 'pooled') THEN 'deposit_wallets'
+        ELSE o.purpose || '_wallet'
+    END AS bucket,
     moved.asset,
     moved.reference_type,
     moved.reference_id::text AS reference_id,

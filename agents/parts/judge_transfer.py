@@ -1,0 +1,87 @@
+"""What a transfer to an address of ours is, by the rules of its asset. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import NamedTuple
+
+from sql.deposits import AssetPolicy, DepositPolicy, NewDeposit, OwnedAddress
+from topics.blocks import BlockAdded, TransactionRecord, TransferRecord
+
+
+class Hit(NamedTuple):
+    """A transfer to an address that is watched."""
+
+    block: BlockAdded
+    transaction: TransactionRecord
+    transfer: TransferRecord
+
+
+class Known(NamedTuple):
+    """What the database says of some transfers."""
+
+    owned: Mapping[str, OwnedAddress]
+    """Addresses of ours among recipients, senders and payers."""
+    memos: Mapping[tuple[str, str], str]
+    """Owners by pooled address and memo."""
+    own_transactions: Set[str]
+    """Those that are attempts at withdrawals of ours."""
+
+
+def new_deposit(hit: Hit, known: Known, policy: DepositPolicy) -> NewDeposit:
+    """Return the deposit that a transfer to an address of ours is."""
+    block, transaction, transfer = hit
+    mine = known.owned[transfer.address]
+    asset = policy.assets.get(transfer.contract)
+    ignored = reason_to_ignore(hit, known, asset)
+    return NewDeposit(
+        transaction.id,
+        transfer.index,
+        mine.tenant,
+        known.memos.get((mine.address, transfer.memo or ""), mine.owner),
+        mine.purpose,
+        mine.address,
+        transfer.sender,
+        transfer.contract,
+        None if asset is None else asset.asset,
+        transfer.amount_minor,
+        transfer.memo,
+        block.height,
+        block.block_id,
+        ignored,
+        block.height + confirmations_of(transfer, ignored, asset, policy) - 1,
+    )
+
+
+def reason_to_ignore(hit: Hit, known: Known, asset: AssetPolicy | None) -> str | None:
+    """Return why a transfer is recorded and never credited, None if it will be."""
+    _, transaction, transfer = hit
+    mine = known.owned[transfer.address]
+    if asset is None:
+        return "unknown_token"
+    by_us = transfer.sender is None and transaction.id in known.own_transactions
+    if by_us or transfer.sender in known.owned:
+        return "own_transfer"
+    for_customers = mine.purpose in ("deposit", "pooled")
+    if for_customers and int(transfer.amount_minor) < asset.minor_min:
+        return "below_minimum"
+    return None
+
+
+def confirmations_of(
+    transfer: TransferRecord,
+    ignored: str | None,
+    asset: AssetPolicy | None,
+    policy: DepositPolicy,
+) -> int:
+    """Return after how many confirmations the money may be relied on.
+
+    Our own money that came back needs no more than the chain itself asks for.
+    """
+    if ignored == "own_transfer":
+        return transfer.depth_min
+    confirmations = policy.confirmations
+    if asset is not None:
+        amount_minor = int(transfer.amount_minor)
+        confirmations = next(n for least, n in asset.confirmations if amount_minor >= least)
+    return max(confirmations, transfer.depth_min)
