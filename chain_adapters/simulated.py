@@ -200,7 +200,7 @@ class SimulatedChain:
         self._branch += 1
         return dropped
 
-    def submit(self, pooled: Pooled) -> Broadcast:  # noqa: PLR0911 - one line an answer
+    def submit(self, pooled: Pooled) -> Broadcast:
         """Take a signed transaction, or say why not."""
         order, state = pooled.order, self._states[-1]
         sender = order.payment.sender
