@@ -9,6 +9,7 @@ from chain_adapters.ethereum.adapter import EthereumAdapter
 from chain_adapters.rpc import Observer, ignore_call
 from chain_adapters.simulated import SimulatedAdapter, SimulatedChain
 from chain_adapters.solana.adapter import SolanaAdapter
+from chain_adapters.ton.adapter import TonAdapter
 from chain_adapters.tron.adapter import TronAdapter
 from settings.expand import expand
 from settings.model import Network
@@ -46,6 +47,19 @@ def _open_ethereum(
         push_url=network.push_url,
         headers=network.rpc_headers,
         traces=network.traces,
+        poll_interval_s=network.poll_interval_s,
+        fee_minor_max=network.fee_minor_max,
+        observe=observe,
+    )
+
+
+def _open_ton(network: Network, contracts: Sequence[str], observe: Observer) -> ChainAdapter:
+    return TonAdapter(
+        network.network,
+        network.rpc_urls,
+        native_symbol=network.native_asset,
+        contracts=contracts,
+        headers=network.rpc_headers,
         poll_interval_s=network.poll_interval_s,
         fee_minor_max=network.fee_minor_max,
         observe=observe,
@@ -103,5 +117,6 @@ _OPENERS: dict[str, _Opener] = {
     "ethereum": _open_ethereum,
     "simulated": _open_simulated,
     "solana": _open_solana,
+    "ton": _open_ton,
     "tron": _open_tron,
 }

@@ -29,6 +29,8 @@ from devstack.paths import DEVSTACK, cache_dir, kafka_jars_dir, node_modules_dir
 KAFKA = "org.apache.kafka:kafka_2.13:4.3.1+org.slf4j:slf4j-simple:1.7.36"
 SUMS = DEVSTACK / "jars.sha256"
 patiently = stamina.retry(on=(OSError, RuntimeError), attempts=4)
+NPM_OPTIONS = ("--ignore-scripts", "--no-audit", "--no-fund", "--legacy-peer-deps")
+"""Peers are left out: TON's executor names a test runner and compilers that nothing here uses."""
 NPM_FILES = (DEVSTACK / "npm" / "package.json", DEVSTACK / "npm" / "package-lock.json")
 
 
@@ -127,7 +129,7 @@ def install_npm() -> None:
         for file in NPM_FILES:
             shutil.copy(file, folder)
         with Console(stderr=True).status("chain node and test token (npm)"):
-            run_npm(folder, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+            run_npm(folder, "ci", *NPM_OPTIONS)
         put_in_place(folder, target, NPM_FILES[-1])
 
 

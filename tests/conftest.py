@@ -13,6 +13,7 @@ import pytest
 
 from devstack.chains.anvil import Anvil
 from devstack.chains.solana import SolanaNode
+from devstack.chains.ton import TonNode
 from devstack.chains.tron import TronNode
 from devstack.kafka import Kafka
 from devstack.postgres import Postgres
@@ -93,6 +94,13 @@ def anvil(servers_dir: Path) -> Iterator[Anvil]:
 def tron_node(servers_dir: Path) -> Iterator[TronNode]:
     """A fresh chain for each test module: `rpc_url`, `network`."""
     with TronNode(servers_dir / f"tron-{secrets.token_hex(6)}") as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def ton_node(servers_dir: Path) -> Iterator[TonNode]:
+    """A fresh chain for each test module."""
+    with TonNode(servers_dir / f"ton-{secrets.token_hex(6)}") as node:
         yield node
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from devstack.chains.anvil import Anvil
 from devstack.chains.chain import DevNode
 from devstack.chains.solana import SolanaNode
+from devstack.chains.ton import TonNode
 from devstack.chains.tron import TronNode
 
 NODES: dict[str, type[DevNode]] = {
     "ethereum": Anvil,
     "solana": SolanaNode,
+    "ton": TonNode,
     "tron": TronNode,
 }
 """In the order in which `--chain all` takes them."""

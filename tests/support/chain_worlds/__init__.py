@@ -11,6 +11,7 @@ import pytest
 from tests.support.chain_worlds.ethereum import AnvilWorld, open_anvil_world
 from tests.support.chain_worlds.simulated import SimulatedWorld
 from tests.support.chain_worlds.solana import open_solana_world
+from tests.support.chain_worlds.ton import open_ton_world
 from tests.support.chain_worlds.tron import open_tron_world
 from tests.support.chain_worlds.world import World
 
@@ -47,6 +48,10 @@ async def _open_tron(request: pytest.FixtureRequest) -> World:
     return await open_tron_world(request.getfixturevalue("tron_node"))
 
 
+async def _open_ton(request: pytest.FixtureRequest) -> World:
+    return await open_ton_world(request.getfixturevalue("ton_node"))
+
+
 async def _open_solana(request: pytest.FixtureRequest) -> World:
     return await open_solana_world(request.getfixturevalue("solana_node"))
 
@@ -55,6 +60,15 @@ CHAINS: dict[str, Chain] = {
     "simulated": Chain(_open_simulated, "nonce", memos=True),
     "ethereum": Chain(_open_ethereum, "nonce"),
     "solana": Chain(_open_solana, "none", reorganises=False, keeps_states=False),
+    "ton": Chain(
+        _open_ton,
+        "nonce",
+        outbids=False,
+        queues=False,
+        reorganises=False,
+        memos=True,
+        keeps_states=False,
+    ),
     "tron": Chain(_open_tron, "none", keeps_states=False),
 }
 """By kind. Every kind that the registry knows is here: a test sees to it."""

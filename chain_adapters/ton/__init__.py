@@ -1,0 +1,1 @@
+"""TON, read and paid through the HTTP interface of toncenter, version 3."""

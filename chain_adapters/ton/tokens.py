@@ -1,0 +1,179 @@
+"""The allow-listed jettons: what is known of them, and whose a jetton wallet is.
+
+A message that jettons arrived proves nothing: anyone can send one. What counts is that it was
+handled by the very contract that the master gives to the owner. That is worked out offline for
+masters whose wallets have a usual layout; for others the master is asked once per owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import structlog
+from pytoniq_core import Cell
+
+from chain_adapters.rpc import Endpoint
+from chain_adapters.ton.asking import (
+    OK,
+    address_argument,
+    read_bag,
+    read_owner,
+    run_method,
+)
+from chain_adapters.ton.cells import read_cells
+from chain_adapters.ton.constants import (
+    JETTON_INTERNAL_TRANSFER,
+    JETTON_NOTIFICATION,
+    opcode_text,
+)
+from chain_adapters.ton.decode import Held, code_hash, hex_hash, took_effect
+from chain_adapters.ton.jettons import Master, make_master, owner_in_state
+from chain_adapters.ton.wire import Transaction
+from chain_adapters.types import NodeUnavailable
+
+_log = structlog.get_logger()
+
+PROBES = ("0:" + 64 * "1", "0:" + 63 * "0" + "7")
+"""Any owners: a layout that gives the right wallet for them gives it for all."""
+_KNOWN_MAX = 200_000
+_INTERNAL_TRANSFER = opcode_text(JETTON_INTERNAL_TRANSFER)
+_NOTIFICATION = opcode_text(JETTON_NOTIFICATION)
+
+
+class Tokens:
+    """Knows the masters by what they told once, and the wallets seen lately."""
+
+    def __init__(self, contracts: Sequence[str]) -> None:
+        """`contracts` are canonical addresses of masters. They are asked at first use."""
+        self._contracts = tuple(dict.fromkeys(contracts))
+        self._masters: dict[str, Master] = {}
+        self._by_code: dict[str, list[Master]] = {}
+        self._held: dict[str, Held | None] = {}
+        self._asked: dict[tuple[str, str], str] = {}
+
+    async def master(self, endpoint: Endpoint, contract: str) -> Master:
+        """Return what is known of a master, asking it at first use.
+
+        NodeUnavailable if there is no jetton master at the address: a block read without knowing
+        would lack what arrived.
+        """
+        if contract not in self._masters:
+            self._masters[contract] = await learn(endpoint, contract)
+        return self._masters[contract]
+
+    async def wallet_of(self, endpoint: Endpoint, contract: str, owner: str) -> str:
+        """Return the jetton wallet that a master gives to an owner."""
+        master = await self.master(endpoint, contract)
+        if master.layout is not None:
+            return master.wallet_address(owner)
+        key = (contract, owner)
+        if key not in self._asked:
+            self._asked[key] = await ask_wallet(endpoint, contract, owner)
+            trim(self._asked)
+        return self._asked[key]
+
+    async def held_by(
+        self, endpoint: Endpoint, transactions: Iterable[Transaction]
+    ) -> dict[str, Held]:
+        """Return whose are the jetton wallets among the accounts that got an internal transfer."""
+        await self._learn_all(endpoint)
+        found: dict[str, Held] = {}
+        for transaction in transactions:
+            message = transaction.in_msg
+            if message is None or message.opcode != _INTERNAL_TRANSFER:
+                continue
+            candidates = self._candidates(transaction)
+            if not (candidates and took_effect(transaction)):
+                continue  # what failed may carry anything, and says nothing of the account
+            wallet = transaction.account.lower()
+            if wallet not in self._held:
+                self._held[wallet] = await self._judge(endpoint, wallet, transaction, candidates)
+                trim(self._held)
+            if (held := self._held[wallet]) is not None:
+                found[wallet] = held
+        return found
+
+    async def _learn_all(self, endpoint: Endpoint) -> None:
+        if len(self._by_code) == 0 or len(self._masters) < len(self._contracts):
+            by_code: dict[str, list[Master]] = {}
+            for contract in self._contracts:
+                master = await self.master(endpoint, contract)
+                by_code.setdefault(master.code_hash.hex(), []).append(master)
+            self._by_code = by_code
+
+    def _candidates(self, transaction: Transaction) -> list[Master]:
+        """Return the masters whose wallet the account may be, by its code."""
+        code = code_hash(transaction)
+        if code is None:
+            return list(self._masters.values())
+        return self._by_code.get(hex_hash(code), [])
+
+    async def _judge(
+        self, endpoint: Endpoint, wallet: str, transaction: Transaction, masters: list[Master]
+    ) -> Held | None:
+        owner = guess_owner(transaction)
+        if owner is None:
+            return await self._ask_owner(endpoint, wallet)
+        for master in masters:
+            if await self.wallet_of(endpoint, master.address, owner) == wallet:
+                return Held(owner, master.address)
+        return None
+
+    async def _ask_owner(self, endpoint: Endpoint, wallet: str) -> Held | None:
+        """Ask a contract whose it says it is, and its master whether that is so."""
+        answer = await run_method(endpoint, wallet, "get_wallet_data")
+        if answer.exit_code not in OK or len(answer.stack) < 3:
+            return None
+        try:
+            owner, contract = read_owner(answer.stack[1]), read_owner(answer.stack[2])
+        except ValueError:
+            return None
+        if contract not in self._masters:
+            return None
+        genuine = await self.wallet_of(endpoint, contract, owner) == wallet
+        return Held(owner, contract) if genuine else None
+
+
+def trim(known: dict[str, Held | None] | dict[tuple[str, str], str]) -> None:
+    """Forget the oldest of what is only a memory."""
+    if len(known) > _KNOWN_MAX:
+        del known[next(iter(known))]  # type: ignore[arg-type]
+
+
+def guess_owner(transaction: Transaction) -> str | None:
+    """Return who a jetton wallet says owns it: whom it notified, or what it was deployed with.
+
+    A guess that its master then confirms or not; a genuine wallet never guesses wrong.
+    """
+    for message in transaction.out_msgs:
+        if message.opcode == _NOTIFICATION and message.destination:
+            return message.destination.lower()
+    came = transaction.in_msg
+    if came is None or came.init_state is None or came.init_state.body is None:
+        return None
+    try:
+        return owner_in_state(read_cells(came.init_state.body))
+    except ValueError:
+        return None
+
+
+async def learn(endpoint: Endpoint, contract: str) -> Master:
+    """Ask a master for its wallets' code (get_jetton_data, TEP-74) and find their layout."""
+    answer = await run_method(endpoint, contract, "get_jetton_data")
+    if answer.exit_code not in OK or len(answer.stack) < 5:
+        raise NodeUnavailable(f"there is no jetton master at {contract}")
+    code = Cell.one_from_boc(read_bag(answer.stack[4]))
+    known = {owner: await ask_wallet(endpoint, contract, owner) for owner in PROBES}
+    master = make_master(contract, code, known)
+    if master.layout is None:
+        _log.warning("wallets of a jetton have an unusual layout: asked for", contract=contract)
+    return master
+
+
+async def ask_wallet(endpoint: Endpoint, contract: str, owner: str) -> str:
+    """Ask a master for the owner's wallet (get_wallet_address, TEP-74)."""
+    arguments = [address_argument(owner)]
+    answer = await run_method(endpoint, contract, "get_wallet_address", arguments)
+    if answer.exit_code not in OK or not answer.stack:
+        raise NodeUnavailable(f"the jetton master {contract} names no wallets")
+    return read_owner(answer.stack[0])

@@ -1,0 +1,585 @@
+// A development chain of TON: the official executor (npm @ton/sandbox) behind the HTTP interface
+// of toncenter, version 3. Only what chain_adapters/ton asks is there. With a data folder it comes
+// back after a stop or a kill as its last block left it.
+//
+//   node ton_node.cjs --port 8081 [--data-dir folder] [--block-time-s 1]
+//
+// It has one shard of the basechain, makes a masterchain block when told (or every block-time-s),
+// and never reorganises. A message is carried from account to account within the block, at most
+// hops-per-block times; what is left waits for the next. POST /dev/<name> drives it.
+"use strict";
+
+const { createHash } = require("node:crypto");
+const fs = require("node:fs");
+const http = require("node:http");
+const path = require("node:path");
+const { Address, Cell, Dictionary, beginCell, contractAddress, loadMessage,
+  loadShardAccount, storeMessage, storeShardAccount, storeStateInit } = require("@ton/core");
+const { Blockchain, createShardAccount } = require("@ton/sandbox");
+const jetton = require(path.join(__dirname, "ton_jetton.json"));
+
+const GLOBAL_ID = -777;
+const SHARD = "8000000000000000";
+const BANK = new Address(0, createHash("sha256").update("bank").digest());
+const TEN_MILLION_TON = 10n ** 16n;
+
+const options = Object.fromEntries(
+  process.argv.slice(2).join(" ").split("--").filter(Boolean).map((o) => o.trim().split(" ")),
+);
+const logPath = options["data-dir"] ? path.join(options["data-dir"], "blocks.jsonl") : null;
+
+const blocks = []; // by seqno
+const byHash = new Map();
+const byMessage = new Map(); // hash, and for external ones the normalised hash → transaction
+let pool = []; // external messages that wait: {cell, message, id}
+let queue = []; // internal messages that wait: {message, trace, hop}
+let touched = new Set(); // accounts that changed since the last block, raw
+let blockchain;
+let lt = 1000000n;
+let clockShift = 0;
+let hopsPerBlock = 100;
+let broken = {}; // path → status with which it answers
+
+const base64 = (bytes) => Buffer.from(bytes).toString("base64");
+const raw = (address) => (address ? address.toRawString().toUpperCase() : null);
+const seconds = () => Math.floor(Date.now() / 1000) + clockShift;
+const STATUS = { uninitialized: "uninit", "non-existing": "nonexist", active: "active",
+  frozen: "frozen" };
+
+class Refused extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+function messageCell(message) {
+  return beginCell().store(storeMessage(message)).endCell();
+}
+
+/** Hash of an external message in the form that does not depend on how it was encoded (TEP-467). */
+function normalisedHash(message) {
+  const cell = beginCell().storeUint(2, 2).storeUint(0, 2).storeAddress(message.info.dest)
+    .storeCoins(0).storeBit(false).storeBit(true).storeRef(message.body).endCell();
+  return cell.hash();
+}
+
+function opcodeOf(body) {
+  if (body.bits.length < 32 || body.isExotic) return null;
+  return "0x" + body.beginParse().loadUint(32).toString(16).padStart(8, "0");
+}
+
+function commentOf(body) {
+  try {
+    const slice = body.beginParse();
+    if (slice.loadUint(32) !== 0) return null;
+    return { "@type": "text_comment", comment: slice.loadStringTail(), type: "text_comment" };
+  } catch {
+    return null;
+  }
+}
+
+function initState(message) {
+  if (!message.init) return null;
+  const state = beginCell().store(storeStateInit(message.init)).endCell();
+  return { hash: base64(state.hash()), body: base64(state.toBoc()), decoded: null };
+}
+
+function messageJson(cell) {
+  const message = loadMessage(cell.beginParse());
+  const { info, body } = message;
+  const internal = info.type === "internal";
+  const json = {
+    hash: base64(cell.hash()),
+    source: internal || info.type === "external-out" ? raw(info.src) : null,
+    destination: info.type === "external-out" ? null : raw(info.dest),
+    value: internal ? info.value.coins.toString() : null,
+    value_extra_currencies: internal ? {} : null,
+    fwd_fee: internal ? info.forwardFee.toString() : null,
+    ihr_fee: internal ? info.ihrFee.toString() : null,
+    extra_flags: null,
+    created_lt: info.createdLt === undefined ? null : info.createdLt.toString(),
+    created_at: info.createdAt === undefined ? null : String(info.createdAt),
+    opcode: opcodeOf(body),
+    decoded_opcode: null,
+    ihr_disabled: internal ? info.ihrDisabled : null,
+    bounce: internal ? info.bounce : null,
+    bounced: internal ? info.bounced : null,
+    import_fee: info.type === "external-in" ? info.importFee.toString() : null,
+    message_content: { hash: base64(body.hash()), body: base64(body.toBoc()),
+      decoded: commentOf(body) },
+    init_state: initState(message),
+  };
+  if (info.type === "external-in") json.hash_norm = base64(normalisedHash(message));
+  return json;
+}
+
+function phasesJson(d) {
+  const json = { type: "ord", aborted: d.aborted, destroyed: d.destroyed,
+    credit_first: d.creditFirst };
+  if (d.storagePhase) {
+    json.storage_ph = {
+      storage_fees_collected: d.storagePhase.storageFeesCollected.toString(),
+      status_change: d.storagePhase.statusChange };
+  }
+  if (d.creditPhase) json.credit_ph = { credit: d.creditPhase.credit.coins.toString() };
+  const c = d.computePhase;
+  json.compute_ph = c.type === "skipped"
+    ? { skipped: true, reason: c.reason.replace("-", "_") }
+    : { skipped: false, success: c.success, msg_state_used: c.messageStateUsed,
+      account_activated: c.accountActivated, gas_fees: c.gasFees.toString(),
+      gas_used: c.gasUsed.toString(), gas_limit: c.gasLimit.toString(), mode: c.mode,
+      exit_code: c.exitCode, vm_steps: c.vmSteps };
+  const a = d.actionPhase;
+  if (a) {
+    json.action = { success: a.success, valid: a.valid, no_funds: a.noFunds,
+      status_change: a.statusChange, total_fwd_fees: String(a.totalFwdFees ?? 0),
+      total_action_fees: String(a.totalActionFees ?? 0), result_code: a.resultCode,
+      tot_actions: a.totalActions, spec_actions: a.specActions,
+      skipped_actions: a.skippedActions, msgs_created: a.messagesCreated };
+  }
+  if (d.bouncePhase) json.bounce = { type: bounceType(d.bouncePhase.type) };
+  return json;
+}
+
+const bounceType = (type) => ({ "negative-funds": "negfunds", "no-funds": "nofunds" }[type] || type);
+
+function stateJson(account) {
+  const stored = account.account;
+  const state = stored?.storage.state;
+  const active = state?.type === "active";
+  const hash = beginCell().store(storeShardAccount(account)).endCell().hash();
+  return {
+    hash: base64(hash), balance: String(stored?.storage.balance.coins ?? 0),
+    extra_currencies: {},
+    account_status: !stored ? "nonexist" : state.type, frozen_hash: null,
+    data_hash: active && state.state.data ? base64(state.state.data.hash()) : null,
+    code_hash: active && state.state.code ? base64(state.state.code.hash()) : null,
+  };
+}
+
+/** The cells of a transaction's messages as they are in it: another encoding has another hash. */
+function messageCells(tx) {
+  const slice = tx.raw.refs[0].beginParse();
+  const inMessage = slice.loadMaybeRef();
+  const out = slice.loadDict(Dictionary.Keys.Uint(15), Dictionary.Values.Cell());
+  return { inMessage, out: [...out].sort((a, b) => a[0] - b[0]).map(([, cell]) => cell) };
+}
+
+function record(block, tx, before, after, trace) {
+  const cells = messageCells(tx);
+  const hash = base64(tx.hash());
+  const json = {
+    account: "0:" + tx.address.toString(16).padStart(64, "0").toUpperCase(),
+    hash, lt: tx.lt.toString(), now: tx.now, mc_block_seqno: block.seqno,
+    trace_id: trace || hash,
+    prev_trans_hash: base64(Buffer.from(tx.prevTransactionHash.toString(16).padStart(64, "0"), "hex")),
+    prev_trans_lt: tx.prevTransactionLt.toString(),
+    orig_status: STATUS[tx.oldStatus], end_status: STATUS[tx.endStatus],
+    total_fees: tx.totalFees.coins.toString(), total_fees_extra_currencies: {},
+    description: phasesJson(tx.description),
+    block_ref: { workchain: 0, shard: SHARD, seqno: 0 },
+    in_msg: cells.inMessage ? messageJson(cells.inMessage) : null,
+    out_msgs: cells.out.map(messageJson),
+    account_state_before: stateJson(before), account_state_after: stateJson(after),
+    emulated: false,
+  };
+  block.transactions.push(json);
+  remember(json);
+  for (const cell of cells.out) {
+    const message = loadMessage(cell.beginParse());
+    if (message.info.type === "internal") {
+      queue.push({ message, trace: json.trace_id, hop: block.hop + 1 });
+    }
+  }
+}
+
+function remember(json) {
+  byHash.set(json.hash, json);
+  if (json.in_msg) {
+    byMessage.set(json.in_msg.hash, json);
+    if (json.in_msg.hash_norm) byMessage.set(json.in_msg.hash_norm, json);
+  }
+}
+
+async function execute(block, address, message, trace) {
+  const contract = await blockchain.getContract(address);
+  const before = contract.account;
+  touched.add(raw(address));
+  lt += 1000n;
+  blockchain.currentLt = lt;
+  const tx = await contract.receiveMessage(message, { now: block.now });
+  record(block, tx, before, contract.account, trace);
+  return tx;
+}
+
+async function tryExternal(message, now) {
+  const contract = await blockchain.getContract(message.info.dest);
+  const saved = contract.snapshot();
+  const savedLt = blockchain.currentLt;
+  try {
+    blockchain.currentLt = lt + 1n;
+    await contract.receiveMessage(message, { now });
+    return null;
+  } catch (error) {
+    return error;
+  } finally {
+    contract.loadFrom(saved);
+    blockchain.currentLt = savedLt;
+  }
+}
+
+async function mineOne() {
+  const parent = blocks[blocks.length - 1];
+  const now = Math.max(seconds(), parent ? parent.now : 0);
+  const block = { seqno: blocks.length, now, transactions: [], hop: 0, startLt: lt };
+  const taken = pool;
+  pool = [];
+  for (const { message } of taken) {
+    try {
+      await execute(block, message.info.dest, message, null);
+    } catch {
+      // Not accepted any more: another one with its seqno came first, or it expired. It is gone.
+    }
+  }
+  for (const item of queue) item.hop = Math.min(item.hop, 1);
+  while (queue.length && queue[0].hop <= hopsPerBlock) {
+    const { message, trace, hop } = queue.shift();
+    block.hop = hop;
+    await execute(block, message.info.dest, message, trace);
+  }
+  seal(block, parent);
+  await store(block);
+}
+
+/** Writes a block with the accounts that it changed: a line each, so that a kill loses none. */
+async function store(block) {
+  if (!logPath) return;
+  const accounts = await Promise.all([...touched].map(async (address) => {
+    const { account } = await blockchain.getContract(Address.parse(address));
+    return [address, base64(beginCell().store(storeShardAccount(account)).endCell().toBoc())];
+  }));
+  touched = new Set();
+  const waiting = queue.map((q) => ({ ...q, message: base64(messageCell(q.message).toBoc()) }));
+  const line = { ...block, startLt: String(block.startLt), lt: String(lt), waiting, accounts };
+  fs.appendFileSync(logPath, JSON.stringify(line) + "\n");
+}
+
+async function restore() {
+  if (!logPath || !fs.existsSync(logPath)) return;
+  for (const text of fs.readFileSync(logPath, "utf8").split("\n").filter(Boolean)) {
+    const { accounts, waiting, lt: last, ...block } = JSON.parse(text);
+    blocks.push(block);
+    block.transactions.forEach(remember);
+    for (const [address, boc] of accounts) {
+      const account = loadShardAccount(Cell.fromBase64(boc).beginParse());
+      await blockchain.setShardAccount(Address.parse(address), account);
+    }
+    lt = BigInt(last);
+    queue = waiting.map((q) => (
+      { ...q, message: loadMessage(Cell.fromBase64(q.message).beginParse()) }));
+  }
+}
+
+/** Gives a block its shard blocks (two if it has several transactions) and its hashes. */
+function seal(block, parent) {
+  lt += 1000n;
+  const sum = (...parts) => createHash("sha256").update(JSON.stringify(parts)).digest();
+  const hashes = block.transactions.map((t) => t.hash);
+  const cut = hashes.length > 1 ? Math.ceil(hashes.length / 2) : hashes.length;
+  block.shards = [[0, cut], [cut, hashes.length]].slice(0, hashes.length > 1 ? 2 : 1)
+    .map(([from, to], i) => {
+      const seqno = (parent ? parent.shardSeqno : 0) + i + 1;
+      for (const t of block.transactions.slice(from, to)) t.block_ref.seqno = seqno;
+      return blockJson(block, 0, seqno, sum("shard", seqno, hashes.slice(from, to)), to - from);
+    });
+  block.shardSeqno = block.shards[block.shards.length - 1].seqno;
+  const root = sum("master", block.seqno, parent ? parent.json.root_hash : "", block.shards);
+  block.json = blockJson(block, -1, block.seqno, root, 0);
+  blocks.push(block);
+}
+
+function blockJson(block, workchain, seqno, root, txCount) {
+  return {
+    workchain, shard: SHARD, seqno, root_hash: base64(root),
+    file_hash: base64(createHash("sha256").update(root).digest()), global_id: GLOBAL_ID,
+    version: 0, key_block: false, gen_utime: String(block.now), start_lt: block.startLt.toString(),
+    end_lt: lt.toString(), tx_count: txCount,
+    masterchain_block_ref: { workchain: -1, shard: SHARD, seqno: block.seqno },
+    prev_blocks: seqno > 0 ? [{ workchain, shard: SHARD, seqno: seqno - 1 }] : [],
+  };
+}
+
+// Reading: the paths of toncenter.
+
+const page = (list, q) => {
+  const from = Number(q.get("offset") || 0);
+  return list.slice(from, from + Math.min(Number(q.get("limit") || 10), 1000));
+};
+
+const withSeqno = (q) => {
+  const block = blocks[Number(q.get("seqno"))];
+  if (!block) throw new Refused(404, "block not found");
+  return block;
+};
+
+async function accountJson(text) {
+  const address = Address.parse(text);
+  const account = (await blockchain.getContract(address)).account;
+  const state = stateJson(account);
+  return { address: raw(address), balance: state.balance, status: state.account_status,
+    code_hash: state.code_hash, data_hash: state.data_hash, account_state_hash: state.hash };
+}
+
+async function walletJson(text) {
+  const { address, balance, status, code_hash: codeHash } = await accountJson(text);
+  const state = { address, balance, status, code_hash: codeHash, is_wallet: false };
+  if (status !== "active") return state;
+  const { exit_code: exit, stack } = await runGetMethod({ address: text, method: "seqno" });
+  return exit === 0 ? { ...state, is_wallet: true, seqno: Number(stack[0].value) } : state;
+}
+
+function stackJson(item) {
+  if (item.type === "int") return { type: "num", value: (item.value < 0n ? "-0x" : "0x")
+    + (item.value < 0n ? -item.value : item.value).toString(16) };
+  if (["cell", "slice"].includes(item.type)) {
+    return { type: item.type, value: base64(item.cell.toBoc()) };
+  }
+  return { type: item.type, value: null };
+}
+
+function stackItem(item) {
+  if (item.type === "num") return { type: "int", value: BigInt(item.value) };
+  return { type: item.type, cell: Cell.fromBase64(item.value) };
+}
+
+async function runGetMethod(body) {
+  const contract = await blockchain.getContract(Address.parse(body.address));
+  try {
+    const answer = await contract.get(body.method, (body.stack || []).map(stackItem));
+    return { gas_used: Number(answer.gasUsed), exit_code: answer.exitCode,
+      stack: answer.stack.map(stackJson) };
+  } catch (error) {
+    return { gas_used: 0, exit_code: error.exitCode ?? -13, stack: [] };
+  }
+}
+
+async function jettonWallets(q) {
+  const found = [];
+  for (const master of q.getAll("jetton_address").flatMap((t) => t.split(","))) {
+    for (const owner of q.getAll("owner_address").flatMap((t) => t.split(","))) {
+      const slice = beginCell().storeAddress(Address.parse(owner)).endCell();
+      const contract = await blockchain.getContract(Address.parse(master));
+      const { stackReader } = await contract.get("get_wallet_address", [{ type: "slice", cell: slice }]);
+      const wallet = await blockchain.getContract(stackReader.readAddress());
+      if (wallet.accountState?.type !== "active") continue;
+      const data = (await wallet.get("get_wallet_data")).stackReader;
+      found.push({ address: raw(wallet.address), balance: data.readBigNumber().toString(),
+        owner: raw(Address.parse(owner)), jetton: raw(Address.parse(master)) });
+    }
+  }
+  return { jetton_wallets: page(found, q) };
+}
+
+async function estimateFee(body) {
+  const address = Address.parse(body.address);
+  const init = body.init_code
+    ? { code: Cell.fromBase64(body.init_code), data: Cell.fromBase64(body.init_data) } : undefined;
+  const message = { info: { type: "external-in", dest: address, importFee: 0n }, init,
+    body: Cell.fromBase64(body.body) };
+  const contract = await blockchain.getContract(address);
+  const saved = contract.snapshot();
+  try {
+    blockchain.currentLt = lt + 1n;
+    const tx = await contract.receiveMessage(message, { now: seconds(), ignoreChksig: true });
+    const forward = [...tx.outMessages.values()].reduce(
+      (s, m) => s + (m.info.type === "internal" ? m.info.forwardFee : 0n), 0n);
+    const gas = tx.description.computePhase.gasFees ?? 0n;
+    const storage = tx.description.storagePhase?.storageFeesCollected ?? 0n;
+    const action = tx.description.actionPhase?.totalActionFees ?? 0n;
+    return { source_fees: { in_fwd_fee: Number(tx.totalFees.coins - gas - storage - action),
+      storage_fee: Number(storage), gas_fee: Number(gas), fwd_fee: Number(forward + action) },
+      destination_fees: [] };
+  } catch (error) {
+    throw new Refused(500, `cannot estimate: ${error.message}`);
+  } finally {
+    contract.loadFrom(saved);
+  }
+}
+
+async function send(body) {
+  const cell = Cell.fromBase64(body.boc);
+  const message = loadMessage(cell.beginParse());
+  const id = normalisedHash(message).toString("base64");
+  if (!pool.some((other) => other.id === id)) {
+    const error = await tryExternal(message, seconds());
+    if (error) {
+      const code = error.exitCode === undefined ? "" : ` : exitcode=${error.exitCode}, steps=22`;
+      throw new Refused(500, "LITE_SERVER_UNKNOWN: cannot apply external message to current state "
+        + `: External message was not accepted${code}`);
+    }
+    pool.push({ message, id });
+  }
+  return { message_hash: base64(cell.hash()), message_hash_norm: id };
+}
+
+const GET = {
+  "/api/v3/masterchainInfo": async () => ({
+    first: blocks[0].json, last: blocks[blocks.length - 1].json }),
+  "/api/v3/blocks": async (q) => {
+    const block = blocks[Number(q.get("seqno"))];
+    return { blocks: q.get("workchain") === "-1" && block ? [block.json] : [] };
+  },
+  "/api/v3/masterchainBlockShards": async (q) => {
+    const block = withSeqno(q);
+    return { blocks: page([block.json, ...block.shards], q) };
+  },
+  "/api/v3/masterchainBlockShardState": async (q) => {
+    const block = withSeqno(q);
+    return { blocks: [block.json, block.shards[block.shards.length - 1]] };
+  },
+  "/api/v3/transactionsByMasterchainBlock": async (q) => ({
+    transactions: page(withSeqno(q).transactions, q), address_book: {} }),
+  "/api/v3/transactions": async (q) => ({
+    transactions: [byHash.get(q.get("hash"))].filter(Boolean), address_book: {} }),
+  "/api/v3/transactionsByMessage": async (q) => ({
+    transactions: [byMessage.get(q.get("msg_hash"))].filter(Boolean), address_book: {} }),
+  "/api/v3/accountStates": async (q) => ({
+    accounts: await Promise.all(q.getAll("address").flatMap((t) => t.split(",")).map(accountJson)) }),
+  "/api/v3/walletStates": async (q) => ({
+    wallets: await Promise.all(q.getAll("address").flatMap((t) => t.split(",")).map(walletJson)) }),
+  "/api/v3/jetton/wallets": jettonWallets,
+};
+
+const POST = {
+  "/api/v3/message": send,
+  "/api/v3/runGetMethod": runGetMethod,
+  "/api/v3/estimateFee": estimateFee,
+  // Driving the chain.
+  "/dev/mine": async ({ blocks: count = 1 }) => {
+    for (let i = 0; i < count; i++) await mineOne();
+    return { seqno: blocks.length - 1 };
+  },
+  "/dev/pay": async ({ address, amount, comment, bounce = false, body, source }) =>
+    give(Address.parse(address), BigInt(amount),
+      body ? Cell.fromBase64(body) : commentBody(comment), bounce,
+      source ? Address.parse(source) : BANK),
+  "/dev/issue": issue,
+  "/dev/pay-token": payToken,
+  "/dev/set-balance": async ({ address, amount }) => {
+    (await blockchain.getContract(Address.parse(address))).balance = BigInt(amount);
+    touched.add(raw(Address.parse(address)));
+    return {};
+  },
+  "/dev/deploy": async ({ address, code, data, balance = "1000000000" }) => {
+    await blockchain.setShardAccount(Address.parse(address), createShardAccount({
+      address: Address.parse(address), code: Cell.fromBase64(code), data: Cell.fromBase64(data),
+      balance: BigInt(balance) }));
+    touched.add(raw(Address.parse(address)));
+    return {};
+  },
+  "/dev/drop-pool": async () => { pool = []; return {}; },
+  "/dev/shift-clock": async ({ seconds: by }) => { clockShift += by; return {}; },
+  "/dev/hops": async ({ hops }) => { hopsPerBlock = hops; return {}; },
+  "/dev/break": async ({ path: where, status }) => {
+    if (status) broken[where] = status; else broken = {};
+    return {};
+  },
+};
+
+// Money from nothing: messages whose sender is the bank, which is no account of this chain.
+
+function commentBody(text) {
+  if (text === undefined || text === null) return beginCell().endCell();
+  return beginCell().storeUint(0, 32).storeStringTail(text).endCell();
+}
+
+function bankMessage(dest, coins, body, bounce, init, src = BANK) {
+  lt += 10n;
+  return { info: { type: "internal", ihrDisabled: true, bounce, bounced: false, src,
+    dest, value: { coins }, ihrFee: 0n, forwardFee: 0n, createdLt: lt, createdAt: seconds() },
+  init, body };
+}
+
+function give(dest, coins, body, bounce, src) {
+  const message = bankMessage(dest, coins, body, bounce, undefined, src);
+  queue.push({ message, trace: null, hop: 1 });
+  return { message_hash: base64(messageCell(message).hash()) };
+}
+
+async function issue({ symbol, supply }) {
+  const content = beginCell().storeUint(1, 8).storeStringTail(symbol).endCell();
+  const walletCode = Cell.fromBase64(jetton.wallet_code);
+  const data = beginCell().storeCoins(0).storeAddress(BANK).storeRef(content)
+    .storeRef(walletCode).endCell();
+  const code = Cell.fromBase64(jetton.minter_code);
+  const address = contractAddress(0, { code, data });
+  await blockchain.setShardAccount(address,
+    createShardAccount({ address, code, data, balance: 10n ** 9n }));
+  touched.add(raw(address));
+  const amount = BigInt(supply);
+  const transfer = beginCell().storeUint(0x178d4519, 32).storeUint(0, 64).storeCoins(amount)
+    .storeAddress(null).storeAddress(null).storeCoins(0).storeBit(false).endCell();
+  const mint = beginCell().storeUint(jetton.mint_opcode, 32).storeUint(0, 64).storeAddress(BANK)
+    .storeCoins(10n ** 8n).storeRef(transfer).endCell();
+  queue.push({ message: bankMessage(address, 10n ** 9n, mint, true), trace: null, hop: 1 });
+  return { address: raw(address) };
+}
+
+async function payToken({ contract, address, amount, comment, forward = "1" }) {
+  const master = await blockchain.getContract(Address.parse(contract));
+  const slice = beginCell().storeAddress(BANK).endCell();
+  const { stackReader } = await master.get("get_wallet_address", [{ type: "slice", cell: slice }]);
+  const payload = comment === undefined || comment === null
+    ? (b) => b.storeBit(false) : (b) => b.storeBit(true).storeRef(commentBody(comment));
+  const body = payload(beginCell().storeUint(0x0f8a7ea5, 32).storeUint(0, 64)
+    .storeCoins(BigInt(amount)).storeAddress(Address.parse(address)).storeAddress(null)
+    .storeBit(false).storeCoins(BigInt(forward))).endCell();
+  const message = bankMessage(stackReader.readAddress(), 10n ** 8n, body, true);
+  queue.push({ message, trace: null, hop: 1 });
+  return { message_hash: base64(messageCell(message).hash()) };
+}
+
+// One request at a time: the executor and the chain are shared.
+
+let turn = Promise.resolve();
+
+async function answer(request, body) {
+  const url = new URL(request.url, "http://node");
+  if (broken[url.pathname]) throw new Refused(broken[url.pathname], "told to fail");
+  const handler = (request.method === "POST" ? POST : GET)[url.pathname];
+  if (!handler) throw new Refused(404, "no such path");
+  return handler(request.method === "POST" ? JSON.parse(body) : url.searchParams);
+}
+
+function serve(request, response) {
+  const parts = [];
+  request.on("data", (part) => parts.push(part));
+  request.on("end", () => {
+    turn = turn.then(async () => {
+      let status = 200;
+      let json;
+      try {
+        json = await answer(request, Buffer.concat(parts).toString());
+      } catch (error) {
+        status = error.status || 422;
+        json = { error: error.message, code: status };
+      }
+      response.writeHead(status, { "content-type": "application/json" });
+      response.end(JSON.stringify(json));
+    });
+  });
+}
+
+async function main() {
+  blockchain = await Blockchain.create();
+  await blockchain.setShardAccount(BANK,
+    createShardAccount({ address: BANK, code: new Cell(), data: new Cell(), balance: TEN_MILLION_TON }));
+  await restore();
+  if (!blocks.length) await mineOne();
+  http.createServer(serve).listen(Number(options.port), "127.0.0.1");
+  const every = Number(options["block-time-s"] || 0);
+  if (every) setInterval(() => { turn = turn.then(mineOne); }, every * 1000);
+}
+
+main();

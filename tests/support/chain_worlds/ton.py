@@ -1,0 +1,81 @@
+"""TON on the development node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chain_adapters.ton.adapter import TonAdapter
+from chain_adapters.types import Payment, SignedTransaction
+from devstack.chains.ton import TonChain, TonNode
+from tests.support.chain_worlds.world import Key, World, new_key, public_key_of
+
+
+class TonWorld(World):
+    """A node that makes a block when told to. Every wallet has a key of its own."""
+
+    kind = "ton"
+    reorganises = False
+    funds_minor = 10**12
+    some_minor = 10**7
+    adapter: TonAdapter
+
+    def __init__(self, node: TonNode, chain: TonChain, **changes: Any) -> None:  # noqa: ANN401
+        super().__init__()
+        self.chain = chain
+        self._node = node
+        self._changes: dict[str, Any] = {"poll_interval_s": 0.02, **changes}
+        self._paths: list[tuple[Key, str]] = []
+        self._retired: list[TonAdapter] = []
+        self.open_adapter()
+
+    def open_adapter(self, *contracts: str) -> None:
+        """Take a new adapter that reads these jettons and knows all wallets so far."""
+        if hasattr(self, "adapter"):
+            self._retired.append(self.adapter)
+        self.adapter = TonAdapter(
+            "ton:sandbox", [self._node.rpc_url], contracts=contracts, **self._changes
+        )
+        for key, path in self._paths:
+            self.adapter.derive_address(public_key_of(key), path)
+
+    def new_address(self) -> str:
+        key, path = new_key(self.adapter.key_scheme), self.adapter.key_path(0, len(self._keys))
+        address = self.adapter.derive_address(public_key_of(key), path)
+        self._keys[address] = key
+        self._paths.append((key, path))
+        return address
+
+    async def fund(self, address: str, amount_minor: int) -> None:
+        await self.chain.pay(address, amount_minor)
+        await self.mine()
+
+    async def issue_token(self, address: str, amount_minor: int) -> str:
+        contract = await self.chain.issue_token("T")
+        self.open_adapter(contract)
+        await self.chain.pay_token(contract, address, amount_minor)
+        await self.mine()
+        return contract
+
+    async def mine(self, count: int = 1) -> None:
+        await self.chain.mine(count)
+
+    async def reorganise(self, depth: int) -> None:
+        await self.chain.reorganise(depth)
+
+    async def order_failure(self, sender: str) -> SignedTransaction:
+        """The wallet still takes the message, but has no longer what it is to send."""
+        payment = Payment(sender, self.new_address(), None, self.funds_minor // 2)
+        signed = await self.order(payment)
+        await self.chain.drive("set-balance", address=sender, amount=str(self.funds_minor // 4))
+        return signed
+
+    async def close(self) -> None:
+        for adapter in self._retired:
+            await adapter.close()
+        await super().close()
+        await self.chain.__aexit__(None, None, None)
+
+
+async def open_ton_world(node: TonNode, **changes: Any) -> TonWorld:  # noqa: ANN401
+    """Return a world in which nothing is mined by itself."""
+    return TonWorld(node, await TonChain(node.base_url).__aenter__(), **changes)
