@@ -334,7 +334,14 @@ def main() -> None:
     ledger = Ledger(skip_every=chosen.skip_every)
     node = Node(ledger, chosen.data_dir / "journal.jsonl")
     application = open_application(node, chosen.block_time_s)
-    web.run_app(application, host="127.0.0.1", port=chosen.port, print=None, access_log=None)
+    web.run_app(
+        application,
+        host="127.0.0.1",
+        port=chosen.port,
+        print=None,
+        access_log=None,
+        shutdown_timeout=0.5,
+    )
 
 
 if __name__ == "__main__":
