@@ -3,8 +3,9 @@
 //
 //   {"op": "derive", "coin", "mnemonic", "paths"}   addresses in their customary form, by path
 //   {"op": "forms", "coin", "private_key"}          every form of address of one key (hex)
-//   {"op": "ton_wallet", "public_key", "wallet_ids"}  raw addresses of v4R2 wallets
+//   {"op": "ton_wallet", "public_key", "wallet_ids"}  what v4R2 wallets begin with (BoC)
 //   {"op": "ton_words", "words", "count"}           keys of TON mnemonics; new ones if none given
+//   {"op": "ton_check", "words"}                    whether each is a mnemonic of TON's kind
 //   {"op": "sign", "coin", "proto", "input"}        output of the signer; bytes are base64
 //
 // An error is an answer {"error": …}.
@@ -60,7 +61,7 @@ function forms({ coin: name, private_key }) {
 
 function tonWallet({ public_key, wallet_ids }) {
   const publicKey = core.PublicKey.createWithData(bytes(public_key), core.PublicKeyType.ed25519);
-  return wallet_ids.map((id) => core.TONWallet.buildV4R2StateInit(publicKey, 0, id));
+  return wallet_ids.map((id) => core.TONWallet.buildV4R2StateInit(publicKey, 0, id | 0));
 }
 
 async function tonWords({ words, count }) {
@@ -76,6 +77,10 @@ async function tonWords({ words, count }) {
   );
 }
 
+function tonCheck({ words }) {
+  return Promise.all(words.map((mnemonic) => ton.mnemonicValidate(mnemonic.split(" "))));
+}
+
 function sign({ coin, proto, input }) {
   const { SigningInput, SigningOutput } = TW[proto].Proto;
   const encoded = SigningInput.encode(SigningInput.fromObject(input)).finish();
@@ -83,7 +88,14 @@ function sign({ coin, proto, input }) {
   return SigningOutput.toObject(output, { bytes: String, longs: String });
 }
 
-const answers = { derive, forms, ton_wallet: tonWallet, ton_words: tonWords, sign };
+const answers = {
+  derive,
+  forms,
+  sign,
+  ton_check: tonCheck,
+  ton_wallet: tonWallet,
+  ton_words: tonWords,
+};
 
 for await (const line of createInterface({ input: stdin })) {
   let answer;
