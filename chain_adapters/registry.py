@@ -9,6 +9,7 @@ from chain_adapters.ethereum.adapter import EthereumAdapter
 from chain_adapters.rpc import Observer, ignore_call
 from chain_adapters.simulated import SimulatedAdapter, SimulatedChain
 from chain_adapters.solana.adapter import SolanaAdapter
+from chain_adapters.stellar.adapter import StellarAdapter
 from chain_adapters.ton.adapter import TonAdapter
 from chain_adapters.tron.adapter import TronAdapter
 from settings.expand import expand
@@ -92,6 +93,22 @@ def _open_simulated(
     return SimulatedAdapter(chain, fee_minor_max=network.fee_minor_max)
 
 
+def _open_stellar(
+    network: Network,
+    contracts: Sequence[str],  # noqa: ARG001 - reads every asset's transfers
+    observe: Observer,
+) -> ChainAdapter:
+    return StellarAdapter(
+        network.network,
+        network.rpc_urls,
+        native_symbol=network.native_asset,
+        headers=network.rpc_headers,
+        poll_interval_s=network.poll_interval_s,
+        fee_minor_max=network.fee_minor_max,
+        observe=observe,
+    )
+
+
 def _open_tron(
     network: Network,
     contracts: Sequence[str],  # noqa: ARG001 - reads every token's transfers
@@ -118,5 +135,6 @@ _OPENERS: dict[str, _Opener] = {
     "simulated": _open_simulated,
     "solana": _open_solana,
     "ton": _open_ton,
+    "stellar": _open_stellar,
     "tron": _open_tron,
 }

@@ -13,6 +13,7 @@ import pytest
 
 from devstack.chains.anvil import Anvil
 from devstack.chains.solana import SolanaNode
+from devstack.chains.stellar import StellarNode
 from devstack.chains.ton import TonNode
 from devstack.chains.tron import TronNode
 from devstack.kafka import Kafka
@@ -108,4 +109,11 @@ def ton_node(servers_dir: Path) -> Iterator[TonNode]:
 def solana_node(servers_dir: Path) -> Iterator[SolanaNode]:
     """A fresh chain for each test module."""
     with SolanaNode(servers_dir / f"solana-{secrets.token_hex(6)}") as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def stellar_node(servers_dir: Path) -> Iterator[StellarNode]:
+    """A fresh chain for each test module: `rpc_url`, `network`."""
+    with StellarNode(servers_dir / f"stellar-{secrets.token_hex(6)}") as node:
         yield node

@@ -7,6 +7,7 @@ from pathlib import Path
 from devstack.chains.anvil import Anvil
 from devstack.chains.chain import DevNode
 from devstack.chains.solana import SolanaNode
+from devstack.chains.stellar import StellarNode
 from devstack.chains.ton import TonNode
 from devstack.chains.tron import TronNode
 
@@ -14,6 +15,7 @@ NODES: dict[str, type[DevNode]] = {
     "ethereum": Anvil,
     "solana": SolanaNode,
     "ton": TonNode,
+    "stellar": StellarNode,
     "tron": TronNode,
 }
 """In the order in which `--chain all` takes them."""

@@ -11,6 +11,7 @@ import pytest
 from tests.support.chain_worlds.ethereum import AnvilWorld, open_anvil_world
 from tests.support.chain_worlds.simulated import SimulatedWorld
 from tests.support.chain_worlds.solana import open_solana_world
+from tests.support.chain_worlds.stellar import open_stellar_world
 from tests.support.chain_worlds.ton import open_ton_world
 from tests.support.chain_worlds.tron import open_tron_world
 from tests.support.chain_worlds.world import World
@@ -44,6 +45,10 @@ async def _open_ethereum(request: pytest.FixtureRequest) -> World:
     return await open_anvil_world(request.getfixturevalue("anvil"))
 
 
+async def _open_stellar(request: pytest.FixtureRequest) -> World:
+    return await open_stellar_world(request.getfixturevalue("stellar_node"))
+
+
 async def _open_tron(request: pytest.FixtureRequest) -> World:
     return await open_tron_world(request.getfixturevalue("tron_node"))
 
@@ -59,6 +64,15 @@ async def _open_solana(request: pytest.FixtureRequest) -> World:
 CHAINS: dict[str, Chain] = {
     "simulated": Chain(_open_simulated, "nonce", memos=True),
     "ethereum": Chain(_open_ethereum, "nonce"),
+    "stellar": Chain(
+        _open_stellar,
+        "nonce",
+        outbids=False,
+        queues=False,
+        reorganises=False,
+        memos=True,
+        keeps_states=False,
+    ),
     "solana": Chain(_open_solana, "none", reorganises=False, keeps_states=False),
     "ton": Chain(
         _open_ton,
