@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from chain_adapters.adapter import ChainAdapter
+from chain_adapters.bitcoin.chains import CHAINS as BITCOIN
+from chain_adapters.dogecoin.chains import CHAINS as DOGECOIN
 from chain_adapters.ethereum.adapter import EthereumAdapter
+from chain_adapters.litecoin.chains import CHAINS as LITECOIN
 from chain_adapters.rpc import Observer, ignore_call
 from chain_adapters.simulated import SimulatedAdapter, SimulatedChain
 from chain_adapters.solana.adapter import SolanaAdapter
 from chain_adapters.stellar.adapter import StellarAdapter
 from chain_adapters.ton.adapter import TonAdapter
 from chain_adapters.tron.adapter import TronAdapter
+from chain_adapters.utxo.adapter import UtxoAdapter
+from chain_adapters.utxo.chain import UtxoChain
 from settings.expand import expand
 from settings.model import Network
 
@@ -125,13 +130,37 @@ def _open_tron(
     )
 
 
+def _open_utxo(chains: Sequence[UtxoChain]) -> _Opener:
+    def open_one(
+        network: Network,
+        contracts: Sequence[str],  # noqa: ARG001 - there are no tokens
+        observe: Observer,
+    ) -> ChainAdapter:
+        return UtxoAdapter(
+            chains,
+            network.network,
+            network.rpc_urls,
+            native_symbol=network.native_asset,
+            push_url=network.push_url,
+            headers=network.rpc_headers,
+            poll_interval_s=network.poll_interval_s,
+            fee_minor_max=network.fee_minor_max,
+            observe=observe,
+        )
+
+    return open_one
+
+
 _SIMULATED: dict[str, SimulatedChain] = {}
 """Simulated chains live as long as the process; all adapters of one network see the same."""
 
 _Opener = Callable[[Network, Sequence[str], Observer], ChainAdapter]
 
 _OPENERS: dict[str, _Opener] = {
+    "bitcoin": _open_utxo(BITCOIN),
+    "dogecoin": _open_utxo(DOGECOIN),
     "ethereum": _open_ethereum,
+    "litecoin": _open_utxo(LITECOIN),
     "simulated": _open_simulated,
     "solana": _open_solana,
     "ton": _open_ton,

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from devstack.chains.anvil import Anvil
+from devstack.chains.bitcoin import BitcoinNode, CoreNode, DogecoinNode, LitecoinNode
 from devstack.chains.solana import SolanaNode
 from devstack.chains.stellar import StellarNode
 from devstack.chains.ton import TonNode
@@ -88,6 +89,27 @@ def topic_prefix() -> str:
 def anvil(servers_dir: Path) -> Iterator[Anvil]:
     """A fresh chain for each test module: `rpc_url`, `push_url`, `chain_id`."""
     with Anvil(servers_dir / f"anvil-{secrets.token_hex(6)}", keep_state=False) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def bitcoin_node(servers_dir: Path) -> Iterator[CoreNode]:
+    """A fresh chain for each test module, under Bitcoin's constants."""
+    with BitcoinNode(servers_dir / f"bitcoin-{secrets.token_hex(6)}") as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def dogecoin_node(servers_dir: Path) -> Iterator[CoreNode]:
+    """A fresh chain for each test module, under Dogecoin's constants."""
+    with DogecoinNode(servers_dir / f"dogecoin-{secrets.token_hex(6)}") as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def litecoin_node(servers_dir: Path) -> Iterator[CoreNode]:
+    """A fresh chain for each test module, under its own constants."""
+    with LitecoinNode(servers_dir / f"litecoin-{secrets.token_hex(6)}") as node:
         yield node
 
 

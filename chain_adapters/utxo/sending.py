@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from chain_adapters.rpc import Endpoint, Fault, Reply, Request, describe_fault, result_of
 from chain_adapters.types import Broadcast, BroadcastOutcome, NodeUnavailable, SignedTransaction
 from chain_adapters.utxo import raw, wire
-from chain_adapters.utxo.plain import CoinId, PlainTransaction
+from chain_adapters.utxo.plain import CoinId
 
 VERIFY_ERROR, VERIFY_REJECTED, ALREADY_IN_CHAIN, UNDECODABLE = -25, -26, -27, -22
 NOT_FOUND = -5

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from devstack.chains.anvil import Anvil
+from devstack.chains.bitcoin import BitcoinNode, DogecoinNode, LitecoinNode
 from devstack.chains.chain import DevNode
 from devstack.chains.solana import SolanaNode
 from devstack.chains.stellar import StellarNode
@@ -13,6 +14,9 @@ from devstack.chains.tron import TronNode
 
 NODES: dict[str, type[DevNode]] = {
     "ethereum": Anvil,
+    "bitcoin": BitcoinNode,
+    "dogecoin": DogecoinNode,
+    "litecoin": LitecoinNode,
     "solana": SolanaNode,
     "ton": TonNode,
     "stellar": StellarNode,

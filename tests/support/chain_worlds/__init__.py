@@ -8,6 +8,7 @@ from typing import Literal
 
 import pytest
 
+from tests.support.chain_worlds.bitcoin import open_core_world
 from tests.support.chain_worlds.ethereum import AnvilWorld, open_anvil_world
 from tests.support.chain_worlds.simulated import SimulatedWorld
 from tests.support.chain_worlds.solana import open_solana_world
@@ -61,6 +62,18 @@ async def _open_solana(request: pytest.FixtureRequest) -> World:
     return await open_solana_world(request.getfixturevalue("solana_node"))
 
 
+async def _open_bitcoin(request: pytest.FixtureRequest) -> World:
+    return await open_core_world(request.getfixturevalue("bitcoin_node"))
+
+
+async def _open_dogecoin(request: pytest.FixtureRequest) -> World:
+    return await open_core_world(request.getfixturevalue("dogecoin_node"))
+
+
+async def _open_litecoin(request: pytest.FixtureRequest) -> World:
+    return await open_core_world(request.getfixturevalue("litecoin_node"))
+
+
 CHAINS: dict[str, Chain] = {
     "simulated": Chain(_open_simulated, "nonce", memos=True),
     "ethereum": Chain(_open_ethereum, "nonce"),
@@ -73,6 +86,9 @@ CHAINS: dict[str, Chain] = {
         memos=True,
         keeps_states=False,
     ),
+    "bitcoin": Chain(_open_bitcoin, "coins", tokens=False, fails=False, keeps_states=False),
+    "dogecoin": Chain(_open_dogecoin, "coins", tokens=False, fails=False, keeps_states=False),
+    "litecoin": Chain(_open_litecoin, "coins", tokens=False, fails=False, keeps_states=False),
     "solana": Chain(_open_solana, "none", reorganises=False, keeps_states=False),
     "ton": Chain(
         _open_ton,

@@ -1,0 +1,166 @@
+"""Drives a Core node in regtest: money from its wallet, blocks on demand, reorganisations."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import coincurve
+
+from chain_adapters.litecoin.chains import REGTEST as OWN
+from chain_adapters.types import Coin
+from chain_adapters.utxo.address import address_of, derive_address, script_of
+from chain_adapters.utxo.chain import UtxoChain
+from devstack.chains.chain import NodeError
+
+_EXPIRED_S = 2 * 3600
+"""Transactions leave the development node's pool after an hour."""
+
+
+def in_coins(amount_minor: int) -> str:
+    """Return an amount as the RPC takes it."""
+    return f"{amount_minor // 10**8}.{amount_minor % 10**8:08d}"
+
+
+def in_minor(coins: str) -> int:
+    """Return minor units of an amount as the RPC gives it, read as text."""
+    whole, _, part = coins.partition(".")
+    return int(whole) * 10**8 + int(part.ljust(8, "0") or "0")
+
+
+class BitcoinChain:
+    """A client of the node, which sees its addresses under the constants of `chain`."""
+
+    def __init__(self, rpc_url: str, chain: UtxoChain) -> None:
+        self._rpc_url = rpc_url
+        self._chain = chain
+        self._http: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60))
+        try:
+            found = await self.call("getblockchaininfo")
+            if found["chain"] != "regtest":
+                raise NodeError("it is no development node")
+        except BaseException:
+            await self._http.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._http is not None:
+            await self._http.close()
+
+    async def call(self, method: str, *params: object) -> Any:  # noqa: ANN401 - any JSON
+        """Return the result of one call, or raise NodeError. Amounts come as text."""
+        assert self._http is not None, "use it as a context manager"
+        body = {"id": 1, "method": method, "params": params}
+        async with self._http.post(self._rpc_url, json=body) as answer:
+            if answer.status not in {200, 404, 500}:
+                raise NodeError(f"{method}: HTTP status {answer.status}")
+            reply = await answer.json(loads=_loads)
+        if reply["error"] is not None:
+            raise NodeError(f"{method}: {reply['error']['message']}")
+        return reply["result"]
+
+    async def pay(
+        self,
+        address: str,
+        amount_minor: int,
+        memo: str | None = None,  # noqa: ARG002 - there are no memos
+    ) -> str:
+        """Send money from the node's wallet; return the transaction's id."""
+        target = self._own_name(address)
+        id_ = await self.call("sendtoaddress", target, in_coins(amount_minor))
+        return await self._submit(str(id_))
+
+    async def pay_many(self, amounts: dict[str, int]) -> str:
+        """Send to several addresses in one transaction; return its id."""
+        targets = {self._own_name(a): in_coins(minor) for a, minor in amounts.items()}
+        return await self._submit(str(await self.call("sendmany", "", targets)))
+
+    async def _submit(self, transaction_id: str) -> str:
+        """The wallet sends nothing by itself, so that what a reorganisation lost stays lost."""
+        found = await self.call("gettransaction", transaction_id)
+        await self.call("sendrawtransaction", found["hex"])
+        return transaction_id
+
+    def _own_name(self, address: str) -> str:
+        """Return what the node calls the script of an address."""
+        name = address_of(OWN, script_of(self._chain, address))
+        if name is None:
+            raise AssertionError
+        return name
+
+    async def issue_token(self, symbol: str) -> str:
+        """There are none."""
+        raise NodeError(f"no {symbol}: {self._chain.name} has no tokens")
+
+    async def pay_token(
+        self,
+        contract: str,
+        address: str,  # noqa: ARG002
+        amount_minor: int,  # noqa: ARG002
+        memo: str | None = None,  # noqa: ARG002
+    ) -> str:
+        """There are none."""
+        raise NodeError(f"no {contract}: {self._chain.name} has no tokens")
+
+    async def new_recipient(self, contract: str | None = None) -> str:  # noqa: ARG002
+        """Return a stranger's fresh address."""
+        key = coincurve.PrivateKey(secrets.token_bytes(32))
+        return derive_address(self._chain, key.public_key.format())
+
+    async def mine(self, blocks: int = 1) -> None:
+        """Mine blocks at once; the first takes what is in the pool."""
+        await self.call("generatetoaddress", blocks, await self._fresh_name())
+
+    async def reorganise(self, depth: int) -> None:
+        """Replace the last `depth` blocks by empty ones; the pool is lost too."""
+        first = await self.height() - depth + 1
+        if first < 1:
+            raise NodeError("a reorganisation leaves the first block alone")
+        await self.call("invalidateblock", await self.call("getblockhash", first))
+        await self.clear_pool()
+        for _ in range(depth):
+            await self.call("generateblock", await self._fresh_name(), [])
+
+    async def clear_pool(self) -> None:
+        """Forget what waits for a block.
+
+        The node drops what is older than an hour when a block is undone, so it gets a block of a
+        later time, and undoes it.
+        """
+        await self.call("setmocktime", int(time.time()) + _EXPIRED_S)
+        try:
+            made = await self.call("generateblock", await self._fresh_name(), [])
+            await self.call("invalidateblock", made["hash"])
+        finally:
+            await self.call("setmocktime", 0)
+
+    async def height(self) -> int:
+        """Return the height of the tip."""
+        return int(await self.call("getblockcount"))
+
+    async def coins(self, address: str) -> list[Coin]:
+        """Return the unspent outputs of an address in blocks."""
+        script = script_of(self._chain, address).hex()
+        found = await self.call("scantxoutset", "start", [f"raw({script})"])
+        return [Coin(f"{u['txid']}:{u['vout']}", in_minor(u["amount"])) for u in found["unspents"]]
+
+    async def _fresh_name(self) -> str:
+        """Return a new address of the wallet: no two blocks are ever the same."""
+        return str(await self.call("getnewaddress"))
+
+
+def _loads(text: str) -> Any:  # noqa: ANN401 - any JSON
+    return json.loads(text, parse_float=str)
