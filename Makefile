@@ -73,6 +73,7 @@ $(VENV)/.editable: pyproject.toml $(VENV)/.dependencies
 	$(PIP) install --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.editable devstack/jars.sha256 devstack/npm/package-lock.json
+$(VENV)/.installed: $(VENV)/.editable devstack/jars.sha256 devstack/npm/package-lock.json \
+		devstack/chains/litecoind.sha256
 	$(BIN)/python -m devstack.install
 	@touch $@

@@ -149,6 +149,17 @@ def run_npm(folder: Path, *arguments: str) -> None:
         raise InstallError(message)
 
 
+def install_litecoind() -> str:
+    """Fetch the node of Bitcoin's kind of chain; return why it cannot be had, if so.
+
+    Only those chains need it.
+    """
+    script = DEVSTACK.parent / "ops" / "fetch_litecoind.sh"
+    done = subprocess.run([str(script)], check=False, capture_output=True, text=True)
+    lines = done.stderr.strip().splitlines()
+    return (lines[-1] if lines else str(script)) if done.returncode else ""
+
+
 def is_stamped(target: Path, lock: Path) -> bool:
     """Tell whether `target` was made from `lock` as it is now."""
     stamp = target / ".stamp"
@@ -169,9 +180,12 @@ def main(arguments: list[str]) -> int:
     try:
         install_jars(record="--record" in arguments)
         install_npm()
+        missing = install_litecoind()
     except (InstallError, OSError) as error:
         console.print(f"devstack: {error}", style="red", markup=False)
         return 1
+    if missing:
+        console.print(f"devstack: no node for bitcoin, dogecoin, litecoin: {missing}", markup=False)
     console.print(f"devstack: ready in {cache_dir()}", markup=False)
     return 0
 
