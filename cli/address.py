@@ -16,14 +16,14 @@ from cli.output import as_json, print_json, print_rows, say
 from cli.tenant import require_tenant
 
 if TYPE_CHECKING:
-    from custody.addresses import NewAddress
+    from custody.addresses import NewAddress, NewMemo
     from sql.custody import HotWallet
     from sql.pool import Connection, Pool
 
 app = typer.Typer(no_args_is_help=True, help="Where users pay in, and the wallets.")
 POLL_S = 0.25
-PURPOSES = ("deposit", "hot", "cold", "gas")
-COLUMNS = ("address", "network", "owner", "purpose", "label", "created_at")
+PURPOSES = ("deposit", "pooled", "hot", "cold", "gas")
+COLUMNS = ("address", "memo", "network", "owner", "purpose", "label", "created_at")
 
 MadeT = TypeVar("MadeT")
 WaitS = Annotated[
@@ -39,16 +39,23 @@ def new(
     network: NetworkWanted = None,
     count: Annotated[int, typer.Option("--count", min=1, max=1000, help="How many.")] = 1,
     label: Annotated[str | None, typer.Option("--label", help="A note kept with it.")] = None,
+    memo: Annotated[
+        bool, typer.Option("--memo", help="A memo on the tenant's pooled address instead.")
+    ] = False,
     wait_s: WaitS = 10.0,
     json_wanted: JsonWanted = False,
 ) -> None:
-    """Give a user a new deposit address, and print it. Old ones stay good for ever."""
-    rows = session.run(_new(tenant, [owner] * count, network, label, wait_s))
+    """Give a user a new deposit address, and print it. Old ones stay good for ever.
+
+    With --memo it is the pooled address of the tenant, with a memo that is this user's alone.
+    """
+    make = _new_memos if memo else _new
+    rows = session.run(make(tenant, [owner] * count, network, label, wait_s))
     if json_wanted:
         print_json(rows)
     else:
         for row in rows:
-            typer.echo(row["address"])
+            typer.echo(" ".join([row["address"], row["memo"]] if memo else [row["address"]]))
 
 
 @app.command("hot")
@@ -78,7 +85,7 @@ def list_(
     limit: Limit = 100,
     json_wanted: JsonWanted = False,
 ) -> None:
-    """List a tenant's addresses, newest first."""
+    """List a tenant's addresses and the memos on its pooled ones, newest first."""
     if purpose is not None and purpose not in PURPOSES:
         raise misused(f"{purpose!r} is no purpose; there is {', '.join(PURPOSES)}")
     rows = session.run(_list(tenant, owner, purpose, limit))
@@ -106,6 +113,30 @@ async def _new(
                 "owner": new.owner,
                 "address": adapter.show_address(new.address),
                 "key_path": new.key_path,
+            }
+            for new in await with_keys(pool, assign, wait_s)
+        ]
+
+
+async def _new_memos(
+    tenant: str, owners: list[str], wanted: str | None, label: str | None, wait_s: float
+) -> list[dict[str, Any]]:
+    from custody.addresses import assign_memos
+
+    config = session.settings()
+    network = session.pick_network(config, wanted)
+    async with session.chain(network) as adapter, session.database(config) as pool:
+
+        async def assign(conn: Connection) -> list[NewMemo]:
+            return await assign_memos(conn, adapter, network.network, tenant, owners, label=label)
+
+        return [
+            {
+                "network": network.network,
+                "tenant": tenant,
+                "owner": new.owner,
+                "address": adapter.show_address(new.address),
+                "memo": new.memo,
             }
             for new in await with_keys(pool, assign, wait_s)
         ]

@@ -1,37 +1,66 @@
-"""`millrace deposit`: what came in."""
+"""`millrace deposit`: what came in, and whose it is."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import session
 from cli.asset import decimals_by_asset
-from cli.options import JsonWanted, Limit, OwnerWanted, Tenant
-from cli.output import as_json, print_rows, whole
+from cli.errors import misused
+from cli.operator import operator_of
+from cli.options import Actor, JsonWanted, Limit, Owner, OwnerWanted, Tenant
+from cli.output import as_json, print_fields, print_rows, whole
 from cli.tenant import require_tenant
 
 if TYPE_CHECKING:
     from sql.deposits import Deposit
 
-app = typer.Typer(no_args_is_help=True, help="What came in.")
+app = typer.Typer(no_args_is_help=True, help="What came in, and whose it is.")
 COLUMNS = (
     "deposit_id", "owner", "amount", "asset", "status", "ignored_reason", "height",
     "confirm_height", "transaction_id", "transfer_index",
+)  # fmt: skip
+UNASSIGNED_COLUMNS = (
+    "deposit_id", "amount", "asset", "status", "memo", "sender", "height", "transaction_id",
 )  # fmt: skip
 
 
 @app.command("list")
 def list_(
-    tenant: Tenant, owner: OwnerWanted = None, limit: Limit = 100, json_wanted: JsonWanted = False
+    *,
+    tenant: Tenant,
+    owner: OwnerWanted = None,
+    unassigned: Annotated[
+        bool, typer.Option("--unassigned", help="Those on a pooled address without an owner.")
+    ] = False,
+    limit: Limit = 100,
+    json_wanted: JsonWanted = False,
 ) -> None:
     """List a tenant's deposits, newest first, whatever became of them."""
-    deposits, decimals = session.run(_list(tenant, owner, limit))
+    if unassigned and owner is not None:
+        raise misused("what is unassigned has no owner")
+    deposits, decimals = session.run(_list(tenant, owner, limit, unassigned=unassigned))
     rows = [{**as_json(row), "amount": _amount(row, decimals)} for row in deposits]
     if json_wanted:
         rows = [{k: v for k, v in row.items() if k != "amount"} for row in rows]
-    print_rows(rows, json_wanted=json_wanted, empty="No deposits.", columns=COLUMNS)
+    columns = UNASSIGNED_COLUMNS if unassigned else COLUMNS
+    print_rows(rows, json_wanted=json_wanted, empty="No deposits.", columns=columns)
+
+
+@app.command("assign")
+def assign(
+    deposit_id: Annotated[int, typer.Argument(help="As in `millrace deposit list --unassigned`.")],
+    *,
+    tenant: Tenant,
+    owner: Owner,
+    actor: Actor = "",
+    json_wanted: JsonWanted = False,
+) -> None:
+    """Say whose a deposit is that came without a known memo, and credit it. Cannot be undone."""
+    row = session.run(_assign(tenant, deposit_id, owner, operator_of(actor)))
+    print_fields(as_json(row), json_wanted=json_wanted)
 
 
 def _amount(deposit: Deposit, decimals: dict[str, int]) -> Any:  # noqa: ANN401 - a table's cell
@@ -40,10 +69,22 @@ def _amount(deposit: Deposit, decimals: dict[str, int]) -> Any:  # noqa: ANN401 
     return whole(int(deposit.amount_minor), decimals[deposit.asset])
 
 
-async def _list(tenant: str, owner: str | None, limit: int) -> tuple[list[Deposit], dict[str, int]]:
+async def _assign(tenant: str, deposit_id: int, owner: str, actor: str) -> Deposit:
+    from agents.assign_deposit import assign_deposit
+    from agents.runtime.transact import transact_on
+
+    config = session.settings()
+    async with session.database(config) as pool, transact_on(pool, config.topic_prefix) as work:
+        await require_tenant(work.conn, tenant)
+        return await assign_deposit(work, tenant, deposit_id, owner, actor)
+
+
+async def _list(
+    tenant: str, owner: str | None, limit: int, *, unassigned: bool
+) -> tuple[list[Deposit], dict[str, int]]:
     from sql import deposits
 
     async with session.database(session.settings()) as pool, pool.acquire() as conn:
         await require_tenant(conn, tenant)
-        rows = await deposits.list_deposits(conn, tenant, owner, limit)
+        rows = await deposits.list_deposits(conn, tenant, owner, limit, unassigned=unassigned)
         return rows, await decimals_by_asset(conn)

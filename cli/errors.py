@@ -133,8 +133,11 @@ def _of_chain(error: BaseException) -> Problem | None:
 
 
 def _of_ours(error: BaseException) -> Problem | None:
+    from agents.assign_deposit import NotAssignable
     from custody.errors import CustodyError, WrongKey
 
+    if isinstance(error, NotAssignable):
+        return Problem(str(error), remedy="`millrace deposit list --unassigned` shows what waits.")
     if isinstance(error, WrongKey):
         return Problem(str(error), remedy="Give the key it was sealed with in the environment.")
     if isinstance(error, CustodyError):

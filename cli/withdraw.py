@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import uuid
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 from cli import session
 from cli.asset import decimals_by_asset
 from cli.errors import Problem, misused, not_found
+from cli.operator import operator_of
 from cli.options import Actor, JsonWanted, Limit, Owner, OwnerWanted, Tenant
 from cli.output import as_json, minor, print_fields, print_rows, say, whole
 from cli.tenant import require_tenant
@@ -82,7 +82,7 @@ def approve(
     order_id: OrderId, *, tenant: Tenant, actor: Actor = "", json_wanted: JsonWanted = False
 ) -> None:
     """Let a withdrawal that waits for approval be paid."""
-    row = session.run(_decide(tenant, order_id, _actor(actor), approve_it=True, detail=""))
+    row = session.run(_decide(tenant, order_id, operator_of(actor), approve_it=True, detail=""))
     print_fields(row, json_wanted=json_wanted)
 
 
@@ -96,7 +96,9 @@ def reject(
     json_wanted: JsonWanted = False,
 ) -> None:
     """Refuse a withdrawal that waits for approval, and give the money back."""
-    row = session.run(_decide(tenant, order_id, _actor(actor), approve_it=False, detail=detail))
+    row = session.run(
+        _decide(tenant, order_id, operator_of(actor), approve_it=False, detail=detail)
+    )
     print_fields(row, json_wanted=json_wanted)
 
 
@@ -152,18 +154,6 @@ def show(withdrawal: Withdrawal) -> dict[str, Any]:
     """Return a withdrawal as it is printed; its id is the producer's."""
     row = as_json(withdrawal)
     return {"id": row.pop("idempotency_key"), **row}
-
-
-def _actor(given: str) -> str:
-    """Return who decides: as given, or the user of this machine."""
-    if given:
-        return given
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return f"uid {os.getuid()}"
 
 
 async def _request(

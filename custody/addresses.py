@@ -1,4 +1,4 @@
-"""New deposit addresses: made from the pool of public keys, so no secret is needed."""
+"""New deposit addresses and memos: made from the pool of public keys, so no secret is needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from typing import NamedTuple
 
 from chain_adapters.adapter import ChainPayer
 from custody.errors import CustodyError
-from sql.deposits import add_addresses, advance_counter, reserve_addresses
+from sql.deposits import (
+    add_addresses,
+    add_memos,
+    advance_counter,
+    read_pooled,
+    reserve_addresses,
+    take_memo_numbers,
+)
 from sql.pool import Connection
 from sql.tenants import add_users, list_tenants
 
@@ -20,12 +27,24 @@ class NoFreeKeys(CustodyError):
     """The pool has too few unused keys. The signer fills it within seconds while it runs."""
 
 
+class NoMemos(CustodyError):
+    """The chain has no memos, so that every user needs an address."""
+
+
 class NewAddress(NamedTuple):
     """An address in the chain's canonical form, watched from the commit on."""
 
     owner: str
     address: str
     key_path: str
+
+
+class NewMemo(NamedTuple):
+    """A memo on the tenant's pooled address, both in the chain's canonical form."""
+
+    owner: str
+    address: str
+    memo: str
 
 
 async def assign_addresses(
@@ -56,6 +75,59 @@ async def assign_addresses(
     await add_addresses(conn, network, tenant, "deposit", rows)
     await advance_counter(conn, network, addresses=len(made), keys=len(made))
     return made
+
+
+async def assign_memos(
+    conn: Connection,
+    payer: ChainPayer,
+    network: str,
+    tenant: str,
+    owners: Sequence[str],
+    *,
+    label: str | None = None,
+) -> list[NewMemo]:
+    """Give each of `owners` one new memo on the tenant's pooled address, like assign_addresses.
+
+    The first one of a tenant on a network makes the address, from the next deposit key. Raises
+    TenantClosed, NoMemos, NoFreeKeys.
+    """
+    if payer.make_memo(0) is None:
+        raise NoMemos(f"{network} has no memos: give each user an address")
+    await _require_active(conn, tenant)
+    await add_users(conn, tenant, owners)
+    address = await _pooled_address(conn, payer, network, tenant)
+    first = await take_memo_numbers(conn, network, len(owners))
+    made = [
+        NewMemo(owner, address, str(payer.make_memo(check_number(serial))))
+        for serial, owner in enumerate(owners, first)
+    ]
+    rows = [(new.memo, new.owner, label) for new in made]
+    await add_memos(conn, network, tenant, address, rows)
+    return made
+
+
+def check_number(serial: int) -> int:
+    """Return a number with two check digits at its end (ISO 7064, MOD 97-10).
+
+    No such number becomes another by one wrong digit or two neighbours in the wrong order, so that
+    such a slip names nobody, and never another user.
+    """
+    return serial * 100 + 98 - serial * 100 % 97
+
+
+async def _pooled_address(conn: Connection, payer: ChainPayer, network: str, tenant: str) -> str:
+    """Return the tenant's pooled address, made if it is not there, with the counter locked."""
+    keys = await reserve_addresses(conn, network, 1)
+    existing = await read_pooled(conn, tenant, network)
+    if existing is not None:
+        return existing
+    if not keys:
+        raise NoFreeKeys(f"{network} has no unused key for a pooled address")
+    address = payer.derive_address(keys[0].public_key, keys[0].key_path)
+    row = (address, "", keys[0].key_path, "pooled address")
+    await add_addresses(conn, network, tenant, "pooled", [row])
+    await advance_counter(conn, network, addresses=1, keys=1)
+    return address
 
 
 async def _require_active(conn: Connection, tenant: str) -> None:
