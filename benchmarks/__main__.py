@@ -15,7 +15,7 @@ from pathlib import Path
 import asyncpg
 from rich.console import Console
 
-from benchmarks import decode, latency, ledger, pipeline, report, watch, webhooks
+from benchmarks import decode, keys, latency, ledger, pipeline, report, watch, webhooks
 from benchmarks.ledger import with_database
 from benchmarks.report import Row
 from devstack.stack import Stack
@@ -38,6 +38,10 @@ async def _latency(stack: Stack, quick: bool) -> list[Row]:
 
 async def _decode(_: Stack, __: bool) -> list[Row]:
     return await asyncio.to_thread(decode.run)
+
+
+async def _keys(_: Stack, __: bool) -> list[Row]:
+    return await asyncio.to_thread(keys.run)
 
 
 async def _watch(_: Stack, __: bool) -> list[Row]:
@@ -63,6 +67,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "pipeline": _pipeline,
     "latency": _latency,
     "decode": _decode,
+    "keys": _keys,
     "watch": _watch,
     "webhooks": _webhooks,
 }

@@ -49,6 +49,9 @@ AIMS = {
     "signed webhooks": Aim(0.5),
     "block decode against ethereum-etl": Aim(5.0),
     "block decode": Aim(0.6),
+    "address derivation against bitcoinlib": Aim(20.0),
+    "address derivation": Aim(0.5),
+    "signing, ": Aim(0.5),
 }
 """By the beginning of a row's name."""
 

@@ -11,8 +11,8 @@ from typing import NoReturn
 
 from coincurve import PrivateKey, PublicKey
 
-from custody.errors import CustodyError, UnusableKey
-from custody.key_path import HARDENED, parse_key_path
+from custody.errors import BadKeyPath, UnusableKey
+from custody.key_path import HARDENED, parse_key_path, parse_step
 from custody.seal import wipe
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -76,7 +76,7 @@ class Secp256k1Keys:
 
     def __init__(self, seed: bytes | bytearray) -> None:
         self._root = root_key(seed)
-        self._branches: dict[tuple[int, ...], ExtendedKey] = {}
+        self._branches: dict[str, ExtendedKey] = {}
 
     def public_key(self, key_path: str) -> bytes:
         """Return the compressed public key, 33 bytes."""
@@ -106,17 +106,12 @@ class Secp256k1Keys:
         self._branches.clear()
 
     def _derive(self, key_path: str) -> ExtendedKey:
-        path = parse_key_path(key_path)
-        if not path:
-            raise CustodyError("the root key itself signs nothing")
-        return self._branch(path[:-1]).child(path[-1])
-
-    def _branch(self, path: tuple[int, ...]) -> ExtendedKey:
-        if not path:
-            return self._root
-        if path not in self._branches:
-            self._branches[path] = self._root.descend(path)
-        return self._branches[path]
+        branch, _, step = key_path.rpartition("/")
+        if not branch:
+            raise BadKeyPath(f"{key_path!r} is no key path below the root")
+        if branch not in self._branches:
+            self._branches[branch] = self._root.descend(parse_key_path(branch))
+        return self._branches[branch].child(parse_step(key_path, step))
 
     def __repr__(self) -> str:
         return "Secp256k1Keys(…)"

@@ -17,10 +17,11 @@ def parse_key_path(text: str) -> tuple[int, ...]:
     head, *steps = text.split("/")
     if head != "m" or len(steps) > DEPTH_MAX:
         raise BadKeyPath(f"{text!r} is no key path")
-    return tuple(_parse_step(text, step) for step in steps)
+    return tuple(parse_step(text, step) for step in steps)
 
 
-def _parse_step(path: str, step: str) -> int:
+def parse_step(path: str, step: str) -> int:
+    """Return the index of one step of `path`. Raises BadKeyPath."""
     match = _STEP.fullmatch(step)
     if match is None or int(match[1]) >= HARDENED:
         raise BadKeyPath(f"{path!r} is no key path: {step!r} is no index")
