@@ -115,9 +115,9 @@ def normalise_transaction(transaction: wire.Transaction, info: wire.Info) -> Tra
     results = transaction.ret
     succeeded = bool(results) and results[0].contract_ret == SUCCESS and not info.result
     executed = succeeded and info.receipt.result == SUCCESS
-    owner, value = read_contract(transaction, info, executed=executed)
     transfers: list[Transfer] = []
-    if succeeded and value is not None:
+    owner, value = read_contract(transaction, info, succeeded=succeeded, executed=executed)
+    if value is not None:
         add_value_transfer(value, transfers)
     if executed:
         if info.internal_transactions:
@@ -128,17 +128,17 @@ def normalise_transaction(transaction: wire.Transaction, info: wire.Info) -> Tra
 
 
 def read_contract(
-    transaction: wire.Transaction, info: wire.Info, *, executed: bool
+    transaction: wire.Transaction, info: wire.Info, *, succeeded: bool, executed: bool
 ) -> tuple[str | None, _Value | None]:
-    """Return who pays for a transaction and the TRX it carries, if any.
+    """Return who pays for a transaction and the TRX that it moved itself, if any.
 
-    Contracts of a type that carries none may hold anything, even nothing that can be read.
+    Contracts of a type that moves none may hold anything, even nothing that can be read.
     """
     contracts = transaction.raw_data.contract
     if len(contracts) != 1 or contracts[0].parameter is None:
         return None, None
     kind, content = contracts[0].type, contracts[0].parameter.value
-    if kind == "TransferContract":
+    if succeeded and kind == "TransferContract":
         transfer = _decode_transfer(content)
         owner = transfer.owner_address.lower()
         return owner, (owner, transfer.to_address, transfer.amount)
@@ -177,7 +177,9 @@ def add_call_transfers(calls: list[wire.InnerCall], transfers: list[Transfer]) -
     for position, call in enumerate(moving):
         amount_minor = sum(value.call_value for value in call.values if not value.token_id)
         sender, address = call.caller_address.lower(), call.to_address.lower()
-        if call.rejected or amount_minor <= 0 or len(address) != _ADDRESS_DIGITS:
+        if call.rejected or amount_minor <= 0:
+            continue
+        if len(address) != _ADDRESS_DIGITS or len(sender) != _ADDRESS_DIGITS:
             continue
         if call.note != _SUICIDE or sender != address:
             transfers.append(Transfer(f"call:{position}", sender, address, None, amount_minor))

@@ -13,6 +13,8 @@ import msgspec
 
 Hash = Annotated[str, msgspec.Meta(min_length=64, max_length=64)]
 """32 bytes in hex without 0x."""
+Address = Annotated[str, msgspec.Meta(min_length=42, max_length=42)]
+"""21 bytes in hex, the first 0x41. No transaction that succeeded has others where TRX goes."""
 Minor = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """TRX in sun; java-tron keeps int64."""
 
@@ -98,16 +100,16 @@ class Owner(msgspec.Struct):
 class TransferContract(msgspec.Struct):
     """Content of a plain transfer of TRX."""
 
-    owner_address: str
-    to_address: str
+    owner_address: Address
+    to_address: Address
     amount: Minor
 
 
 class TriggerSmartContract(msgspec.Struct):
     """Content of a call."""
 
-    owner_address: str
-    contract_address: str
+    owner_address: Address
+    contract_address: Address
     call_value: Minor = 0
 
 
@@ -120,7 +122,7 @@ class NewContract(msgspec.Struct):
 class CreateSmartContract(msgspec.Struct):
     """Content of a contract's creation."""
 
-    owner_address: str
+    owner_address: Address
     new_contract: NewContract
 
 
