@@ -188,11 +188,18 @@ def _forwarded_memo(nodes: list[Node], root: Reader) -> str | None:
         return None
 
 
-def read_query_id(encoded: str, skip: int) -> int | None:
-    """Return the query id of a body, that stands after `skip` operation codes; None if short."""
+def read_opcode(encoded: str) -> int | None:
+    """Return the operation code of a body, None if it is shorter or unreadable."""
     try:
-        root = Reader(read_cells(encoded)[0])
-        root.uint(32 * skip)
-        return root.uint(64)
+        return Reader(read_cells(encoded)[0]).uint(32)
     except ValueError:
         return None
+
+
+def read_query_id(encoded: str) -> int | None:
+    """Return the query id behind an operation code; None if the body is shorter."""
+    root = Reader(read_cells(encoded)[0])
+    if root.left < 32 + 64:
+        return None
+    root.uint(32)
+    return root.uint(64)

@@ -24,6 +24,7 @@ from chain_adapters.ton import constants, wallet
 from chain_adapters.ton.cells import (
     read_internal_transfer,
     read_memo,
+    read_opcode,
     read_query_id,
     starts_with,
 )
@@ -37,6 +38,11 @@ BOUNCED = constants.opcode_text(constants.BOUNCED)
 EXCESSES = constants.opcode_text(constants.EXCESSES)
 JETTON_TRANSFER = constants.opcode_text(constants.JETTON_TRANSFER)
 INTERNAL_TRANSFER = constants.opcode_text(constants.JETTON_INTERNAL_TRANSFER)
+
+ADDRESS_LENGTHS = frozenset({66, 67})
+"""Of raw addresses in workchains 0 and -1. Whatever else sends a message is none that we know."""
+EMPTY_BODIES = frozenset({"te6cckEBAQEAAgAAAEysuc0=", "te6ccgEBAQEAAgAAAA=="})
+"""An empty cell as servers write it: most plain payments have it."""
 
 
 class Sent(NamedTuple):
@@ -107,7 +113,8 @@ def normalise_transaction(transaction: WireTransaction, facts: Facts) -> Transac
     worth_minor = worth(message)
     fee_minor -= worth_minor
     hash_ = hex_hash(transaction.hash)
-    if message.bounced or message.opcode == BOUNCED:
+    opcode = opcode_of(message)
+    if message.bounced or opcode == BOUNCED:
         returns, lost_minor = find_return(transaction, account, message, facts, effective)
         succeeded = effective or returns is not None
         return Transaction(hash_, account, succeeded, fee_minor + lost_minor, (), returns)
@@ -115,16 +122,28 @@ def normalise_transaction(transaction: WireTransaction, facts: Facts) -> Transac
     if (
         worth_minor
         and (effective or stays_unused(transaction, message))
+        and len(message.source) in ADDRESS_LENGTHS
         and message.destination is not None
         and message.destination.lower() == account
         and not is_own_change(account, message)
     ):
         fee_minor += worth_minor
-        memo = memo_of(message) if message.opcode == COMMENT else None
+        memo = memo_of(message) if opcode == COMMENT else None
         transfers = (Transfer("in", message.source.lower(), account, None, worth_minor, memo),)
-    if effective and message.opcode == INTERNAL_TRANSFER and account in facts.wallets:
+    if effective and opcode == INTERNAL_TRANSFER and account in facts.wallets:
         transfers += jetton_arrival(message, facts.wallets[account])
     return Transaction(hash_, account, effective or bool(transfers), fee_minor, transfers)
+
+
+def opcode_of(message: Message) -> str | None:
+    """Return a message's operation code as text, from its body if the node tells none."""
+    if message.opcode is not None and len(message.opcode) == 10:
+        return message.opcode
+    content = message.message_content
+    if content is None or content.body is None or content.body in EMPTY_BODIES:
+        return None
+    opcode = read_opcode(content.body)
+    return None if opcode is None else constants.opcode_text(opcode)
 
 
 def worth(message: Message) -> int:
@@ -148,21 +167,28 @@ def cost_of_sending(account: str, messages: list[Message]) -> int:
 
 def is_own_call(sender: str, message: Message) -> bool:
     """Whether a message is a jetton payment that an adapter of ours made for its sender."""
-    return message.opcode == JETTON_TRANSFER and has_mark(sender, message)
+    return opcode_of(message) == JETTON_TRANSFER and has_mark(sender, message)
 
 
 def is_own_change(account: str, message: Message) -> bool:
     """Whether a message's native money is part of a jetton payment, there or back."""
-    if message.opcode == EXCESSES:
+    if opcode_of(message) == EXCESSES:
         return has_mark(account, message)
     return message.source is not None and is_own_call(message.source.lower(), message)
 
 
 def has_mark(address: str, message: Message) -> bool:
-    """Whether a message of TEP-74 has a query id made by the address's own payments."""
-    if message.message_content is None or message.message_content.body is None:
-        return False
-    query_id = read_query_id(message.message_content.body, 1)
+    """Whether a message of TEP-74 has a query id made by the address's own payments.
+
+    One that the node shows without a readable body may have, and is not credited.
+    """
+    content = message.message_content
+    if content is None or content.body is None:
+        return True
+    try:
+        query_id = read_query_id(content.body)
+    except ValueError:
+        return True
     return query_id is not None and is_marked(address, query_id)
 
 
@@ -170,12 +196,6 @@ def memo_of(message: Message) -> str | None:
     """Return the memo of a message that says to have a text comment."""
     content = message.message_content
     return None if content is None or content.body is None else read_memo(content.body)
-
-
-def was_skipped(description: Description) -> bool:
-    """Whether the contract did not run at all: there is none, or the money was too little."""
-    compute = description.compute_ph
-    return compute is not None and (compute.skipped is True or compute.type == "skipped")
 
 
 def took_effect(transaction: WireTransaction) -> bool:
@@ -186,11 +206,23 @@ def took_effect(transaction: WireTransaction) -> bool:
         not description.aborted
         and compute is not None
         and compute.success is True
-        and not was_skipped(description)
+        and compute.skipped is not True
+        and compute.type != "skipped"
         and action is not None
         and action.success is True
         and description.type == "ord"
         and not transaction.emulated
+    )
+
+
+def was_skipped(description: Description) -> bool:
+    """Whether the contract did not run at all: there is none, or the money was too little."""
+    compute = description.compute_ph
+    return (
+        compute is not None
+        and (compute.skipped is True or compute.type == "skipped")
+        and compute.success is None
+        and (compute.reason or compute.skip_reason) is not None
     )
 
 
@@ -205,8 +237,9 @@ def stays_unused(transaction: WireTransaction, message: Message) -> bool:
         return False
     if not was_skipped(description) or transaction.out_msgs:
         return False
-    returned = description.bounce is None or description.bounce.type != "nofunds"
-    return not (message.bounce is not False and returned)
+    if description.bounce is None:
+        return message.bounce is False
+    return description.bounce.type == "nofunds"
 
 
 def jetton_arrival(message: Message, held: Held) -> tuple[Transfer, ...]:
@@ -316,7 +349,7 @@ def find_return(
     root = facts.roots.get(transaction.trace_id or "")
     if root is None or message.destination is None or message.destination.lower() != account:
         return None, 0
-    if not (message.bounced and message.opcode == BOUNCED and message.source):
+    if not (message.bounced and opcode_of(message) == BOUNCED and message.source):
         return None, 0
     sent = root.sent.get(message.source.lower())
     if root.account == account and sent is not None:

@@ -26,7 +26,7 @@ from chain_adapters.ton.constants import (
     JETTON_NOTIFICATION,
     opcode_text,
 )
-from chain_adapters.ton.decode import Held, code_hash, hex_hash, took_effect
+from chain_adapters.ton.decode import Held, code_hash, hex_hash, opcode_of, took_effect
 from chain_adapters.ton.jettons import Master, make_master, owner_in_state
 from chain_adapters.ton.wire import Transaction
 from chain_adapters.types import NodeUnavailable
@@ -80,7 +80,7 @@ class Tokens:
         found: dict[str, Held] = {}
         for transaction in transactions:
             message = transaction.in_msg
-            if message is None or message.opcode != _INTERNAL_TRANSFER:
+            if message is None or opcode_of(message) != _INTERNAL_TRANSFER:
                 continue
             candidates = self._candidates(transaction)
             if not (candidates and took_effect(transaction)):
