@@ -195,7 +195,7 @@ class Node:
 
     def _pay_trc10(self, body: Body) -> Answer:
         amount = int(body["amount"])
-        self.chain.put(amount, "trc10", TRC10, BANK)
+        self.chain.put(amount + self.chain.state.amount("trc10", TRC10, BANK), "trc10", TRC10, BANK)
         content = {"asset_name": TRC10, "to_address": body["address"], "amount": amount}
         return {"id": self.chain.pay_from_bank("TransferAssetContract", content)}
 

@@ -1,0 +1,1 @@
+"""One block of each chain at its peak load."""
