@@ -18,7 +18,7 @@ from agents.parts.deposit_events import (
     is_from_customer,
     orphaned_event,
 )
-from agents.parts.judge_transfer import Hit, Known, new_deposit
+from agents.parts.judge_transfer import Hit, Known, memo_of, new_deposit
 from agents.parts.network_costs import cost_fact, new_cost
 from agents.parts.watched_addresses import WatchedAddresses
 from agents.runtime.context import Context
@@ -271,9 +271,9 @@ def memos_of(hits: Sequence[Hit], owned: dict[str, OwnedAddress]) -> list[tuple[
     """Return the (address, memo) of all that came to pooled addresses with a memo. Pure."""
     return sorted(
         {
-            (hit.transfer.address, hit.transfer.memo)
+            (hit.transfer.address, memo)
             for hit in hits
-            if hit.transfer.memo is not None
+            if (memo := memo_of(hit.transfer)) is not None
             and hit.transfer.address in owned
             and owned[hit.transfer.address].purpose == "pooled"
         }

@@ -34,23 +34,29 @@ def new_deposit(hit: Hit, known: Known, policy: DepositPolicy) -> NewDeposit:
     mine = known.owned[transfer.address]
     asset = policy.assets.get(transfer.contract)
     ignored = reason_to_ignore(hit, known, asset)
+    memo = memo_of(transfer)
     return NewDeposit(
         transaction.id,
         transfer.index,
         mine.tenant,
-        known.memos.get((mine.address, transfer.memo or ""), mine.owner),
+        known.memos.get((mine.address, memo or ""), mine.owner),
         mine.purpose,
         mine.address,
         transfer.sender,
         transfer.contract,
         None if asset is None else asset.asset,
         transfer.amount_minor,
-        transfer.memo,
+        memo,
         block.height,
         block.block_id,
         ignored,
         block.height + confirmations_of(transfer, ignored, asset, policy) - 1,
     )
+
+
+def memo_of(transfer: TransferRecord) -> str | None:
+    """Return the memo as Postgres can store it, which knows no character of code 0."""
+    return transfer.memo and transfer.memo.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def reason_to_ignore(hit: Hit, known: Known, asset: AssetPolicy | None) -> str | None:

@@ -1,5 +1,7 @@
 """Events late, twice, in any order, through deaths and reorganisations: the same final ledger.
 
+Users pay to addresses of their own and with memos, strangers without; an operator says whose that
+is, and the network takes its fees.
 The history of a chain is played with all that disorder, and its last state once more cleanly and
 in order on an empty ledger. Both must end with the same money.
 """
@@ -10,16 +12,19 @@ import os
 import random
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
+from agents.assign_deposit import NotAssignable
 from agents.notify import Notify
 from agents.runtime.record import Record
 from agents.runtime.run_stage import StageRunner
 from chain_adapters.simulated import Mischief
 from chain_adapters.types import NodeUnavailable, Transaction
+from sql import deposits as deposits_sql
 from sql.pool import Pool
 from sql.stream import Partition
 from tests.scenarios.test_deposits import CONFIRMATIONS, World
@@ -28,6 +33,7 @@ from tests.support.withdrawals import Killed, Moment, Mortal
 from topics.events import EVENTS
 
 OWNERS = ("alice", "bob")
+POOLED = "pooled"
 DEPTH_MAX = 24
 EXAMPLES = int(os.environ.get("FAULTS_EXAMPLES", "25"))
 """A campaign asks for more."""
@@ -44,6 +50,10 @@ class Step(NamedTuple):
 steps = st.one_of(
     st.builds(Step, st.just("pay"), st.integers(1, 1000), st.sampled_from(OWNERS)),
     st.builds(Step, st.just("pay"), st.integers(1, 1000), st.sampled_from(OWNERS)),
+    st.builds(Step, st.just("pay_pooled"), st.integers(1, 1000), st.sampled_from([*OWNERS, ""])),
+    st.builds(Step, st.just("pay_pooled"), st.integers(1, 1000), st.just("")),
+    st.builds(Step, st.just("assign"), st.integers(0, 10**6), st.sampled_from(OWNERS)),
+    st.builds(Step, st.just("charge"), st.integers(-50, 50), st.sampled_from([*OWNERS, POOLED])),
     st.builds(Step, st.just("mine"), st.integers(1, 20)),
     st.builds(Step, st.just("reorganise"), st.integers(1, DEPTH_MAX), st.sampled_from("abcdef")),
     st.builds(Step, st.just("return_late"), st.integers(0, 10**6)),
@@ -146,6 +156,21 @@ class History:
     async def _pay(self, step: Step) -> None:
         self.world.chain.mint(self._addresses[step.detail], None, 10 + step.number)
 
+    async def _pay_pooled(self, step: Step) -> None:
+        """Without a name, with a memo that nobody has."""
+        address = self._addresses[POOLED]
+        self.world.chain.mint(address, None, 10 + step.number, f"memo {step.detail}")
+
+    async def _assign(self, step: Step) -> None:
+        waiting = await self.world.unassigned()
+        if waiting:
+            with suppress(NotAssignable):
+                chosen = waiting[step.number % len(waiting)]
+                await self.world.assign(chosen.deposit_id, step.detail)
+
+    async def _charge(self, step: Step) -> None:
+        self.world.chain.charge(self._addresses[step.detail], step.number)
+
     async def _mine(self, step: Step) -> None:
         self.world.chain.mine(step.number)
 
@@ -210,10 +235,38 @@ async def clean_run(pool: Pool, database_url: str, of: World, addresses: dict[st
     world = World(pool, database_url)
     world.chain = world.adapter.chain = of.chain
     await world.start()
-    for owner, address in addresses.items():
-        await world.watch(owner, address)
+    await register(world, addresses)
     await world.follow()
+    await repeat_assignments(of, world)
     return world
+
+
+async def register(world: World, addresses: dict[str, str]) -> None:
+    """Watch an address of each owner's own, and a pooled one with a memo for each."""
+    for owner in OWNERS:
+        await world.watch(owner, addresses[owner])
+    async with world.pool.acquire() as conn, conn.transaction():
+        await deposits_sql.lock_counter(conn, world.network)
+        pooled = addresses[POOLED]
+        row = (pooled, "", None, None)
+        await deposits_sql.add_addresses(conn, world.network, world.tenant, "pooled", [row])
+        await deposits_sql.advance_counter(conn, world.network, 1, 0)
+        memos = [(f"memo {owner}", owner, None) for owner in OWNERS]
+        await deposits_sql.add_memos(conn, world.network, world.tenant, pooled, memos)
+
+
+async def repeat_assignments(of: World, world: World) -> None:
+    """Give the operator's words of one world in another, as far as the deposits still stand."""
+    async with world.pool.acquire() as conn:
+        words = await conn.fetch(
+            "SELECT mine.deposit_id, theirs.owner FROM deposits AS theirs"
+            " INNER JOIN deposits AS mine USING (transaction_id, transfer_index)"
+            " WHERE theirs.network = $1 AND mine.network = $2 AND theirs.assigned_by IS NOT NULL",
+            of.network,
+            world.network,
+        )
+    for word in words:
+        await world.assign(word["deposit_id"], word["owner"])
 
 
 async def events_of(world: World) -> list[tuple[str, str]]:
@@ -231,11 +284,10 @@ def emitted(world: World) -> set[str]:
 async def play(pool: Pool, database_url: str, history: Sequence[Step], seed: int) -> None:
     """Play a history and compare; raises AssertionError."""
     world = World(pool, database_url)
-    addresses = {owner: free_address(world, owner) for owner in OWNERS}
+    addresses = {owner: free_address(world, owner) for owner in (*OWNERS, POOLED)}
     player = History(world, addresses)
     await world.start()
-    for owner, address in addresses.items():
-        await world.watch(owner, address)
+    await register(world, addresses)
     for step in history:
         await player.play(step)
     await player.finish(seed)
@@ -244,7 +296,8 @@ async def play(pool: Pool, database_url: str, history: Sequence[Step], seed: int
     kept = await events_of(world)
     assert {event_id for event_id, _ in kept} == emitted(world)
     balance = Counter(kind for _, kind in kept)
-    standing = balance["deposit.confirmed"] - balance["deposit.reversed"]
+    credited = balance["deposit.confirmed"] + balance["deposit.unassigned"]
+    standing = credited - balance["deposit.reversed"]
     assert standing == sum(status == "confirmed" for status in await clean.statuses())
 
 

@@ -7,8 +7,10 @@ import secrets
 from collections.abc import Sequence
 
 import pytest
+from coincurve import PrivateKey
 from pydantic import SecretStr
 
+from agents.assign_deposit import assign_deposit
 from agents.confirm_deposits import ConfirmDeposits
 from agents.follow_chain import FollowChain
 from agents.match_deposits import MatchDeposits
@@ -16,11 +18,14 @@ from agents.post_ledger import PostLedger
 from agents.runtime.context import Context
 from agents.runtime.kafka_io import Publisher
 from agents.runtime.record import Record
+from agents.runtime.transact import transact_on
 from chain_adapters.simulated import SimulatedAdapter, SimulatedChain
+from custody.addresses import assign_memos
 from ledger.entries import AccountRef
 from settings.model import Asset, Network, Settings
 from sql import deposits as deposits_sql
 from sql import ledger as ledger_sql
+from sql.deposits import Deposit
 from sql.pool import Pool
 from tests.support.pipeline import Pipeline
 from topics.blocks import BLOCKS
@@ -96,6 +101,34 @@ class World:
             )
             await deposits_sql.advance_counter(conn, self.network, 1, 0)
         return address
+
+    async def give_memo(self, owner: str = "alice") -> tuple[str, str]:
+        """Return the pooled address and a new memo on it."""
+        async with self.pool.acquire() as conn, conn.transaction():
+            await conn.execute(
+                "INSERT INTO key_pool (network, branch, key_index, key_path, public_key)"
+                " VALUES ($1, 0, 0, $2, $3) ON CONFLICT DO NOTHING",
+                self.network,
+                self.adapter.key_path(0, 0),
+                PrivateKey().public_key.format(),
+            )
+            (new,) = await assign_memos(conn, self.adapter, self.network, self.tenant, [owner])
+        return new.address, new.memo
+
+    async def assign(self, deposit_id: int, owner: str = "alice") -> Deposit:
+        prefix = self.pipeline.kafka.prefix
+        async with transact_on(self.pool, prefix) as work:
+            return await assign_deposit(work, self.tenant, deposit_id, owner, "operator")
+
+    async def unassigned(self) -> list[Deposit]:
+        async with self.pool.acquire() as conn:
+            return await deposits_sql.list_deposits(conn, self.tenant, None, 1000, unassigned=True)
+
+    async def balance(self, bucket: str, owner: str = "") -> int:
+        async with self.pool.acquire() as conn:
+            return await ledger_sql.fetch_account_balance(
+                conn, self.tenant, owner, self.coin, bucket
+            )
 
     async def follow(self) -> None:
         await self.follower.catch_up(self.chain.tip)
