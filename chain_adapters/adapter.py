@@ -90,7 +90,11 @@ class ChainPayer(Protocol):
         ...
 
     def derive_address(self, public_key: bytes, key_path: str) -> str:
-        """Return the canonical address of a public key (compressed for secp256k1)."""
+        """Return the canonical address of a public key (compressed for secp256k1).
+
+        Called for a sender before its first quote: where an address does not tell whose it is
+        (TON), the adapter remembers.
+        """
         ...
 
     def make_memo(self, number: int) -> str | None:

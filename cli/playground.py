@@ -197,7 +197,14 @@ class Playground:
         try:
             event = await self.sink.expect(event_type, matches, self.wait_s)
         except TimeoutError:
-            raise NotInTime(f"no webhook {event_type} {fields} in {self.wait_s:.0f} s") from None
+            others = [
+                f"{event['type']} ({event['data'].get('reason', '')})"
+                for event in self.sink.events.values()
+                if matches(event["data"])
+            ]
+            raise NotInTime(
+                f"no webhook {event_type} {fields} in {self.wait_s:.0f} s, but {', '.join(others)}"
+            ) from None
         data: dict[str, Any] = event["data"]
         return data
 

@@ -197,7 +197,7 @@ async def canonical_contracts(config: Settings) -> list[str | None]:
         network = session.pick_network(config, asset.network)
         async with session.chain(network) as adapter:
             contract = asset.contract
-            contracts.append(None if contract is None else adapter.parse_address(contract))
+            contracts.append(None if contract is None else adapter.parse_contract(contract))
     return contracts
 
 

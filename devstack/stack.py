@@ -140,9 +140,17 @@ class Stack:
             raise
 
     def native_assets(self) -> list[dict[str, Any]]:
-        """Return the settings of the networks' own assets."""
+        """Return the settings of the networks' own assets.
+
+        Less than a millionth is no deposit: on TON a nanoton comes along with every token.
+        """
         return [
-            {"asset": network["native_asset"], "network": network["network"], "decimals": decimals}
+            {
+                "asset": network["native_asset"],
+                "network": network["network"],
+                "decimals": decimals,
+                "deposit_minor_min": 10 ** max(decimals - 6, 0),
+            }
             for network, decimals in zip(self.networks, self._decimals, strict=True)
         ]
 

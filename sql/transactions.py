@@ -27,6 +27,7 @@ class PaymentRow(NamedTuple):
     contract: str | None
     sender: str | None
     key_path: str | None
+    public_key: bytes | None
     halted_reason: str | None
 
 

@@ -10,11 +10,13 @@ SELECT
     a.contract,
     h.address AS sender,
     h.key_path,
+    k.public_key,
     s.halted_reason
 FROM withdrawals AS w
 INNER JOIN assets AS a ON w.asset = a.asset
 LEFT JOIN addresses AS h
     ON w.tenant = h.tenant AND w.network = h.network AND h.purpose = 'hot'
+LEFT JOIN key_pool AS k ON h.network = k.network AND k.branch = 1 AND h.key_path = k.key_path
 LEFT JOIN nonces AS s ON h.network = s.network AND h.address = s.sender
 WHERE
     w.network = :network::text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 
 import structlog
@@ -21,6 +22,8 @@ CONCURRENCY = 16
 
 async def price_payments(adapter: ChainAdapter, rows: Iterable[PaymentRow]) -> list[Priced]:
     """Quote payments that have a wallet. One without an answer has neither quote nor refusal."""
+    rows = list(rows)
+    _introduce(adapter, rows)
     gate = asyncio.Semaphore(CONCURRENCY)
 
     async def price(row: PaymentRow) -> Priced:
@@ -28,6 +31,14 @@ async def price_payments(adapter: ChainAdapter, rows: Iterable[PaymentRow]) -> l
             return await _price(adapter, row)
 
     return list(await asyncio.gather(*(price(row) for row in rows if row.sender is not None)))
+
+
+def _introduce(adapter: ChainAdapter, rows: Iterable[PaymentRow]) -> None:
+    """Show an adapter whose wallets they are: on some chains an address alone does not tell."""
+    for public_key, key_path in {(row.public_key, row.key_path) for row in rows}:
+        if public_key is not None and key_path is not None:
+            with contextlib.suppress(ValueError):  # a key that is none is told of when it signs
+                adapter.derive_address(public_key, key_path)
 
 
 async def _price(adapter: ChainAdapter, row: PaymentRow) -> Priced:

@@ -28,7 +28,7 @@ COMMAND = {
     "amount_minor": "100",
     "address": "0x" + "ab" * 20,
 }
-ROW = PaymentRow(1, "acme", "ETH", "0xto", 100, None, None, "0xhot", "m/0/0", None)
+ROW = PaymentRow(1, "acme", "ETH", "0xto", 100, None, None, "0xhot", "m/0/0", None, None)
 POLICY = WithdrawalPolicy(
     asset="ETH",
     network="net:1",
