@@ -17,6 +17,8 @@ _CODE = re.compile(r"[a-zA-Z0-9]{1,12}", re.ASCII)
 
 def derive_address(public_key: bytes) -> str:
     """Return the account of an ed25519 public key. ValueError unless it has 32 bytes."""
+    if len(public_key) != 32:
+        raise ValueError("an ed25519 public key has 32 bytes")
     return StrKey.encode_ed25519_public_key(public_key)
 
 

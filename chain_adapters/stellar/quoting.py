@@ -16,8 +16,8 @@ from chain_adapters.stellar.pay import Kind, Terms, prepares_trustline
 from chain_adapters.stellar.reading import expect_ok, fetch_latest
 from chain_adapters.types import NodeUnavailable, Payment, PaymentRefused, Quote
 
-VALID_S = 300
-"""Seconds after the latest ledger's close in which a transaction may be applied: 50 ledgers."""
+VALID_S = 180
+"""Seconds after the latest ledger's close in which a transaction may be applied: 30 ledgers."""
 
 FEE_FACTOR = 2
 """What is bid over the fee that 95 of 100 paid lately. Only the going rate is charged (CAP-5)."""

@@ -22,7 +22,6 @@ from stellar_sdk import (
 )
 from stellar_sdk import xdr as stellar_xdr
 from stellar_sdk.exceptions import BadSignatureError
-from stellar_sdk.helpers import parse_transaction_envelope_from_xdr
 
 from devstack.chains.stellar_operations import Fields, party, show_amount
 from devstack.chains.stellar_state import BASE_FEE, State
@@ -79,12 +78,14 @@ class Sent:
 def parse(raw: str) -> Sent:
     """Decode an envelope. ValueError if it is none."""
     try:
-        outer = parse_transaction_envelope_from_xdr(raw, PASSPHRASE)
+        decoded = stellar_xdr.TransactionEnvelope.from_xdr(raw)
+        if decoded.type is stellar_xdr.EnvelopeType.ENVELOPE_TYPE_TX_FEE_BUMP:
+            bump = FeeBumpTransactionEnvelope.from_xdr_object(decoded, PASSPHRASE)
+            return Sent(raw, bump, bump.transaction.inner_transaction_envelope)
+        plain = TransactionEnvelope.from_xdr_object(decoded, PASSPHRASE)
     except Exception as error:
         raise ValueError("no envelope") from error
-    if isinstance(outer, FeeBumpTransactionEnvelope):
-        return Sent(raw, outer, outer.transaction.inner_transaction_envelope)
-    return Sent(raw, outer, outer)
+    return Sent(raw, plain, plain)
 
 
 def is_signed(envelope: Envelope, accounts: set[str]) -> bool:
