@@ -8,6 +8,7 @@ from chain_adapters.destination import plain_destination
 from chain_adapters.rpc import Absent, Endpoint, Observer, RpcClient, ignore_call
 from chain_adapters.solana import pay, quoting, reading, sending
 from chain_adapters.solana.address import derive_address, parse_address
+from chain_adapters.solana.asking import ask_all
 from chain_adapters.solana.heads import TipWatcher
 from chain_adapters.types import (
     Block,
@@ -23,8 +24,8 @@ from chain_adapters.types import (
     UnsignedTransaction,
 )
 
-BALANCES_A_POST = 50
-"""Balances asked for in one batch: gateways limit how many calls they take at once."""
+BALANCES_AT_ONCE = 10
+"""Balances asked for at the same time: gateways limit how many calls they take in a second."""
 
 BRANCH_SIZE = 2**30
 """Paths have one number for both branches: system wallets are in the upper half."""
@@ -106,8 +107,8 @@ class SolanaAdapter:
         async def read(endpoint: Endpoint) -> list[int]:
             replies = [
                 reply
-                for start in range(0, len(requests), BALANCES_A_POST)
-                for reply in await endpoint.call(requests[start : start + BALANCES_A_POST])
+                for start in range(0, len(requests), BALANCES_AT_ONCE)
+                for reply in await ask_all(endpoint, requests[start : start + BALANCES_AT_ONCE])
             ]
             return [quoting.balance_of(h, r) for h, r in zip(holdings, replies, strict=True)]
 

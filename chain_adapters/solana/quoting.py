@@ -17,6 +17,7 @@ from solders.transaction import Transaction
 from chain_adapters.rpc import Endpoint, Reply, Request, result_of
 from chain_adapters.solana import wire
 from chain_adapters.solana.address import is_wallet
+from chain_adapters.solana.asking import ask_all
 from chain_adapters.solana.pay import Plan, Source, TokenPlan, compose, make_reference
 from chain_adapters.solana.programs import (
     SIGNATURE_FEE_MINOR,
@@ -157,7 +158,7 @@ async def look(endpoint: Endpoint, payment: Payment) -> Findings:
     ]
     if mint is not None:
         requests.append(balance_request(Holding(payment.sender, mint)))
-    latest, rent, priorities, accounts, *held = await endpoint.call(requests)
+    latest, rent, priorities, accounts, *held = await ask_all(endpoint, requests)
     found = wire.decode_accounts(result_of(accounts)).value
     if len(found) != len(addresses):
         raise NodeUnavailable("the node did not answer for every account")
@@ -274,7 +275,7 @@ async def try_out(
     requests = [Request("simulateTransaction", (base64.b64encode(unsigned).decode(), TRIAL))]
     if account_bytes:
         requests.append(Request("getMinimumBalanceForRentExemption", (account_bytes,)))
-    trial, *rent = await endpoint.call(requests)
+    trial, *rent = await ask_all(endpoint, requests)
     simulation = wire.decode_simulation(result_of(trial)).value
     if simulation.err is not None:
         raise refusal(simulation)

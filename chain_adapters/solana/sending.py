@@ -41,11 +41,16 @@ _ON_CHAIN = Broadcast(BroadcastOutcome.ACCEPTED, "already in a block")
 def classify(fault: Fault) -> BroadcastOutcome | None:
     """Return what a refusal of sendTransaction means, None if it means nothing certain."""
     if fault.code == PREFLIGHT_FAILURE:
-        already = preflight_error(fault) == "AlreadyProcessed"
-        return BroadcastOutcome.ACCEPTED if already else BroadcastOutcome.REFUSED
+        return BroadcastOutcome.ACCEPTED if is_repeated(fault) else BroadcastOutcome.REFUSED
     if fault.code in {SIGNATURE_FAILURE, PRECOMPILE_FAILURE}:
         return BroadcastOutcome.REFUSED
     return None
+
+
+def is_repeated(fault: Fault) -> bool:
+    """Whether the node has executed the very same bytes before."""
+    words = fault.message.lower()
+    return preflight_error(fault) == "AlreadyProcessed" or "already been processed" in words
 
 
 def preflight_error(fault: Fault) -> object:
