@@ -41,6 +41,7 @@ class TonAdapter:
     native_decimals = 9
     key_scheme = KeyScheme.TON
     in_flight_max: int | None = 1
+    opt_in_tokens: bool = False
     """A wallet accepts its next sequence number only."""
 
     def __init__(

@@ -7,6 +7,7 @@ masters whose wallets have a usual layout; for others the master is asked once p
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Iterable, Sequence
 
 import structlog
@@ -26,7 +27,7 @@ from chain_adapters.ton.constants import (
     JETTON_NOTIFICATION,
     opcode_text,
 )
-from chain_adapters.ton.decode import Held, code_hash, hex_hash, opcode_of, took_effect
+from chain_adapters.ton.decode import Held, code_hash, opcode_of, took_effect
 from chain_adapters.ton.jettons import Master, make_master, owner_in_state
 from chain_adapters.ton.wire import Transaction
 from chain_adapters.types import NodeUnavailable
@@ -47,7 +48,7 @@ class Tokens:
         """`contracts` are canonical addresses of masters. They are asked at first use."""
         self._contracts = tuple(dict.fromkeys(contracts))
         self._masters: dict[str, Master] = {}
-        self._by_code: dict[str, list[Master]] = {}
+        self._by_code: dict[bytes, list[Master]] | None = None
         self._held: dict[str, Held | None] = {}
         self._asked: dict[tuple[str, str], str] = {}
 
@@ -94,19 +95,21 @@ class Tokens:
         return found
 
     async def _learn_all(self, endpoint: Endpoint) -> None:
-        if len(self._by_code) == 0 or len(self._masters) < len(self._contracts):
-            by_code: dict[str, list[Master]] = {}
-            for contract in self._contracts:
-                master = await self.master(endpoint, contract)
-                by_code.setdefault(master.code_hash.hex(), []).append(master)
-            self._by_code = by_code
+        """Payments may make known masters that are not listed: those stay out of `_by_code`."""
+        if self._by_code is not None:
+            return
+        by_code: dict[bytes, list[Master]] = {}
+        for contract in self._contracts:
+            master = await self.master(endpoint, contract)
+            by_code.setdefault(master.code_hash, []).append(master)
+        self._by_code = by_code
 
     def _candidates(self, transaction: Transaction) -> list[Master]:
         """Return the masters whose wallet the account may be, by its code."""
         code = code_hash(transaction)
         if code is None:
-            return list(self._masters.values())
-        return self._by_code.get(hex_hash(code), [])
+            return [self._masters[contract] for contract in self._contracts]
+        return (self._by_code or {}).get(binascii.a2b_base64(code), [])
 
     async def _judge(
         self, endpoint: Endpoint, wallet: str, transaction: Transaction, masters: list[Master]
@@ -128,7 +131,7 @@ class Tokens:
             owner, contract = read_owner(answer.stack[1]), read_owner(answer.stack[2])
         except ValueError:
             return None
-        if contract not in self._masters:
+        if contract not in self._contracts:
             return None
         genuine = await self.wallet_of(endpoint, contract, owner) == wallet
         return Held(owner, contract) if genuine else None

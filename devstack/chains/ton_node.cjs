@@ -508,7 +508,7 @@ function give(dest, coins, body, bounce, src) {
 }
 
 async function issue({ symbol, supply }) {
-  const content = beginCell().storeUint(1, 8).storeStringTail(symbol).endCell();
+  const content = beginCell().storeUint(1, 8).storeStringTail(`${symbol} ${lt}`).endCell();
   const walletCode = Cell.fromBase64(jetton.wallet_code);
   const data = beginCell().storeCoins(0).storeAddress(BANK).storeRef(content)
     .storeRef(walletCode).endCell();

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
+from pytoniq_core import Cell, begin_cell
+
+from chain_adapters.rpc import Endpoint
+from chain_adapters.ton import wallet
 from chain_adapters.ton.adapter import TonAdapter
-from chain_adapters.types import Payment, SignedTransaction
+from chain_adapters.ton.decode import Held
+from chain_adapters.types import (
+    Block,
+    BroadcastOutcome,
+    Payment,
+    SignedTransaction,
+    Transaction,
+    Transfer,
+)
 from devstack.chains.ton import TonChain, TonNode
 from tests.support.chain_worlds.world import Key, World, new_key, public_key_of
+from tests.support.ton_vectors import boc
 
 
 class TonWorld(World):
@@ -68,6 +82,64 @@ class TonWorld(World):
         signed = await self.order(payment)
         await self.chain.drive("set-balance", address=sender, amount=str(self.funds_minor // 4))
         return signed
+
+    async def read(self, height: int) -> Block:
+        """Return a block that is there."""
+        block = await self.adapter.fetch_block(height)
+        assert block is not None
+        return block
+
+    async def transactions_since(self, height: int) -> list[Transaction]:
+        """Return the transactions of all blocks above a height."""
+        blocks = [await self.read(h) for h in range(height + 1, await self.height() + 1)]
+        return [t for block in blocks for t in block.transactions]
+
+    async def transfers_to(self, address: str, height: int) -> list[Transfer]:
+        """Return what came to an address in blocks above a height."""
+        found = await self.transactions_since(height)
+        return [t for x in found for t in x.transfers if t.address == address]
+
+    async def explained(self, addresses: set[str], since: int) -> dict[str, int]:
+        """Return by how much blocks say that native balances changed."""
+        found: defaultdict[str, int] = defaultdict(int)
+        for transaction in await self.transactions_since(since):
+            found[transaction.payer or ""] -= transaction.fee_minor or 0
+            for t in transaction.transfers:
+                if t.contract is None:
+                    found[t.sender or ""] -= t.amount_minor
+                    found[t.address] += t.amount_minor
+        return {address: found[address] for address in addresses}
+
+    async def send(self, payment: Payment) -> SignedTransaction:
+        """Broadcast a payment."""
+        signed = await self.order(payment)
+        answer = await self.adapter.broadcast(signed)
+        assert answer.outcome is BroadcastOutcome.ACCEPTED, answer.detail
+        return signed
+
+    async def deploy(self, code: Cell, address: str | None = None) -> str:
+        """Put a contract at its own or any other address."""
+        data = begin_cell().end_cell()
+        address = address or wallet.contract_address(code, data)
+        await self.chain.drive("deploy", address=address, code=boc(code), data=boc(data))
+        await self.mine()
+        return address
+
+    async def jetton_wallet(self, token: str, owner: str) -> str:
+        """Return where an owner's jettons are."""
+
+        async def ask(endpoint: Endpoint) -> str:
+            return await self.adapter._tokens.wallet_of(endpoint, token, owner)
+
+        return await self.adapter._rpc.first(ask)
+
+    async def owner_told_by(self, address: str) -> Held | None:
+        """Return whose jetton wallet a contract says to be, if its master agrees."""
+
+        async def ask(endpoint: Endpoint) -> Held | None:
+            return await self.adapter._tokens._ask_owner(endpoint, address)
+
+        return await self.adapter._rpc.first(ask)
 
     async def close(self) -> None:
         for adapter in self._retired:
