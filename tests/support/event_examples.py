@@ -43,12 +43,27 @@ DEPOSIT: dict[str, Any] = {
     "confirmations": 1,
     "confirmations_required": 12,
 }
+POOLED = DEPOSIT | {
+    "network": "stellar:pubnet",
+    "asset": "XLM",
+    "amount_minor": "250000000",
+    "address": "GAAZI4TCR3TY5OJHCTJC2A4QSY6CJWJH5IAJTGKIN2ER7LBNVKOCCWN7",
+    "sender": "GB6NVEN5HSUBKMYCE5ZOWSK5K23TBWRUQLZY3KNMXUZ3AQ2ESC4MY4AQ",
+    "transaction_id": TRANSACTION.removeprefix("0x"),
+    "transfer_index": "op:0",
+    "height": 58000000,
+    "block_id": BLOCK.removeprefix("0x"),
+    "confirmations_required": 1,
+}
 SENT = WITHDRAWAL | {"transaction_id": TRANSACTION, "nonce": 42}
 ACCOUNT = {"owner": "user-17", "asset": "ETH"}
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "deposit.detected": DEPOSIT,
     "deposit.confirmed": DEPOSIT | {"confirmations": 12},
+    "deposit.unassigned": POOLED | {"owner": "", "memo": "text:order 12", "confirmations": 1},
+    "deposit.assigned": POOLED
+    | {"memo": "text:order 12", "confirmations": 40, "assigned_by": "carol"},
     "deposit.orphaned": DEPOSIT | {"confirmations": 0},
     "deposit.reversed": DEPOSIT | {"confirmations": 0, "account_frozen": False},
     "deposit.ignored": DEPOSIT | {"amount_minor": "1", "reason": "below_minimum"},
