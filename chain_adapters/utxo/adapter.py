@@ -39,6 +39,7 @@ class UtxoAdapter:
     native_decimals = 8
     key_scheme = KeyScheme.SECP256K1
     in_flight_max: int | None = None
+    opt_in_tokens: bool = False
 
     def __init__(
         self,

@@ -125,6 +125,7 @@ class WireWatched(msgspec.Struct):
 
 
 decode_block = msgspec.json.Decoder(WireBlock).decode
+decode_transaction = msgspec.json.Decoder(WireTransaction).decode
 decode_chain = msgspec.json.Decoder(WireChain).decode
 decode_scan = msgspec.json.Decoder(WireScan).decode
 decode_unspents = msgspec.json.Decoder(list[WireUnspent]).decode

@@ -16,6 +16,7 @@ with warnings.catch_warnings():
     # Its import leaves a file open and uses names that SQLAlchemy has moved.
     warnings.simplefilter("ignore")
     from bitcoinlib.encoding import change_base
-    from bitcoinlib.keys import HDKey
+    from bitcoinlib.keys import HDKey, Key
+    from bitcoinlib.transactions import Transaction
 
-__all__ = ["HDKey", "change_base"]
+__all__ = ["HDKey", "Key", "Transaction", "change_base"]

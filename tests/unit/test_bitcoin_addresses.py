@@ -1,0 +1,220 @@
+"""Bitcoin's and Litecoin's addresses: every form, every mistake, and as others make them."""
+
+from __future__ import annotations
+
+import secrets
+
+import coincurve
+import pytest
+
+from chain_adapters.bitcoin.chains import CHAINS, MAINNET, REGTEST, SIGNET, TESTNET4
+from chain_adapters.litecoin.chains import MAINNET as LITECOIN
+from chain_adapters.types import InvalidAddress
+from chain_adapters.utxo.adapter import UtxoAdapter
+from chain_adapters.utxo.address import (
+    address_of,
+    derive_address,
+    hash_key,
+    p2pkh_script,
+    p2sh_script,
+    parse_address,
+    script_of,
+    witness_script,
+)
+from chain_adapters.utxo.base58 import encode_base58check
+from chain_adapters.utxo.bech32 import decode_segwit, encode_segwit
+from chain_adapters.utxo.chain import UtxoChain, find_chain
+from tests.support.oracles import Key
+from tests.support.utxo_vectors import load
+
+BIP_350 = load("bitcoin/bip350_bech32_vectors.json")
+VALID = [row["codes"] for row in BIP_350 if len(row["codes"]) == 2]
+INVALID = [row["codes"][0] for row in BIP_350 if row["group"] == "their invalidity."]
+PAYABLE = {(0, 20), (0, 32), (1, 32)}
+
+
+def adapter(chain: UtxoChain = MAINNET, chains: tuple[UtxoChain, ...] = CHAINS) -> UtxoAdapter:
+    return UtxoAdapter(chains, chain.network, ["http://127.0.0.1:1"], native_symbol="BTC")
+
+
+def chain_for(address: str) -> UtxoChain:
+    return MAINNET if address.lower().startswith("bc1") else TESTNET4
+
+
+@pytest.mark.parametrize(("address", "script"), VALID)
+def test_segwit_addresses_stand_for_their_scripts(address: str, script: str) -> None:
+    prefix, version, program = decode_segwit(address)
+    assert witness_script(version, program).hex() == script
+    assert encode_segwit(prefix, version, program) == address.lower()
+
+
+@pytest.mark.parametrize(("address", "script"), VALID)
+def test_only_what_someone_can_spend_from_is_an_address(address: str, script: str) -> None:
+    _, version, program = decode_segwit(address)
+    chain = chain_for(address)
+    if (version, len(program)) in PAYABLE:
+        assert script_of(chain, address).hex() == script
+        assert parse_address(chain, address) == address.lower()
+        return
+    assert address_of(chain, bytes.fromhex(script)) is None
+    with pytest.raises(InvalidAddress):
+        parse_address(chain, address)
+
+
+@pytest.mark.parametrize("address", INVALID)
+def test_invalid_segwit_addresses_are_refused(address: str) -> None:
+    for chain in CHAINS:
+        with pytest.raises(InvalidAddress):
+            parse_address(chain, address)
+
+
+def test_the_first_addresses_of_bip_84_and_bip_86() -> None:
+    key = bytes.fromhex("0330d54fd0dd420a6e5f8d3624f5f3482cae350f79d5f0753bf5beef9c2d91af3c")
+    assert derive_address(MAINNET, key) == "bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu"
+    rows = load("bitcoin/bip86_vectors.json")
+    first = [row["value"] for row in rows if row["name"] in {"scriptPubKey", "address"}]
+    assert len(first) >= 6
+    for script, address in zip(first[::2], first[1::2], strict=True):
+        assert address_of(MAINNET, bytes.fromhex(script)) == address
+        assert parse_address(MAINNET, address) == address
+
+
+def test_the_addresses_of_bip_341() -> None:
+    for row in load("bitcoin/bip341_addresses.json"):
+        assert address_of(MAINNET, bytes.fromhex(row["scriptPubKey"])) == row["bip350Address"]
+
+
+@pytest.mark.parametrize(
+    ("chain", "name"), [(MAINNET, "bitcoin"), (TESTNET4, "testnet"), (LITECOIN, "litecoin")]
+)
+def test_random_keys_have_the_addresses_that_another_implementation_gives(
+    chain: UtxoChain, name: str
+) -> None:
+    for _ in range(100):
+        key = coincurve.PrivateKey()
+        public_key = key.public_key.format()
+        other = Key(key.secret.hex(), network=name)
+        assert derive_address(chain, public_key) == other.address(encoding="bech32")
+        old = address_of(chain, p2pkh_script(hash_key(public_key)))
+        assert old == other.address(encoding="base58")
+        assert parse_address(chain, f" {old}\n") == old
+
+
+@pytest.mark.parametrize("chain", [MAINNET, TESTNET4, SIGNET, REGTEST, LITECOIN])
+def test_every_kind_of_address_comes_back_from_its_script(chain: UtxoChain) -> None:
+    for _ in range(50):
+        short, long = secrets.token_bytes(20), secrets.token_bytes(32)
+        for script in (
+            p2pkh_script(short),
+            p2sh_script(short),
+            witness_script(0, short),
+            witness_script(0, long),
+            witness_script(1, long),
+        ):
+            address = address_of(chain, script)
+            assert address is not None
+            assert script_of(chain, address) == script
+            assert parse_address(chain, address) == address
+
+
+def test_leading_zeros_are_kept() -> None:
+    for zeros in range(21):
+        script = p2pkh_script(bytes(zeros) + b"\1" * (20 - zeros))
+        address = address_of(MAINNET, script)
+        assert address is not None
+        assert script_of(MAINNET, address) == script
+    assert address_of(MAINNET, p2pkh_script(bytes(20))) == "1111111111111111111114oLvT2"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("", "base 58"),
+        ("bc1", "bech32"),
+        ("bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyv", "checksum"),
+        ("bc1qCR8te4kr609gcawutmrza0j4xv80jy8z306fyu", "case"),
+        ("1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN3", "checksum"),
+        ("1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVNI", "base 58"),
+        ("tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx", "begins with tb1"),
+        ("ltc1qg42tkwuuxefutzxezdkdel39gfstuap288mfea", "begins with ltc1"),
+        ("mrCDrCybB6J1vRfbwM5hemdJz73FwDBC8r", "version is 111"),
+        ("2MzQwSSnBHWHqSAqtTVQ6v47XtaisrJa1Vc", "version is 196"),
+        ("D7Y55r6Yoc1G8EECxkQ6SuSjTgGJJ7M6yD", "version is 30"),
+        ("KyZpNDKnfs94vbrwhJneDi77V6jF64PWPF8x5cdJb8ifgg2DUc9d", "33 bytes"),
+        ("bitcoin:bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu", "no address of Bitcoin"),
+        ("bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu?amount=1", "no address of Bitcoin"),
+        ("0x52908400098527886E0F7030069857D2E4169EE7", "no address of Bitcoin"),
+        ("bc1pfeessrawgf", "2 bytes"),
+        ("1" * 121, "base 58"),
+        ("1" * 33, "checksum"),
+        ("bc1q" + "q" * 100, "bech32"),
+        ("١BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2", "base 58"),
+    ],
+)
+def test_mistakes_are_told_apart(text: str, hint: str) -> None:
+    with pytest.raises(InvalidAddress, match=hint):
+        parse_address(MAINNET, text)
+
+
+def test_one_wrong_character_is_always_found() -> None:
+    for right in (
+        "bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu",
+        "1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2",
+    ):
+        for place in range(len(right)):
+            for other in "qp2z":
+                wrong = right[:place] + other + right[place + 1 :]
+                if wrong != right:
+                    with pytest.raises(InvalidAddress):
+                        parse_address(MAINNET, wrong)
+
+
+def test_an_old_script_address_of_litecoin_could_be_bitcoins_and_is_refused() -> None:
+    script = p2sh_script(b"\1" * 20)
+    ours = address_of(LITECOIN, script)
+    assert ours is not None
+    assert ours.startswith("M")
+    with pytest.raises(InvalidAddress, match="version is 5"):
+        parse_address(LITECOIN, encode_base58check(b"\5" + b"\1" * 20))
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "",
+        "6a",
+        "51",
+        "0014" + "11" * 19,
+        "0014" + "11" * 21,
+        "0020" + "11" * 31,
+        "5114" + "11" * 20,
+        "5220" + "11" * 32,
+        "51024e73",
+        "76a914" + "11" * 20 + "88ad",
+        "76a915" + "11" * 20 + "88ac",
+        "a914" + "11" * 20 + "88",
+        "21" + "02" * 33 + "ac",
+        "5121" + "02" * 33 + "51ae",
+        "76a914" + "11" * 20 + "88ac61",
+    ],
+)
+def test_other_scripts_have_no_address(script: str) -> None:
+    for chain in (MAINNET, REGTEST, LITECOIN):
+        assert address_of(chain, bytes.fromhex(script)) is None
+
+
+def test_paths_are_those_of_bip_84() -> None:
+    assert adapter().key_path(0, 7) == "m/84'/0'/0'/0/7"
+    assert adapter(TESTNET4).key_path(1, 0) == "m/84'/1'/0'/1/0"
+
+
+def test_there_are_no_tokens() -> None:
+    with pytest.raises(InvalidAddress, match="no tokens"):
+        adapter().parse_contract("0x1234")
+
+
+def test_networks_are_named_by_their_first_block() -> None:
+    assert find_chain(CHAINS, "bip122:000000000019d6689c085ae165831e93") is MAINNET
+    assert len({chain.network for chain in CHAINS}) == len(CHAINS)
+    with pytest.raises(ValueError, match="Bitcoin signet"):
+        find_chain(CHAINS, "bip122:12a765e31ffd4059bada1e25190f6e98")
