@@ -173,7 +173,7 @@ def apply_strict_receive(op: PathPaymentStrictReceive, at: Where) -> Applied:
     cost = -(-amount * taken // given)
     if cost > read_amount(op.send_max):
         raise OperationFailed("op_over_source_max")
-    own = {"source_max": op.send_max}
+    own = {"source_max": show_amount(read_amount(op.send_max))}
     return apply_path(op, at, (source, cost), (asset, amount), ("strict_receive", 2, own))
 
 
@@ -185,7 +185,7 @@ def apply_strict_send(op: PathPaymentStrictSend, at: Where) -> Applied:
     amount = cost * given // taken
     if amount < read_amount(op.dest_min):
         raise OperationFailed("op_under_dest_min")
-    own = {"destination_min": op.dest_min}
+    own = {"destination_min": show_amount(read_amount(op.dest_min))}
     return apply_path(op, at, (source, cost), (asset, amount), ("strict_send", 13, own))
 
 

@@ -10,6 +10,7 @@ import base64
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from stellar_sdk import (
@@ -28,7 +29,6 @@ from stellar_sdk import (
 from stellar_sdk.operation import Operation
 from stellar_sdk.strkey import StrKey
 
-from chain_adapters.stellar.amounts import to_minor
 from tests.support.stellar_vectors import (
     Envelope,
     Json,
@@ -57,6 +57,10 @@ SNAKE = {
 
 def show(amount: int) -> str:
     return f"{amount // 10**7}.{amount % 10**7:07d}"
+
+
+def stroops(text: str) -> int:
+    return int(Decimal(text).scaleb(7))
 
 
 def asset_of(asset: Asset, prefix: str = "") -> Json:
@@ -137,7 +141,7 @@ def path_amounts(operation: Operation, result: xdr.OperationResult) -> tuple[int
         sent = result.tr.path_payment_strict_send_result
         assert sent is not None
         assert sent.success is not None
-        return to_minor(operation.send_amount), sent.success.last.amount.int64
+        return stroops(operation.send_amount), sent.success.last.amount.int64
     received = result.tr.path_payment_strict_receive_result
     assert received is not None
     assert received.success is not None
@@ -147,7 +151,12 @@ def path_amounts(operation: Operation, result: xdr.OperationResult) -> tuple[int
 def operation_fields(operation: Operation, result: xdr.OperationResult, source: str) -> Json:
     if isinstance(operation, Payment):
         to, asset = operation.destination, asset_of(operation.asset)
-        return {"from": source, "to": to.account_id, "amount": operation.amount, **asset}
+        return {
+            "from": source,
+            "to": to.account_id,
+            "amount": show(stroops(operation.amount)),
+            **asset,
+        }
     if isinstance(operation, (PathPaymentStrictReceive, PathPaymentStrictSend)):
         sent, arrived = path_amounts(operation, result)
         return {
