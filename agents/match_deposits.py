@@ -7,9 +7,11 @@ What the network took from our addresses beside transfers is found and undone in
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import NamedTuple
 
 from agents.parts.deposit_events import (
@@ -159,23 +161,28 @@ class MatchDeposits(LocalStage[BlockRecord]):
     async def _probe(
         self, work: Work, network: str, blocks: Sequence[BlockAdded]
     ) -> tuple[list[Hit], list[Paid]]:
-        """Return transfers and payers that are perhaps ours; all others certainly are not."""
-        paid = [(block, transaction) for block in blocks for transaction in block.transactions]
-        if not paid:
+        """Return transfers and payers that are perhaps ours; all others certainly are not.
+
+        The hot path: nothing is made of a transfer before it is a hit.
+        """
+        transactions = [transaction for block in blocks for transaction in block.transactions]
+        if not transactions:
             return [], []
-        transfers = [
-            (block, transaction, transfer)
-            for block, transaction in paid
-            for transfer in transaction.transfers
-        ]
+        transfers = [transfer for transaction in transactions for transfer in transaction.transfers]
         catalogue.transfers_total.labels(network).inc(len(transfers))
         await self._load_addresses(network, work)
         watched = self._watched[network]
-        received = watched.maybe([transfer.address for _, _, transfer in transfers])
-        payers = watched.maybe([transaction.payer or "" for _, transaction in paid])
+        received = watched.maybe([transfer.address for transfer in transfers]).nonzero()[0]
+        payers = watched.maybe([transaction.payer or "" for transaction in transactions])
+        block_ends = list(accumulate(len(block.transactions) for block in blocks))
+
+        def paid(position: int) -> Paid:
+            return blocks[bisect_right(block_ends, position)], transactions[position]
+
+        transfer_ends = list(accumulate(len(t.transfers) for t in transactions))
         return (
-            [Hit(*transfers[position]) for position in received.nonzero()[0]],
-            [paid[position] for position in payers.nonzero()[0]],
+            [Hit(*paid(bisect_right(transfer_ends, n)), transfers[n]) for n in received.tolist()],
+            [paid(n) for n in payers.nonzero()[0].tolist()],
         )
 
     async def _look_up(
