@@ -113,6 +113,8 @@ def _read_outputs(raw: bytes, at: int) -> tuple[list[Output | None], int]:
     outputs: list[Output | None] = []
     for _ in range(count):
         amount_minor = int.from_bytes(raw[at : at + 8], "little")
+        if amount_minor >> 63:
+            raise NodeUnavailable("an output's amount is negative")
         length, at = read_size(raw, at + 8)
         outputs.append(Output(raw[at : at + length], amount_minor))
         at += length

@@ -97,7 +97,7 @@ def json_block(*transactions: dict[str, Any], height: int = 100) -> bytes:
 
 def raw_block(*transactions: bytes, version: int = 0x20000000, proof: bytes = b"") -> bytes:
     """Return a crafted raw block whose merkle root is right. `proof` stands behind the header."""
-    ids = [raw.read_transaction(transaction, 0)[0].id for transaction in transactions]
+    ids = [hash_twice(transaction)[::-1].hex() for transaction in transactions]
     header = version.to_bytes(4, "little") + bytes(32) + bytes.fromhex(merkle_root(ids))[::-1]
     header += (1_700_000_000).to_bytes(4, "little") + bytes(8)
     return header + proof + bytes((len(transactions),)) + b"".join(transactions)
