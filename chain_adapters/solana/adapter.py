@@ -42,6 +42,7 @@ class SolanaAdapter:
     native_decimals = 9
     key_scheme = KeyScheme.ED25519
     in_flight_max: int | None = None
+    opt_in_tokens: bool = False
 
     def __init__(
         self,

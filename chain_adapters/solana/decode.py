@@ -36,7 +36,7 @@ NoteOdd = Callable[[str], None]
 
 
 class OddTransaction(ValueError):
-    """A transaction's parts do not fit together. It is left out; the block is read."""
+    """A transaction has a form that is not known. It is left out; the block is read."""
 
 
 def skipped_id(blockhash: str, slot: int) -> str:
@@ -84,7 +84,8 @@ def clock_of(header: WireHeader) -> int:
 def normalise_block(slot: int, block: WireWholeBlock | WireBlock, note_odd: NoteOdd) -> Block:
     """Return the Block. Votes that move nothing are left out, and so are odd transactions.
 
-    NodeUnavailable if the block is not one of this slot, or its transactions have no outcome.
+    NodeUnavailable if the block is not one of this slot, or if the node left out what it knows of
+    a transaction: another node may tell.
     """
     if block.parent_slot >= slot > 0:
         raise NodeUnavailable("the node answered with the block of another slot")
@@ -121,7 +122,7 @@ def normalise_transaction(transaction: WireTransaction, meta: WireMeta) -> Trans
     id_ = transaction.transaction.signatures[0]
     before, after = meta.pre_balances, meta.post_balances
     if not before or len(before) != len(after) or not message.account_keys:
-        raise OddTransaction(f"{id_}: balances are missing")
+        raise NodeUnavailable("the node leaves out balances of a transaction")
     payer, lost_minor = message.account_keys[0], before[0] - after[0]
     if bytes(meta.err) != _TOOK_EFFECT:
         return Transaction(id_, payer, succeeded=False, fee_minor=lost_minor)
@@ -131,7 +132,7 @@ def normalise_transaction(transaction: WireTransaction, meta: WireMeta) -> Trans
         return Transaction(id_, payer, succeeded=True, fee_minor=lost_minor)
     keys = resolve_keys(message, meta)
     if len(keys) != len(before):
-        raise OddTransaction(f"{id_}: {len(keys)} accounts have {len(before)} balances")
+        raise NodeUnavailable("the node leaves out accounts that a transaction loaded")
     fee_minor, transfers = native_transfers(keys, meta)
     transfers += token_transfers(meta)
     return Transaction(id_, payer, True, fee_minor, tuple(transfers))

@@ -317,4 +317,12 @@ async def price(
     fee_minor = wire.decode_fee(result_of(reply)).value
     if fee_minor is None:
         raise NodeUnavailable("the blockhash expired while the payment was quoted")
-    return plan, fee_minor
+    return plan, max(fee_minor, least_fee(plan))
+
+
+def least_fee(plan: Plan) -> int:
+    """Return the fee by the rules: one signature, and the compute units' price rounded up.
+
+    There are nodes that leave the price out of their answer.
+    """
+    return SIGNATURE_FEE_MINOR - (-plan.unit_limit * plan.unit_price // 1_000_000)
