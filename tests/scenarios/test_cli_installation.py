@@ -65,7 +65,7 @@ async def before_init(millrace: CommandLine) -> dict[str, str]:
 @pytest.fixture(scope="module")
 async def installed(before_init: dict[str, str], millrace: CommandLine) -> CommandLine:
     done = await millrace.json("init")
-    assert [len(step["done"]) > 0 for step in done] == [True] * 5
+    assert [len(step["done"]) > 0 for step in done] == [True] * 6
     assert done[1]["done"] == [
         millrace.environ["MILLRACE_TOPIC_PREFIX"] + name
         for name in (
@@ -98,9 +98,9 @@ async def test_before_init_every_command_says_to_run_it(
 
 async def test_a_second_init_changes_nothing(installed: CommandLine) -> None:
     again = await installed.json("init")
-    assert [step["done"] for step in again] == [[]] * 5
+    assert [step["done"] for step in again] == [[]] * 6
     assert [step["step"] for step in again] == [
-        "migrations", "topics", "networks", "assets", "master secret",
+        "migrations", "topics", "networks", "assets", "master secret", "TON secret",
     ]  # fmt: skip
 
 
@@ -368,7 +368,9 @@ async def test_doctor_names_what_is_missing_and_what_is_well(installed: CommandL
     assert found["lease relay_outbox"]["state"] == "red"
     assert "--role chain" in found["lease relay_outbox"]["remedy"]
     assert all(row["remedy"] for row in found.values() if row["state"] != "green")
-    wrong_key = await installed.json("doctor", status=1, MILLRACE_WALLET_ENC_KEY="another key")
+    wrong_key = await installed.json(
+        "doctor", status=1, MILLRACE_WALLET_ENC_KEY="another key, long enough"
+    )
     secret = next(row for row in wrong_key if row["check"] == "master secret")
     assert secret["state"] == "red"
 
