@@ -14,9 +14,9 @@ from agents.runtime.stage import Work
 from agents.runtime.transact import transact
 from agents.sign_withdrawals import SignWithdrawals
 from chain_adapters.types import (
-    KeyScheme,
     Broadcast,
     BroadcastOutcome,
+    KeyScheme,
     Payment,
     Quote,
     SignedTransaction,
