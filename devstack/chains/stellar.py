@@ -210,7 +210,7 @@ class StellarChain:
         return key
 
     async def mine(self, blocks: int = 1, *, later_s: int = 0) -> None:
-        """Close ledgers at once, `later_s` seconds after the time it is."""
+        """Close ledgers now, and each at least `later_s` seconds after the one before."""
         await self.drive("close", count=blocks, later_s=later_s)
 
     async def reorganise(self, depth: int) -> None:  # noqa: ARG002

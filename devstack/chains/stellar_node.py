@@ -305,7 +305,8 @@ class Server:
         deed = request.match_info["deed"]
         if deed == "close":
             for _ in range(body["count"]):
-                node.chain.close(int(time.time()) + body.get("later_s", 0))
+                now = int(time.time())
+                node.chain.close(max(now, node.chain.closed_at + body.get("later_s", 0)))
         elif deed == "fault":
             node.faults[body["fault"]] = body["times"]
         elif deed == "freeze":
