@@ -84,6 +84,8 @@ class ChainPayer(Protocol):
     key_scheme: KeyScheme
     in_flight_max: int | None
     """Payments of one sender that may wait for a block at the same time; None: any number."""
+    opt_in_tokens: bool
+    """Whether an address can receive a token only after a payment of nothing of it to itself."""
 
     def key_path(self, branch: int, index: int) -> str:
         """Return the path of a key: branch 0 for deposit addresses, 1 for system wallets."""

@@ -317,6 +317,7 @@ class SimulatedAdapter:
     native_decimals = 18
     key_scheme = KeyScheme.SECP256K1
     in_flight_max: int | None = None
+    opt_in_tokens: bool = False
 
     def __init__(self, chain: SimulatedChain, *, fee_minor_max: int = 10**18) -> None:
         self.chain = chain

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Awaitable
 from typing import TypeVar
 
+from chain_adapters.types import Destination
 from cli.demo_screen import Screen
 from cli.output import whole
 from cli.playground import Playground
@@ -19,6 +20,8 @@ COINS_PAID_IN, TOKENS_PAID_IN = 4, 250
 TOKENS_DRAWN = 40
 HOT_COINS, HOT_TOKENS = 20, 1000
 SHOWN_ID = 18
+UNKNOWN_NUMBER = 7
+"""No memo is given with it: its check digits are wrong."""
 
 
 class BooksDiffer(Exception):
@@ -87,10 +90,9 @@ class ChainStory:
         await self._withdraw(ground.coin, ground.coin.minor(COINS_PAID_IN) // 2)
         for token in ground.tokens:
             await self._withdraw(token, token.minor(TOKENS_DRAWN))
-        if ground.node.reorganises:
-            await self._reorganise()
-        else:
-            self._screen.note("This chain has no reorganisations: none is played.")
+        if ground.node.has_memos:
+            await self._assign()
+        await self._deposit_for_bob()
         await self._compare()
 
     async def _fund(self) -> None:
@@ -100,19 +102,28 @@ class ChainStory:
 
     async def _deposit(self) -> None:
         ground, coin = self._ground, self._ground.coin
-        [address] = await ground.new_addresses(["alice"])
         funds = [(coin, coin.minor(COINS_PAID_IN))]
         funds += [(token, token.minor(TOKENS_PAID_IN)) for token in ground.tokens]
         what = " and ".join(unit.show(amount_minor) for unit, amount_minor in funds)
+        to = await self._open_destination("alice")
         with self._screen.step(f"alice deposits {what}"):
-            self._screen.detail(f"at {self._show(address)}")
+            memo = "" if to.memo is None else f", memo {to.memo}"
+            self._screen.detail(f"at {self._show(to.address)}{memo}")
             for unit, amount_minor in funds:
-                await ground.pay(address, unit, amount_minor)
-            for unit, amount_minor in funds:
+                await ground.opt_in(unit)
+                await ground.pay(to, unit, amount_minor)
                 await self._credit("alice", unit, amount_minor)
             self._screen.detail(
                 "detected, confirmed, posted; signed webhooks received and verified"
             )
+
+    async def _open_destination(self, owner: str) -> Destination:
+        """Return a memo on the pooled address, or an address where the chain has no memos."""
+        if self._ground.node.has_memos:
+            [destination] = await self._ground.new_memos([owner])
+            return destination
+        [address] = await self._ground.new_addresses([owner])
+        return Destination(address)
 
     async def _credit(self, owner: str, unit: Unit, amount_minor: int) -> None:
         """Mine until a deposit has become the owner's money."""
@@ -123,6 +134,7 @@ class ChainStory:
     async def _withdraw(self, unit: Unit, amount_minor: int) -> None:
         ground, order = self._ground, f"order-{secrets.token_hex(4)}"
         recipient = await ground.chain.new_recipient(unit.contract)
+        before_minor = await ground.held(recipient, unit)
         with self._screen.step(f"alice withdraws {unit.show(amount_minor)} by a Kafka command"):
             await self._world.command(
                 order, "alice", unit.asset, amount_minor, self._show(recipient)
@@ -130,22 +142,44 @@ class ChainStory:
             await self._hear("withdrawal.requested", idempotency_key=order)
             sent = await self._hear("withdrawal.broadcast", idempotency_key=order)
             paid = await self._hear_mining("withdrawal.confirmed", idempotency_key=order)
-            held_minor = await ground.held(recipient, unit)
-            if held_minor != amount_minor:
-                raise BooksDiffer(f"{self._show(recipient)} holds {unit.show(held_minor)}")
+            got_minor = await ground.held(recipient, unit) - before_minor
+            if got_minor != amount_minor:
+                raise BooksDiffer(f"{self._show(recipient)} got {unit.show(got_minor)}")
             self._screen.detail(
                 f"checked, signed, broadcast as {sent['transaction_id'][:SHOWN_ID]}…"
             )
             fee = ground.coin.show(int(paid["network_fee_minor"]))
             self._screen.detail(f"confirmed and posted; the network took {fee}")
 
-    async def _reorganise(self) -> None:
+    async def _assign(self) -> None:
+        """A payment whose memo nobody was given waits in suspense for an operator's word."""
+        ground, coin, world = self._ground, self._ground.coin, self._world
+        [known] = await ground.new_memos(["alice"])
+        unknown = Destination(known.address, ground.adapter.make_memo(UNKNOWN_NUMBER))
+        before_minor = await world.balance("alice", coin.asset, "available")
+        with self._screen.step(f"{coin.show(coin.minor(1))} with a wrong memo wait in suspense"):
+            await ground.pay(unknown, coin, coin.minor(1))
+            waiting = await self._hear_mining("deposit.unassigned", asset=coin.asset)
+            await world.until_balance("", coin.asset, "suspense", coin.minor(1))
+        with self._screen.step("An operator says that they are alice's"):
+            await world.assign_deposit(int(waiting["deposit_id"]), "alice")
+            await self._hear("deposit.assigned", owner="alice", asset=coin.asset)
+            await world.until_balance(
+                "alice", coin.asset, "available", before_minor + coin.minor(1)
+            )
+
+    async def _deposit_for_bob(self) -> None:
+        """Credit a deposit and, where the chain has reorganisations, drop its block."""
         ground, coin = self._ground, self._ground.coin
         [address] = await ground.new_addresses(["bob"])
         before = await ground.chain.height()
         with self._screen.step(f"bob deposits {coin.show(coin.minor(1))} and is credited"):
+            self._screen.detail(f"at an address of his own, {self._show(address)}")
             await ground.pay(address, coin, coin.minor(1))
             await self._credit("bob", coin, coin.minor(1))
+        if not ground.node.reorganises:
+            self._screen.note("This chain has no reorganisations: none is played.")
+            return
         with self._screen.step("A reorganisation drops bob's deposit; its credit is reversed"):
             await ground.chain.reorganise(await ground.chain.height() - before)
             await ground.chain.mine()

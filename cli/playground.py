@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, TypeVar
 
+from agents.assign_deposit import assign_deposit
 from agents.roles import ROLES
 from agents.runtime.kafka_io import Publisher
+from agents.runtime.transact import transact_on
 from chain_adapters.registry import open_adapter
 from cli.playground_chain import Ground, Unit
 from cli.setup import set_up
@@ -174,6 +176,12 @@ class Playground:
         topic = self.settings.topic_prefix + WITHDRAWAL_COMMANDS.name
         body = json.dumps(command).encode()
         await self._publisher.publish([(topic, self.tenant.encode(), body)])
+
+    async def assign_deposit(self, deposit_id: int, owner: str) -> None:
+        """Say whose a deposit is, as an operator would."""
+        prefix = self.settings.topic_prefix
+        async with transact_on(self.pool, prefix) as work:
+            await assign_deposit(work, self.tenant, deposit_id, owner, "playground")
 
     async def balance(self, owner: str, asset: str, bucket: str) -> int:
         """Return one balance of the tenant ("") or of a user."""

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from agents.parts.reconcile_figures import Report
 from agents.reconcile_chain import reconcile_network
+from agents.runtime.context import wallet_passphrase
 from chain_adapters.adapter import ChainAdapter
 from chain_adapters.types import Destination, Holding
 from cli.output import whole
-from custody.addresses import NoFreeKeys, assign_addresses
+from custody.addresses import NoFreeKeys, assign_addresses, assign_memos
 from custody.hot_wallet import NoWalletKey, ensure_hot_wallet
+from custody.keystore import open_signer
+from custody.prepare import prepare_wallet
 from devstack.chains.chain import DevChain
 from devstack.chains.registry import NODES
 from settings.model import Network
+from sql.custody import list_system_wallets
 
 if TYPE_CHECKING:
     from cli.playground import Playground
@@ -105,6 +109,22 @@ class Ground:
 
         return await world.until(assign, "the signer makes keys")
 
+    async def new_memos(self, owners: Iterable[str]) -> list[Destination]:
+        """Return a memo on the tenant's pooled address for each owner."""
+        world, wanted = self.world, list(owners)
+
+        async def assign() -> list[Destination] | None:
+            try:
+                async with world.pool.acquire() as conn, conn.transaction():
+                    made = await assign_memos(
+                        conn, self.adapter, self.network, world.tenant, wanted
+                    )
+            except NoFreeKeys:
+                return None
+            return [Destination(new.address, new.memo) for new in made]
+
+        return await world.until(assign, "the signer makes keys")
+
     async def open_hot_wallet(self) -> str:
         """Return the address of the tenant's hot wallet, once the signer has made its key."""
         world = self.world
@@ -123,17 +143,32 @@ class Ground:
     async def fund_hot_wallet(self, coins: int, tokens: int = 0) -> None:
         """Send whole coins and tokens to the hot wallet and wait until they are booked."""
         address = await self.open_hot_wallet()
-        funds = [(self.coin, coins)] + [(token, tokens) for token in self.tokens if tokens]
-        for unit, amount in funds:
-            await self.pay(address, unit, unit.minor(amount))
-        for unit, _ in funds:
-            await self.mine_until(self._until_booked(unit))
+        await self.pay(address, self.coin, self.coin.minor(coins))
+        await self.mine_until(self._until_booked(self.coin))
+        for token in self.tokens if tokens else []:
+            await self.opt_in(token)
+            await self.pay(address, token, token.minor(tokens))
+            await self.mine_until(self._until_booked(token))
 
     async def _until_booked(self, unit: Unit) -> None:
         async def look() -> bool | None:
             return await self.world.balance("", unit.asset, "hot_wallet") > 0 or None
 
         await self.world.until(look, f"the hot wallet's {unit.asset} are booked")
+
+    async def opt_in(self, token: Unit) -> None:
+        """Let the tenant's own wallets receive a token, where the chain asks for that."""
+        world = self.world
+        if not self.adapter.opt_in_tokens or token.contract is None:
+            return
+        async with world.pool.acquire() as conn:
+            wallets = await list_system_wallets(conn, world.tenant, self.network)
+            signer = await open_signer(
+                conn, wallet_passphrase(world.settings), {self.adapter.key_scheme}
+            )
+        for wallet in wallets:
+            await prepare_wallet(world.pool, self.adapter, signer, wallet, token.contract)
+        await self.chain.mine()
 
     async def mine_until(
         self, what: Awaitable[ResultT], tell: Callable[[str], None] = lambda _: None

@@ -1,4 +1,4 @@
-"""`millrace wallet`: the hot wallets, and letting a halted one sign again."""
+"""`millrace wallet`: the hot wallets, letting a halted one sign again, and opting in to tokens."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cli.options import JsonWanted
 from cli.output import as_json, print_fields, print_rows
 
 if TYPE_CHECKING:
+    from settings.model import Settings
     from sql.transactions import WalletRow
 
 app = typer.Typer(no_args_is_help=True, help="Hot wallets, which pay withdrawals.")
@@ -19,6 +20,8 @@ COLUMNS = (
     "network", "tenant", "address", "next_nonce", "chain_nonce", "approved", "sent",
     "nonce_used", "halted_reason",
 )  # fmt: skip
+
+TRUST_COLUMNS = ("purpose", "address", "state", "transaction_id")
 
 Network = Annotated[str, typer.Argument(help="CAIP-2 id, e.g. eip155:1.")]
 TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="The tenant's name.")]
@@ -45,6 +48,55 @@ def resume(network: Network, tenant: TenantName, json_wanted: JsonWanted = False
     else has used more of them since, the wallet halts again at once.
     """
     print_fields(as_json(session.run(_resume(network, tenant))), json_wanted=json_wanted)
+
+
+@app.command("trust")
+def trust(
+    network: Network,
+    tenant: TenantName,
+    asset: Annotated[str, typer.Argument(help="The token, as configured.")],
+    json_wanted: JsonWanted = False,
+) -> None:
+    """Let a tenant's hot wallet and pooled address receive a token, where the chain asks for that.
+
+    Needs MILLRACE_WALLET_ENC_KEY. Repeatable: what is ready already is left alone.
+    """
+    config = session.settings()
+    rows = session.run(_trust(config, network, tenant, asset))
+    print_rows(rows, json_wanted=json_wanted, empty="No wallets yet.", columns=TRUST_COLUMNS)
+
+
+async def _trust(config: Settings, network: str, tenant: str, asset: str) -> list[dict[str, str]]:
+    from agents.runtime.context import wallet_passphrase
+    from custody.keystore import open_signer
+    from custody.prepare import prepare_wallet
+    from sql.custody import list_system_wallets
+
+    chosen = session.pick_network(config, network)
+    contracts = [
+        a.contract for a in config.assets if (a.asset, a.network) == (asset, chosen.network)
+    ]
+    if not contracts or contracts[0] is None:
+        raise not_found(f"no token {asset!r} on {network}", "`millrace asset list`")
+    rows: list[dict[str, str]] = []
+    async with session.database(config) as pool, session.chain(chosen) as adapter:
+        async with pool.acquire() as conn:
+            wallets = await list_system_wallets(conn, tenant, network)
+            signer = await open_signer(conn, wallet_passphrase(config), {adapter.key_scheme})
+        for wallet in wallets:
+            made = await prepare_wallet(
+                pool, adapter, signer, wallet, adapter.parse_contract(contracts[0])
+            )
+            shown = adapter.show_address(wallet.address)
+            rows.append(
+                {
+                    "purpose": wallet.purpose,
+                    "address": shown,
+                    "state": made.state,
+                    "transaction_id": made.transaction_id or "",
+                }
+            )
+    return rows
 
 
 async def _list(tenant: str | None, network: str | None) -> list[WalletRow]:

@@ -43,6 +43,14 @@ class WalletKey(NamedTuple):
     public_key: bytes
 
 
+class SystemWallet(NamedTuple):
+    """An address of a tenant's own: its purpose is hot or pooled."""
+
+    purpose: str
+    address: str
+    key_path: str
+
+
 class HotWallet(NamedTuple):
     """The wallet a tenant's withdrawals are paid from."""
 
@@ -99,3 +107,9 @@ async def read_hot_wallet(conn: Connection, tenant: str, network: str) -> HotWal
     """Return the tenant's hot wallet, None if it has none yet."""
     row = await _queries.read_hot_wallet(conn, tenant=tenant, network=network)
     return None if row is None else HotWallet(*row)
+
+
+async def list_system_wallets(conn: Connection, tenant: str, network: str) -> list[SystemWallet]:
+    """Return a tenant's hot wallet and pooled address, as far as there are any."""
+    rows = await _queries.list_system_wallets(conn, tenant=tenant, network=network)
+    return [SystemWallet(*row) for row in rows]

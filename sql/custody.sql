@@ -70,3 +70,16 @@ SELECT
     key_path
 FROM addresses
 WHERE tenant = :tenant::text AND network = :network::text AND purpose = 'hot';
+
+-- name: list_system_wallets
+-- A tenant's addresses that are nobody's alone.
+SELECT
+    purpose,
+    address,
+    key_path
+FROM addresses
+WHERE
+    tenant = :tenant::text
+    AND network = :network::text
+    AND purpose IN ('hot', 'pooled')
+ORDER BY purpose;

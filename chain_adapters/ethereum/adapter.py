@@ -44,6 +44,7 @@ class EthereumAdapter:
     native_decimals = 18
     key_scheme = KeyScheme.SECP256K1
     in_flight_max: int | None = None
+    opt_in_tokens: bool = False
 
     def __init__(
         self,

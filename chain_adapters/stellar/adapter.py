@@ -47,6 +47,7 @@ class StellarAdapter:
     native_decimals = DECIMALS
     key_scheme = KeyScheme.ED25519
     in_flight_max: int | None = 1
+    opt_in_tokens: bool = True
     """Core keeps one transaction of an account waiting, not more (protocol 20)."""
 
     def __init__(

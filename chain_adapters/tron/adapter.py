@@ -48,6 +48,7 @@ class TronAdapter:
     native_decimals = 6
     key_scheme = KeyScheme.SECP256K1
     in_flight_max: int | None = None
+    opt_in_tokens: bool = False
 
     def __init__(
         self,

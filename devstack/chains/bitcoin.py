@@ -208,4 +208,5 @@ class DogecoinNode(CoreNode):
 
     kind = "dogecoin"
     asset = "DOGE"
+    account_minor = 10**6
     chain = DOGECOIN

@@ -77,8 +77,6 @@ class DevNode(Server):
     """Of the tokens that `issue_token` makes."""
     has_tokens: ClassVar[bool] = True
     has_memos: ClassVar[bool] = False
-    has_trustlines: ClassVar[bool] = False
-    """Whether an address can be paid a token only after its owner has agreed (Stellar)."""
     account_minor: ClassVar[int] = 0
     """The least native amount that a new address can be paid."""
     reorganises: ClassVar[bool] = False

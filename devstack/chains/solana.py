@@ -53,6 +53,8 @@ from devstack.chains.solana_ledger import BANK, GENESIS_HASH
 
 TOKEN_DECIMALS = 6
 SUPPLY_MINOR = 10**18
+RENT_EXEMPT_MINOR = 890_880
+"""What an account without data must hold."""
 FEE_MINT_LEN = 278
 """Size of a Token-2022 mint with a transfer fee: 165, a byte for its kind, and 112 of extension."""
 SKIP_EVERY = 5
@@ -70,6 +72,7 @@ class SolanaNode(DevNode):
     kind = "solana"
     asset = "SOL"
     token_decimals = TOKEN_DECIMALS
+    account_minor = RENT_EXEMPT_MINOR
 
     @property
     def rpc_url(self) -> str:

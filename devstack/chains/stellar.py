@@ -244,6 +244,7 @@ class StellarNode(DevNode):
     asset = "XLM"
     token_decimals = 7
     has_memos = True
+    account_minor = ACCOUNT_MINOR
     network = NETWORK
 
     @property

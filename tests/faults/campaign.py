@@ -1,4 +1,4 @@
-"""All that Millrace promises under faults, on the real broker, database and node, with figures.
+"""All that Millrace promises under faults, on the real broker, database and nodes, with figures.
 
     python -m tests.faults.campaign [--short] [--seed N] [--only NAME]
 
@@ -25,6 +25,7 @@ from typing import TypedDict
 from rich.console import Console
 from rich.table import Table
 
+from devstack.chains.registry import NODES
 from tests.faults.figures import Figure
 from tests.faults.kills import run_kills
 from tests.faults.proofs import run_proofs
@@ -36,6 +37,7 @@ class Size(TypedDict):
 
     deposits: int
     withdrawals: int
+    rate_s: float
     every_s: float
     server_every: int
 
@@ -52,7 +54,20 @@ class Promise:
     run: Run
 
 
-SHORT_KILLS: Size = {"deposits": 250, "withdrawals": 40, "every_s": 1.5, "server_every": 3}
+SHORT_KILLS: Size = {
+    "deposits": 320,
+    "withdrawals": 48,
+    "rate_s": 20.0,
+    "every_s": 1.5,
+    "server_every": 3,
+}
+LONG_KILLS: Size = {
+    "deposits": 20_000,
+    "withdrawals": 1_600,
+    "rate_s": 40.0,
+    "every_s": 2.0,
+    "server_every": 6,
+}
 
 
 def short_depths(seed: int) -> list[int]:
@@ -61,9 +76,8 @@ def short_depths(seed: int) -> list[int]:
 
 
 async def _kills(folder: Path, seed: int, short: bool) -> list[Figure]:
-    if short:
-        return await run_kills(folder, seed=seed, **SHORT_KILLS)
-    return await run_kills(folder, seed=seed, deposits=2000, withdrawals=300)
+    size = SHORT_KILLS if short else LONG_KILLS
+    return await run_kills(folder, chains=tuple(NODES), seed=seed, **size)
 
 
 async def _reorgs(folder: Path, seed: int, short: bool) -> list[Figure]:
@@ -78,8 +92,14 @@ async def _proofs(
 
 
 PROMISES = (
-    Promise("kills", "kill -9 of workers, broker and database: nothing lost or doubled", _kills),
-    Promise("reorgs", "reorganisations, depth 1 to 32: credited and paid once", _reorgs),
+    Promise(
+        "kills",
+        "kill -9 of workers, broker and database, on every chain: nothing lost or doubled",
+        _kills,
+    ),
+    Promise(
+        "reorgs", "reorganisations, depth 1 to 32, on Ethereum: credited and paid once", _reorgs
+    ),
     Promise(
         "poison",
         "a stage that raises, a poison message every 20: parked, and the rest goes on",

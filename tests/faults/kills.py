@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from agents.roles import ROLES
 from agents.runtime.faults import PASSING_FAULTS
 from cli.playground import Playground
 from devstack.process import Server
 from tests.faults.figures import Figure
-from tests.faults.load import Load
+from tests.faults.load import ChainLoad, prove_common
 from tests.faults.worlds import open_world
 
 RESUMED_S_MAX = 15.0
@@ -133,52 +135,84 @@ class Killer:
 async def run_kills(
     folder: Path,
     *,
+    chains: Sequence[str],
     deposits: int,
     withdrawals: int,
+    rate_s: float,
     seed: int,
     every_s: float = 2.0,
     server_every: int = 6,
 ) -> list[Figure]:
-    """Move money while things are killed; then prove that everything happened exactly once."""
-    async with open_world(folder) as world:
-        load = Load(world, seed)
-        await load.prepare()
+    """Move money on several chains at once while things are killed; then prove the effects.
+
+    `deposits`, `withdrawals` and `rate_s`, the deposits a second, are of all chains together.
+    """
+    async with open_world(folder, chains, rebroadcast_after_s=1.0) as world:
+        await world.open_tenant()
+        loads = [ChainLoad(ground, seed) for ground in world.grounds.values()]
+        async with asyncio.TaskGroup() as group:
+            for load in loads:
+                group.create_task(load.prepare())
         killer = Killer(world, seed)
-        mining = asyncio.create_task(load.mine())
+        share = Share(
+            math.ceil(deposits / len(loads)),
+            math.ceil(withdrawals / len(loads)),
+            rate_s / len(loads),
+        )
+        mining = [asyncio.create_task(load.mine()) for load in loads]
         killing = killer.run(every_s, server_every)
         try:
-            await _torment(load, killer, deposits, withdrawals, killing)
-            figures = await load.prove()
+            await _torment(loads, killer, share, killing)
         finally:
             await _stop(mining)
-    return [*figures, *_kill_figures(killer)]
+        figures = [await load.prove() for load in loads]
+        return [*figures, *await prove_common(world), *_kill_figures(killer)]
+
+
+class Share(NamedTuple):
+    """What one chain does while things are killed."""
+
+    deposits: int
+    withdrawals: int
+    rate_s: float
 
 
 async def _torment(
-    load: Load,
+    loads: Sequence[ChainLoad],
     killer: Killer,
-    deposits: int,
-    withdrawals: int,
+    share: Share,
     killing: Coroutine[None, None, None],
 ) -> None:
     """Kill while money moves, and wait until it has come to rest."""
-    await load.pay_in(len(load.owners) * 2, rate_s=50)
-    await asyncio.sleep(3)
-    rate_s = 25.0
+    await loads[0].ground.world.until(_all_credited(loads), "the first deposits are credited")
     async with asyncio.TaskGroup() as group:
         group.create_task(killing)
         async with asyncio.TaskGroup() as moving:
-            moving.create_task(load.pay_in(deposits, rate_s))
-            moving.create_task(load.draw_out(withdrawals, rate_s * withdrawals / deposits))
+            for load in loads:
+                rate_s = share.rate_s * share.withdrawals / share.deposits
+                moving.create_task(load.pay_in(share.deposits, share.rate_s))
+                moving.create_task(load.draw_out(share.withdrawals, rate_s))
         killer.stop()
-    await load.settle()
-    await load.until_heard()
+    async with asyncio.TaskGroup() as settling:
+        for load in loads:
+            settling.create_task(load.settle())
 
 
-async def _stop(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+def _all_credited(loads: Sequence[ChainLoad]) -> Callable[[], Awaitable[bool | None]]:
+    async def look() -> bool | None:
+        return not [load for load in loads if await load.count_wrong_accounts()] or None
+
+    return look
+
+
+async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """End tasks; raise what one of them had ended with before."""
+    for task in tasks:
+        task.cancel()
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    for error in ended:
+        if isinstance(error, Exception):
+            raise error
 
 
 def _kill_figures(killer: Killer) -> list[Figure]:

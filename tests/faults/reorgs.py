@@ -1,4 +1,4 @@
-"""Real reorganisations on a real node, before and after money was credited or paid out."""
+"""Deep reorganisations on a real Ethereum node, before and after money was credited or paid out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cli.playground import Playground
+from devstack.chains.ethereum import EthereumChain
 from sql import withdrawals as withdrawals_sql
 from tests.faults.figures import Figure, check
 from tests.faults.worlds import open_world
@@ -54,6 +55,10 @@ class Reorganiser:
 
     def __init__(self, world: Playground, seed: int) -> None:
         self.world = world
+        self.ground = world.grounds["ethereum"]
+        chain = self.ground.chain
+        assert isinstance(chain, EthereumChain)
+        self.chain = chain
         self.wrong: Counter[str] = Counter()
         self.rounds = 0
         self.frozen = 0
@@ -67,19 +72,19 @@ class Reorganiser:
         """Open the tenant; give each fate a payer of its own, since nonces must not depend."""
         world = self.world
         await world.open_tenant()
-        await world.fund_hot_wallet(eth=100, tokens=0)
-        accounts = await world.chain.call("eth_accounts")
+        await self.ground.fund_hot_wallet(100)
+        accounts = await self.chain.call("eth_accounts")
         self._payers = dict(zip(FATES, accounts[1:4], strict=True))
-        [rich] = await world.new_addresses(["rich"])
-        await world.chain.pay(rich, 10 * BIG_MINOR)
-        await world.chain.mine(3)
+        [rich] = await self.ground.new_addresses(["rich"])
+        await self.chain.pay(rich, 10 * BIG_MINOR)
+        await self.chain.mine(3)
         await world.until_balance("rich", "ETH", "available", 10 * BIG_MINOR)
-        await world.chain.call("evm_setAutomine", False)
+        await self.chain.call("evm_setAutomine", False)
 
     async def round(self, depth: int) -> None:
         """Deposit and withdraw, reorganise `depth` blocks of it away, and look at the end."""
         self.rounds += 1
-        await self.world.chain.mine(depth + 1)
+        await self.chain.mine(depth + 1)
         spender = await self._spend(depth) if depth > 1 else None
         orders = [await self._order("rich", SMALL_MINOR + depth)]
         if spender is not None:
@@ -107,9 +112,9 @@ class Reorganiser:
     async def _pay_in(self, depositors: Iterable[Fate]) -> dict[str, list[str]]:
         """Deposit, all in one block; return the raw transactions by fate."""
         wanted = list(depositors)
-        addresses = await self.world.new_addresses([fate.owner for fate in wanted])
+        addresses = await self.ground.new_addresses([fate.owner for fate in wanted])
         raw: dict[str, list[str]] = {fate: [] for fate in FATES}
-        chain = self.world.chain
+        chain = self.chain
         for depositor, address in zip(wanted, addresses, strict=True):
             payment = {
                 "from": self._payers[depositor.fate],
@@ -135,10 +140,10 @@ class Reorganiser:
             again += await self._raw_of(orders)
         offsets = sorted(self._chance.randrange(depth) for _ in again)
         plan = [[raw, offset] for raw, offset in zip(again, offsets, strict=True)]
-        await self.world.chain.call("anvil_reorg", depth, plan)
-        await self.world.chain.mine(self._chance.randint(1, 3))
+        await self.chain.call("anvil_reorg", depth, plan)
+        await self.chain.mine(self._chance.randint(1, 3))
         for raw in sent["later"]:
-            await self.world.chain.call("eth_sendRawTransaction", raw)
+            await self.chain.call("eth_sendRawTransaction", raw)
 
     async def _raw_of(self, orders: list[str]) -> list[str]:
         query = (
@@ -179,7 +184,7 @@ class Reorganiser:
             if asyncio.get_running_loop().time() > deadline:
                 self.wrong.update(wrong)
                 return
-            await self.world.chain.mine()
+            await self.chain.mine()
             await asyncio.sleep(MINE_EVERY_S)
         self.frozen += spender is not None
 
@@ -198,7 +203,7 @@ class Reorganiser:
             amount_minor, recipient = self.orders[order]
             if statuses[order] != "confirmed":
                 wrong.append("withdrawals not paid")
-            if await world.chain.balance(recipient) != amount_minor:
+            if await self.chain.balance(recipient) != amount_minor:
                 wrong.append("withdrawals paid wrongly")
         if spender is not None and not await self._is_frozen(spender):
             wrong.append("accounts not frozen")
@@ -222,7 +227,7 @@ class Reorganiser:
     async def prove(self) -> list[Figure]:
         """Look at everything once more, after all reorganisations, and close the books."""
         self.wrong.update(await self._deviations(self.depositors, list(self.orders), None))
-        report = await self.world.reconcile()
+        report = await self.ground.reconcile()
         async with self.world.pool.acquire() as conn:
             unbalanced = await conn.fetchval(
                 "SELECT count(*) FROM trial_balance WHERE debits_minor <> credits_minor"
@@ -244,7 +249,9 @@ async def run_reorgs(folder: Path, *, depths: Iterable[int], seed: int) -> list[
     """Reorganise to each of these depths, one round each."""
     async with open_world(
         folder,
-        confirmations_by_amount=CONFIRMATIONS,
+        ["ethereum"],
+        with_tokens=False,
+        coin={"confirmations_by_amount": CONFIRMATIONS},
         rebroadcast_after_s=1.0,
         reorg_depth_max=64,
     ) as world:

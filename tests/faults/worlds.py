@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from cli.playground import Playground
 from devstack.stack import Stack
@@ -28,24 +28,21 @@ def kept_environment() -> Iterator[None]:
 @asynccontextmanager
 async def open_world(
     folder: Path,
+    chains: Sequence[str],
     *,
-    confirmations_by_amount: list[dict[str, object]] | None = None,
+    with_tokens: bool = True,
+    coin: Mapping[str, object] = MappingProxyType({}),
     **network: object,
 ) -> AsyncIterator[Playground]:
-    """Start servers and workers of all roles; `network` changes how the chain is followed."""
+    """Start servers and workers of all roles.
+
+    `network` changes how each chain is followed, `coin` the settings of its native asset.
+    """
     with kept_environment():
-        async with Stack(folder) as stack:
-            chain = stack.networks[0] | network
-            coin = {
-                "asset": "ETH",
-                "network": chain["network"],
-                "decimals": 18,
-                "confirmations_by_amount": confirmations_by_amount or [],
-            }
-            async with Playground(
-                stack,
-                wait_s=WAIT_S,
-                MILLRACE_NETWORKS=json.dumps([chain]),
-                MILLRACE_ASSETS=json.dumps([coin]),
-            ) as world:
-                yield world
+        async with (
+            Stack(folder, chains=chains) as stack,
+            Playground(
+                stack, wait_s=WAIT_S, with_tokens=with_tokens, network=network, coin=coin
+            ) as world,
+        ):
+            yield world

@@ -246,7 +246,7 @@ CASES = [
     Case(
         "account missing",
         "the table's accounts are not told",
-        craft(*PAID, **{"preBalances": [1000_000, 0, 1, 0], "postBalances": [994_993, 7, 1, 0]}),
+        craft(*PAID, preBalances=[1000_000, 0, 1, 0], postBalances=[994_993, 7, 1, 0]),
         WAIT,
     ),
 ]

@@ -149,5 +149,10 @@ class TonWorld(World):
 
 
 async def open_ton_world(node: TonNode, **changes: Any) -> TonWorld:  # noqa: ANN401
-    """Return a world in which nothing is mined by itself."""
-    return TonWorld(node, await TonChain(node.base_url).__aenter__(), **changes)
+    """Return a world in which nothing is mined by itself, and no time passes unless told to.
+
+    Accounts pay for storage by the second: a test would lose a nanoton now and then.
+    """
+    chain = await TonChain(node.base_url).__aenter__()
+    await chain.drive("freeze-clock")
+    return TonWorld(node, chain, **changes)

@@ -1,0 +1,98 @@
+"""Makes a wallet of ours ready to receive a token, on chains where its owner must have agreed.
+
+Stellar calls this a trustline. It is a transaction of the wallet and takes one of its nonces, so it
+is made only while no payment of that wallet waits. Nothing is stored of it: made twice, it does
+nothing the second time, and a nonce that it took in vain is taken again.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from chain_adapters.adapter import ChainAdapter
+from chain_adapters.types import BroadcastOutcome, Payment, PaymentRefused, SignedTransaction
+from custody.errors import CustodyError
+from custody.signer import Signer
+from sql.custody import SystemWallet
+from sql.pool import Pool
+from sql.transactions import NonceRow, advance_nonces, count_in_flight, lock_nonces
+
+READY_ALREADY = "trustline_exists"
+
+
+class WalletBusy(CustodyError):
+    """A payment of the wallet waits, or the chain has not told of the last one yet: try later."""
+
+
+class Preparation(StrEnum):
+    """What became of an attempt to make a wallet ready."""
+
+    READY = "ready"
+    """It was ready before; nothing was sent."""
+    SENT = "sent"
+    """It will be ready once the transaction is in a block. Prepare it again to see."""
+
+
+class Prepared(NamedTuple):
+    """The state of a wallet, and the transaction that was sent."""
+
+    state: Preparation
+    transaction_id: str | None = None
+
+
+async def prepare_wallet(
+    pool: Pool, adapter: ChainAdapter, signer: Signer, wallet: SystemWallet, contract: str
+) -> Prepared:
+    """Let a wallet receive a token; repeatable.
+
+    Raises PaymentRefused if it cannot be (the wallet's account must exist and hold the reserve),
+    WalletBusy, NodeUnavailable (then nothing is known: do it again).
+    """
+    if not adapter.opt_in_tokens:
+        return Prepared(Preparation.READY)
+    key = signer.public_key(wallet.key_path, adapter.key_scheme)
+    if adapter.derive_address(key, wallet.key_path) != wallet.address:
+        raise CustodyError(f"the key at {wallet.key_path} is not that of {wallet.address}")
+    try:
+        signed = await _sign(pool, adapter, signer, wallet, contract)
+    except PaymentRefused as refusal:
+        if refusal.reason == READY_ALREADY:
+            return Prepared(Preparation.READY)
+        raise
+    answer = await adapter.broadcast(signed)
+    if answer.outcome is BroadcastOutcome.NONCE_USED:
+        raise WalletBusy(f"the chain has seen another transaction of {wallet.address}")
+    if answer.outcome is BroadcastOutcome.REFUSED:
+        raise PaymentRefused("refused", answer.detail)
+    return Prepared(Preparation.SENT, signed.transaction_id)
+
+
+async def _sign(
+    pool: Pool, adapter: ChainAdapter, signer: Signer, wallet: SystemWallet, contract: str
+) -> SignedTransaction:
+    """Take a nonce and sign. The nonce is committed before anything can be sent."""
+    address, network = wallet.address, adapter.network
+    payment = Payment(address, address, contract, 0)
+    quote = await adapter.quote(payment)
+    chain_nonce = quote.next_nonce or 0
+    async with pool.acquire() as conn, conn.transaction():
+        ours = (await lock_nonces(conn, network, {address: chain_nonce}))[address]
+        in_flight = await count_in_flight(conn, network, [address])
+        check_idle(address, chain_nonce, ours, in_flight.get(address, 0))
+        await advance_nonces(conn, network, {address: max(ours.next_nonce, chain_nonce + 1)})
+    unsigned = adapter.build(payment, quote, quote.next_nonce)
+    payloads = unsigned.signing_payloads
+    signatures = (signer.sign(wallet.key_path, one, adapter.key_scheme) for one in payloads)
+    return adapter.assemble(unsigned, tuple(signatures))
+
+
+def check_idle(address: str, chain_nonce: int, ours: NonceRow, in_flight: int) -> None:
+    """Raise WalletBusy unless the chain's next nonce is free to be used.
+
+    If the chain is behind us although nothing waits, an earlier preparation did not arrive.
+    """
+    if ours.halted_reason is not None or chain_nonce > ours.next_nonce:
+        raise WalletBusy(f"wallet {address} is halted or its key is used elsewhere")
+    if in_flight:
+        raise WalletBusy(f"a payment of {address} waits for a block; try again afterwards")

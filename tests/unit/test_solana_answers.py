@@ -1,0 +1,240 @@
+"""What Solana's nodes say beside blocks: skipped and missing slots, refusals, other networks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from chain_adapters.solana.adapter import SolanaAdapter
+from chain_adapters.types import (
+    BroadcastOutcome,
+    Holding,
+    NodeUnavailable,
+    SignedTransaction,
+    Tip,
+    WrongNetwork,
+)
+from tests.support.solana_vectors import OURS, PARENT_HASH, PARENT_SLOT, SLOT, load, wrap
+
+GENESIS = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
+SIGNED = SignedTransaction("5" * 88, b"raw")
+
+SKIPPED = {"code": -32007, "message": f"Slot {SLOT} was skipped, or missing due to ledger jump"}
+SKIPPED_LONG_AGO = {"code": -32009, "message": f"Slot {SLOT} was skipped, or missing in storage"}
+NOT_YET = {"code": -32004, "message": f"Block not available for slot {SLOT}"}
+NO_STATUS_YET = {"code": -32014, "message": "Block status not yet available for slot"}
+CLEANED_UP = {"code": -32001, "message": f"Block {SLOT} cleaned up, does not exist on node"}
+
+
+class FakeNode:
+    """Answers by method, or by method and first parameter; an Error is JSON-RPC's."""
+
+    def __init__(self) -> None:
+        self.answers: dict[object, Any] = {"getGenesisHash": GENESIS}
+        self.heard: asyncio.Queue[str] = asyncio.Queue()
+
+    async def handle(self, request: web.Request) -> web.Response:
+        call = await request.json()
+        method, params = call["method"], call.get("params") or [None]
+        self.heard.put_nowait(method)
+        first = params[0] if isinstance(params[0], int) else None
+        answer = self.answers.get((method, first), self.answers.get(method))
+        kind = "error" if isinstance(answer, dict) and "code" in answer else "result"
+        return web.json_response({"jsonrpc": "2.0", "id": call["id"], kind: answer})
+
+
+async def read_next(tips: AsyncGenerator[Tip, None]) -> Tip:
+    return await anext(tips)
+
+
+async def serve(node: FakeNode) -> TestServer:
+    app = web.Application()
+    app.router.add_post("/", node.handle)
+    server = TestServer(app)
+    await server.start_server()
+    return server
+
+
+@pytest.fixture
+def node() -> FakeNode:
+    return FakeNode()
+
+
+@pytest.fixture
+async def adapter(node: FakeNode) -> AsyncIterator[SolanaAdapter]:
+    server = await serve(node)
+    opened = SolanaAdapter(f"solana:{GENESIS[:32]}", [str(server.make_url("/"))])
+    yield opened
+    await opened.close()
+    await server.close()
+
+
+@pytest.mark.parametrize("answer", [SKIPPED, SKIPPED_LONG_AGO, NOT_YET, NO_STATUS_YET, None])
+async def test_a_slot_is_skipped_if_the_next_block_proves_it(
+    adapter: SolanaAdapter, node: FakeNode, answer: object
+) -> None:
+    node.answers["getBlock", SLOT] = answer
+    node.answers["getBlocksWithLimit"] = [SLOT + 2]
+    node.answers["getBlock", SLOT + 2] = wrap([], parentSlot=PARENT_SLOT)
+    block = await adapter.fetch_block(SLOT)
+    assert block is not None
+    assert (block.height, block.parent_id, block.transactions) == (SLOT, PARENT_HASH, ())
+    assert block.clock == wrap([])["blockHeight"] - 1
+
+
+@pytest.mark.parametrize("answer", [SKIPPED, SKIPPED_LONG_AGO, NOT_YET, NO_STATUS_YET, None])
+async def test_a_slot_of_which_nothing_is_known_is_not_reached(
+    adapter: SolanaAdapter, node: FakeNode, answer: object
+) -> None:
+    node.answers |= {"getBlock": answer, "getBlocksWithLimit": []}
+    assert await adapter.fetch_block(SLOT) is None
+
+
+@pytest.mark.parametrize("answer", [SKIPPED, SKIPPED_LONG_AGO, NOT_YET, NO_STATUS_YET, None])
+async def test_a_missing_block_is_not_a_skipped_slot(
+    adapter: SolanaAdapter, node: FakeNode, answer: object
+) -> None:
+    node.answers["getBlock", SLOT] = answer
+    node.answers["getBlocksWithLimit"] = [SLOT]
+    with pytest.raises(NodeUnavailable, match="does not give"):
+        await adapter.fetch_block(SLOT)
+    node.answers["getBlocksWithLimit"] = [SLOT + 2]
+    node.answers["getBlock", SLOT + 2] = wrap([], parentSlot=SLOT)
+    with pytest.raises(NodeUnavailable, match="lacks blocks"):
+        await adapter.fetch_block(SLOT)
+
+
+@pytest.mark.parametrize("answer", [CLEANED_UP, {"code": -32011, "message": "no history"}])
+async def test_a_node_that_has_thrown_blocks_away_is_of_no_use(
+    adapter: SolanaAdapter, node: FakeNode, answer: object
+) -> None:
+    node.answers |= {"getBlock": answer, "getBlocksWithLimit": []}
+    with pytest.raises(NodeUnavailable):
+        await adapter.fetch_block(SLOT)
+
+
+async def test_recorded_refusals_are_understood(adapter: SolanaAdapter, node: FakeNode) -> None:
+    recorded = load("getblock_error_skipped_slots")
+    errors = [r["response"]["error"] for r in recorded.values() if "response" in r]
+    for error in [*errors, *recorded["error_message_only"]]:
+        node.answers |= {"getBlock": error, "getBlocksWithLimit": []}
+        assert await adapter.fetch_block(SLOT) is None
+
+
+async def test_another_node_has_what_the_first_lacks(node: FakeNode) -> None:
+    node.answers |= {"getBlock": SKIPPED, "getBlocksWithLimit": [SLOT]}
+    other = FakeNode()
+    other.answers["getBlock"] = wrap([])
+    servers = [await serve(one) for one in (node, other)]
+    urls = [str(server.make_url("/")) for server in servers]
+    adapter = SolanaAdapter(f"solana:{GENESIS[:32]}", urls)
+    block = await adapter.fetch_block(SLOT)
+    assert block is not None
+    assert block.parent_id == PARENT_HASH
+    await adapter.close()
+    for server in servers:
+        await server.close()
+
+
+async def test_a_node_of_another_network_is_refused(adapter: SolanaAdapter, node: FakeNode) -> None:
+    node.answers["getGenesisHash"] = "EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG"
+    with pytest.raises(WrongNetwork, match="EtWTRABZaYq6iMfeYKouRu166VU2xqa1"):
+        await adapter.fetch_block(SLOT)
+
+
+async def test_the_tip_waits_for_a_node_that_is_behind_itself(
+    adapter: SolanaAdapter, node: FakeNode
+) -> None:
+    node.answers |= {"getSlot": SLOT, "getBlock": wrap([])}
+    async with aclosing(adapter.watch_tip()) as tips:
+        tip = await anext(tips)
+        assert (tip.height, tip.safe_height, tip.finalized_height) == (SLOT, SLOT, SLOT)
+        node.answers |= {"getSlot": SLOT + 1, ("getBlock", SLOT + 1): NO_STATUS_YET}
+        waiting = asyncio.create_task(read_next(tips))
+        for _ in range(8):
+            await node.heard.get()
+        assert not waiting.done()
+        del node.answers["getBlock", SLOT + 1]
+        assert (await waiting).height == SLOT + 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        ("5" * 88, BroadcastOutcome.ACCEPTED),
+        (
+            {"code": -32002, "message": "failed", "data": {"err": "AlreadyProcessed", "logs": []}},
+            BroadcastOutcome.ACCEPTED,
+        ),
+        (
+            {"code": -32002, "message": "This transaction has already been processed"},
+            BroadcastOutcome.ACCEPTED,
+        ),
+        (
+            {"code": -32002, "message": "failed", "data": {"err": "BlockhashNotFound"}},
+            BroadcastOutcome.REFUSED,
+        ),
+        (
+            {"code": -32002, "message": "x", "data": {"err": {"InstructionError": [0, "A"]}}},
+            BroadcastOutcome.REFUSED,
+        ),
+        ({"code": -32002, "message": "failed", "data": "odd"}, BroadcastOutcome.REFUSED),
+        ({"code": -32003, "message": "signature verification"}, BroadcastOutcome.REFUSED),
+    ],
+)
+async def test_what_a_node_says_of_signed_bytes(
+    adapter: SolanaAdapter, node: FakeNode, answer: object, outcome: BroadcastOutcome
+) -> None:
+    node.answers |= {"sendTransaction": answer, "getSignatureStatuses": {"value": [None]}}
+    said = await adapter.broadcast(SIGNED)
+    assert said.outcome is outcome
+    assert said.detail or outcome is BroadcastOutcome.ACCEPTED
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"code": -32005, "message": "Node is behind by 42 slots"},
+        {"code": -32016, "message": "Minimum context slot has not been reached"},
+        {"code": -32603, "message": "internal error"},
+        {"code": 429, "message": "Too many requests"},
+        "another signature",
+        None,
+    ],
+)
+async def test_what_is_not_understood_says_nothing_of_a_broadcast(
+    adapter: SolanaAdapter, node: FakeNode, answer: object
+) -> None:
+    node.answers["sendTransaction"] = answer
+    with pytest.raises(NodeUnavailable):
+        await adapter.broadcast(SIGNED)
+
+
+async def test_an_old_transaction_that_landed_is_not_refused(
+    adapter: SolanaAdapter, node: FakeNode
+) -> None:
+    node.answers |= {
+        "sendTransaction": {"code": -32002, "message": "x", "data": {"err": "BlockhashNotFound"}},
+        "getSignatureStatuses": {"value": [{"slot": SLOT, "err": None, "confirmations": None}]},
+    }
+    assert (await adapter.broadcast(SIGNED)).outcome is BroadcastOutcome.ACCEPTED
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"value": []}, {"value": [5]}, {"value": [{"lamports": -1}]}, 7, {"code": 1, "message": "a"}],
+)
+async def test_an_odd_answer_is_never_read_as_nothing_held(
+    adapter: SolanaAdapter, node: FakeNode, answer: object
+) -> None:
+    node.answers["getMultipleAccounts"] = answer
+    with pytest.raises(NodeUnavailable):
+        await adapter.fetch_balances([Holding(OURS)], SLOT)
+    node.answers["getMultipleAccounts"] = {"value": [None]}
+    assert await adapter.fetch_balances([Holding(OURS)], SLOT) == [0]
