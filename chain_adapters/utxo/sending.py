@@ -94,12 +94,13 @@ async def find_places(
 
 
 def find_place(reply: Reply) -> wire.WirePlace | None:
-    """Return where a transaction is, None if it is nowhere.
+    """Return where a transaction is, None if it is neither on the best chain nor in the pool.
 
     NodeUnavailable if the node cannot know, because it keeps no index or is still making it.
     """
     if reply.error is None:
-        return wire.decode_place(reply.result)
+        place = wire.decode_place(reply.result)
+        return place if place.blockhash is None or place.confirmations > 0 else None
     if reply.error.code != NOT_FOUND or "index" in reply.error.message.lower():
         raise NodeUnavailable(
             "the node cannot tell whether a transaction is in a block: start it with txindex=1 "

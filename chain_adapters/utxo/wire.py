@@ -112,9 +112,13 @@ class WireNode(msgspec.Struct):
 
 
 class WirePlace(msgspec.Struct):
-    """Answer of getrawtransaction: in which block it is, none if it waits for one."""
+    """Answer of getrawtransaction: in which block it is, none if it waits for one.
+
+    An index keeps blocks that left the best chain; what they carry has no confirmations.
+    """
 
     blockhash: Hash | None = None
+    confirmations: int = 0
 
 
 class WireWatched(msgspec.Struct):

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import coincurve
+import msgspec
 import pytest
 import zmq
 import zmq.asyncio
@@ -18,6 +19,7 @@ from chain_adapters.types import (
     Holding,
     NodeUnavailable,
     Payment,
+    Quote,
     SignedTransaction,
     Transfer,
     WrongNetwork,
@@ -30,12 +32,15 @@ from chain_adapters.utxo.address import (
     p2sh_script,
     witness_script,
 )
+from chain_adapters.utxo.pay import Bid, fee_at
 from devstack.chains.bitcoin import BitcoinNode, CoreNode
 from devstack.process import free_port
 from tests.support.chain_worlds.bitcoin import CoreWorld, open_core_world
 from tests.support.core_gateway import Answer, Call, Gateway, Reply, fault, result
 
 ONE = 10**8
+SIZE_WITHOUT_CHANGE = 110
+"""Virtual bytes of one P2WPKH coin paid to one P2WPKH address."""
 LATE_S = 600.0
 """So long would be waited for a block that is not pushed."""
 
@@ -144,13 +149,19 @@ async def test_coins_of_old_addresses_are_spent(world: CoreWorld) -> None:
     assert await outcome_of(world.adapter, signed) is BroadcastOutcome.ACCEPTED
 
 
-async def test_what_the_node_finds_the_least_fee_is_what_we_find(
+def rate_of(quote: Quote) -> int:
+    return msgspec.json.decode(quote.parameters, type=Bid).rate
+
+
+async def test_the_fee_is_the_rate_for_the_size_that_the_node_finds(
     world: CoreWorld, sender: str
 ) -> None:
-    unsigned = await world.build(Payment(sender, world.new_address(), None, ONE))
+    payment = Payment(sender, world.new_address(), None, ONE)
+    quote = await world.adapter.quote(payment)
+    unsigned = await world.build(payment, quote)
     signed = world.sign(unsigned)
     told = await world.chain.call("decoderawtransaction", signed.raw.hex())
-    quoted = REGTEST.fee_rate_min
+    quoted = rate_of(quote)
     assert told["vsize"] * quoted <= unsigned.fee_minor_max * 1000 <= (told["vsize"] + 2) * quoted
 
 
@@ -161,9 +172,9 @@ async def test_ours_is_known_even_when_all_its_outputs_are_spent(
     coins = await world.coins(sender)
     whole = sum(coin.amount_minor for coin in coins)
     quote = await world.adapter.quote(Payment(sender, middle, None, ONE))
-    unsigned = world.adapter.build(
-        Payment(sender, middle, None, whole - 200), quote, None, coins=coins
-    )
+    amount_minor = whole - fee_at(rate_of(quote), SIZE_WITHOUT_CHANGE)
+    payment = Payment(sender, middle, None, amount_minor)
+    unsigned = world.adapter.build(payment, quote, None, coins=coins)
     signed = world.sign(unsigned)
     assert await outcome_of(world.adapter, signed) is BroadcastOutcome.ACCEPTED
     await world.mine()
@@ -214,7 +225,7 @@ async def test_without_index_blocks_are_read_all_the_same_but_for_senders(
         await adapter.close()
     assert full is not None
     assert bare is not None
-    [told], [hidden] = ([t for t in b.transactions[1:]] for b in (full, bare))
+    [told], [hidden] = (b.transactions[1:] for b in (full, bare))
     assert (told.payer, hidden.payer, hidden.fee_minor) == (sender, None, None)
     assert [(t.index, t.address) for t in told.transfers] == [
         (t.index, t.address) for t in hidden.transfers
@@ -227,6 +238,19 @@ async def test_a_coin_that_a_reorganisation_took_away_is_no_used_coin(world: Cor
     signed = await world.order(Payment(sender, world.new_address(), None, 10**7))
     await world.reorganise(1)
     assert await outcome_of(world.adapter, signed) is BroadcastOutcome.REFUSED
+
+
+async def test_ours_in_a_block_that_was_left_is_not_taken_for_paid(
+    world: CoreWorld, sender: str
+) -> None:
+    payments = [Payment(sender, world.new_address(), None, ONE) for _ in range(2)]
+    first, second = [await world.order(payment) for payment in payments]
+    await world.adapter.broadcast(first)
+    await world.mine()
+    await world.reorganise(1)
+    assert await outcome_of(world.adapter, second) is BroadcastOutcome.ACCEPTED
+    await world.mine()
+    assert await outcome_of(world.adapter, first) is BroadcastOutcome.NONCE_USED
 
 
 async def test_a_coin_that_never_was_is_no_used_coin(world: CoreWorld, sender: str) -> None:
