@@ -47,8 +47,9 @@ class StellarAdapter:
     native_decimals = DECIMALS
     key_scheme = KeyScheme.ED25519
     in_flight_max: int | None = 1
-    opt_in_tokens: bool = True
     """Core keeps one transaction of an account waiting, not more (protocol 20)."""
+    opt_in_tokens: bool = True
+    """An issued asset needs a trustline."""
 
     def __init__(
         self,
