@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import urllib.request
@@ -80,6 +81,7 @@ class StellarChain:
 
     def __init__(self, rpc_url: str) -> None:
         self._rpc_url = rpc_url
+        self._sequences = asyncio.Lock()
         self._http: aiohttp.ClientSession | None = None
         self._made: set[str] = set()
 
@@ -137,18 +139,19 @@ class StellarChain:
         fee_minor: int | None = None,
     ) -> str:
         """Send a transaction of operations, signed by its source and by others."""
-        sequence = await self._next_sequence(key.public_key)
-        transaction = Transaction(
-            key.public_key,
-            sequence,
-            BASE_FEE * len(operations) if fee_minor is None else fee_minor,
-            operations,
-            read_memo(memo),
-        )
-        envelope = TransactionEnvelope(transaction, PASSPHRASE)
-        for signer in (key, *others):
-            envelope.sign(signer)
-        return await self.submit(envelope.to_xdr())
+        async with self._sequences:  # two at once would take the same sequence number
+            sequence = await self._next_sequence(key.public_key)
+            transaction = Transaction(
+                key.public_key,
+                sequence,
+                BASE_FEE * len(operations) if fee_minor is None else fee_minor,
+                operations,
+                read_memo(memo),
+            )
+            envelope = TransactionEnvelope(transaction, PASSPHRASE)
+            for signer in (key, *others):
+                envelope.sign(signer)
+            return await self.submit(envelope.to_xdr())
 
     async def _next_sequence(self, address: str) -> int:
         if address == BANK.public_key:
@@ -243,6 +246,7 @@ class StellarNode(DevNode):
     kind = "stellar"
     asset = "XLM"
     token_decimals = 7
+    account_minor = ACCOUNT_MINOR
     has_memos = True
     account_minor = ACCOUNT_MINOR
     network = NETWORK
