@@ -137,7 +137,8 @@ class ChainLoad:
         """Order withdrawals, every fifth command twice, so many a second."""
         for number in range(count):
             key = f"{self.kind}-order-{number}"
-            recipient = await self.ground.chain.new_recipient()
+            async with self._mining:
+                recipient = await self.ground.chain.new_recipient()
             held_minor = await self.ground.held(recipient, self.ground.coin)
             owner, amount_minor = self.chance.choice(self.owners), self.small_minor + number
             self.orders[key] = Order(owner, amount_minor, recipient, held_minor)
