@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import secrets
+from base64 import b64encode
 from typing import NamedTuple
 
 from mnemonic import Mnemonic
@@ -17,6 +19,8 @@ from tests.oracles.wallet_core import WalletCore
 
 WORDS = "abandon " * 23 + "art"
 TON_KEY = bytes(range(1, 33))
+source = random.Random(4)
+"""Payments are the same in every run."""
 
 
 class Chain(NamedTuple):
@@ -98,3 +102,17 @@ def open_wallet(oracle: WalletCore, kind: str, *contracts: str) -> Wallet:
 def random_mnemonic() -> str:
     """Return 24 new words of BIP-39."""
     return Mnemonic("english").to_mnemonic(secrets.token_bytes(32))
+
+
+def text(number_or_bytes: int | bytes) -> str:
+    """Return a field of bytes for the oracle: a number is big-endian, without zeros before it."""
+    if isinstance(number_or_bytes, int):
+        number_or_bytes = number_or_bytes.to_bytes((number_or_bytes.bit_length() + 7) // 8, "big")
+    return b64encode(number_or_bytes).decode()
+
+
+def stranger(oracle: WalletCore, kind: str) -> str:
+    """Return the customary address of a random key."""
+    key = source.randbytes(32).hex()
+    address: str = oracle.ask("forms", coin=CHAINS[kind].coin, private_key=key)[0]
+    return address
