@@ -62,8 +62,12 @@ def is_hash(text: str) -> bool:
 def check_complete(block: PlainBlock) -> None:
     """Raise NodeUnavailable unless these are the block's transactions, all of them and once each.
 
-    Ids that are repeated at the end may have the right root as well (CVE-2012-2459).
+    Ids that are repeated at the end may have the right root as well (CVE-2012-2459). The first
+    transaction, and no other, spends nothing.
     """
+    spends = [bool(transaction.spends) for transaction in block.transactions]
+    if spends != [position > 0 for position in range(len(spends))]:
+        raise NodeUnavailable("the block's first transaction alone must be a coinbase")
     ids = [transaction.id for transaction in block.transactions]
     known = len(set(ids)) == len(ids) > 0 and all(map(is_hash, ids))
     if not known or merkle_root(ids) != block.merkle_root:

@@ -80,8 +80,16 @@ def read_raw(chain: UtxoChain, content: bytes, height: int = 1) -> Block:
     return normalise_block(chain, read_plain(chain, content, height))
 
 
-def json_block(*transactions: dict[str, Any], height: int = 100) -> bytes:
-    """Return a crafted block at verbosity 3 whose merkle root is right."""
+COINBASE = {"txid": "0f" * 32, "vin": [{"coinbase": "00"}], "vout": []}
+
+
+def json_block(*others: dict[str, Any], height: int = 100) -> bytes:
+    """Return a crafted block at verbosity 3 whose merkle root is right.
+
+    A coinbase transaction that pays nobody comes first, unless there is one.
+    """
+    has_coinbase = "coinbase" in others[0]["vin"][0]
+    transactions = others if has_coinbase else (COINBASE, *others)
     return encode(
         {
             "hash": "b" * 64,
