@@ -13,17 +13,14 @@ const { createHash } = require("node:crypto");
 const fs = require("node:fs");
 const http = require("node:http");
 const path = require("node:path");
-const { Address, Cell, beginCell, contractAddress, loadMessage, loadShardAccount,
+const { Address, Cell, beginCell, loadMessage, loadShardAccount,
   storeShardAccount } = require("@ton/core");
 const { Blockchain, createShardAccount } = require("@ton/sandbox");
-const jetton = require(path.join(__dirname, "ton_jetton.json"));
-const { STATUS, base64, messageCell, messageCells, messageJson, normalisedHash, phasesJson, raw,
-  stackItem, stackJson, stateJson } = require(path.join(__dirname, "ton_shapes.cjs"));
+const { commentBody, mintBody, minter, transferBody } = require(path.join(__dirname, "ton_bank.cjs"));
+const { SHARD, STATUS, base64, blockJson, messageCell, messageCells, messageJson, normalisedHash,
+  phasesJson, raw, stackItem, stackJson, stateJson } = require(path.join(__dirname, "ton_shapes.cjs"));
 
-const GLOBAL_ID = -777;
-const SHARD = "8000000000000000";
 const BANK = new Address(0, createHash("sha256").update("bank").digest());
-const TEN_MILLION_TON = 10n ** 16n;
 
 const options = Object.fromEntries(
   process.argv.slice(2).join(" ").split("--").filter(Boolean).map((o) => o.trim().split(" ")),
@@ -33,7 +30,7 @@ const logPath = options["data-dir"] ? path.join(options["data-dir"], "blocks.jso
 const blocks = []; // by seqno
 const byHash = new Map();
 const byMessage = new Map(); // hash, and for external ones the normalised hash → transaction
-let pool = []; // external messages that wait: {cell, message, id}
+let pool = []; // external messages that wait: {message, id}
 let queue = []; // internal messages that wait: {message, trace, hop}
 let touched = new Set(); // accounts that changed since the last block, raw
 let blockchain;
@@ -177,23 +174,12 @@ function seal(block, parent) {
     .map(([from, to], i) => {
       const seqno = (parent ? parent.shardSeqno : 0) + i + 1;
       for (const t of block.transactions.slice(from, to)) t.block_ref.seqno = seqno;
-      return blockJson(block, 0, seqno, sum("shard", seqno, hashes.slice(from, to)), to - from);
+      return blockJson(block, lt, 0, seqno, sum("shard", seqno, hashes.slice(from, to)), to - from);
     });
   block.shardSeqno = block.shards[block.shards.length - 1].seqno;
   const root = sum("master", block.seqno, parent ? parent.json.root_hash : "", block.shards);
-  block.json = blockJson(block, -1, block.seqno, root, 0);
+  block.json = blockJson(block, lt, -1, block.seqno, root, 0);
   blocks.push(block);
-}
-
-function blockJson(block, workchain, seqno, root, txCount) {
-  return {
-    workchain, shard: SHARD, seqno, root_hash: base64(root),
-    file_hash: base64(createHash("sha256").update(root).digest()), global_id: GLOBAL_ID,
-    version: 0, key_block: false, gen_utime: String(block.now), start_lt: block.startLt.toString(),
-    end_lt: lt.toString(), tx_count: txCount,
-    masterchain_block_ref: { workchain: -1, shard: SHARD, seqno: block.seqno },
-    prev_blocks: seqno > 0 ? [{ workchain, shard: SHARD, seqno: seqno - 1 }] : [],
-  };
 }
 
 // Reading: the paths of toncenter.
@@ -362,40 +348,20 @@ const POST = {
 
 // Money from nothing: messages whose sender is the bank, which is no account of this chain.
 
-function commentBody(text) {
-  if (text === undefined || text === null) return beginCell().endCell();
-  return beginCell().storeUint(0, 32).storeStringTail(text).endCell();
-}
-
-function bankMessage(dest, coins, body, bounce, init, src = BANK) {
+function give(dest, coins, body, bounce, src = BANK) {
   lt += 10n;
-  return { info: { type: "internal", ihrDisabled: true, bounce, bounced: false, src,
-    dest, value: { coins }, ihrFee: 0n, forwardFee: 0n, createdLt: lt, createdAt: seconds() },
-  init, body };
-}
-
-function give(dest, coins, body, bounce, src) {
-  const message = bankMessage(dest, coins, body, bounce, undefined, src);
+  const message = { info: { type: "internal", ihrDisabled: true, bounce, bounced: false, src, dest,
+    value: { coins }, ihrFee: 0n, forwardFee: 0n, createdLt: lt, createdAt: seconds() }, body };
   queue.push({ message, trace: null, hop: 1 });
   return { message_hash: base64(messageCell(message).hash()) };
 }
 
 async function issue({ symbol, supply }) {
-  const content = beginCell().storeUint(1, 8).storeStringTail(`${symbol} ${lt}`).endCell();
-  const walletCode = Cell.fromBase64(jetton.wallet_code);
-  const data = beginCell().storeCoins(0).storeAddress(BANK).storeRef(content)
-    .storeRef(walletCode).endCell();
-  const code = Cell.fromBase64(jetton.minter_code);
-  const address = contractAddress(0, { code, data });
+  const { address, code, data } = minter(BANK, `${symbol} ${lt}`);
   await blockchain.setShardAccount(address,
     createShardAccount({ address, code, data, balance: 10n ** 9n }));
   touched.add(raw(address));
-  const amount = BigInt(supply);
-  const transfer = beginCell().storeUint(0x178d4519, 32).storeUint(0, 64).storeCoins(amount)
-    .storeAddress(null).storeAddress(null).storeCoins(0).storeBit(false).endCell();
-  const mint = beginCell().storeUint(jetton.mint_opcode, 32).storeUint(0, 64).storeAddress(BANK)
-    .storeCoins(10n ** 8n).storeRef(transfer).endCell();
-  queue.push({ message: bankMessage(address, 10n ** 9n, mint, true), trace: null, hop: 1 });
+  give(address, 10n ** 9n, mintBody(BANK, BigInt(supply)), true);
   return { address: raw(address) };
 }
 
@@ -403,14 +369,8 @@ async function payToken({ contract, address, amount, comment, forward = "1" }) {
   const master = await blockchain.getContract(Address.parse(contract));
   const slice = beginCell().storeAddress(BANK).endCell();
   const { stackReader } = await master.get("get_wallet_address", [{ type: "slice", cell: slice }]);
-  const payload = comment === undefined || comment === null
-    ? (b) => b.storeBit(false) : (b) => b.storeBit(true).storeRef(commentBody(comment));
-  const body = payload(beginCell().storeUint(0x0f8a7ea5, 32).storeUint(0, 64)
-    .storeCoins(BigInt(amount)).storeAddress(Address.parse(address)).storeAddress(null)
-    .storeBit(false).storeCoins(BigInt(forward))).endCell();
-  const message = bankMessage(stackReader.readAddress(), 10n ** 8n, body, true);
-  queue.push({ message, trace: null, hop: 1 });
-  return { message_hash: base64(messageCell(message).hash()) };
+  const body = transferBody(Address.parse(address), BigInt(amount), comment, BigInt(forward));
+  return give(stackReader.readAddress(), 10n ** 8n, body, true);
 }
 
 // One request at a time: the executor and the chain are shared.
@@ -446,8 +406,6 @@ function serve(request, response) {
 
 async function main() {
   blockchain = await Blockchain.create();
-  await blockchain.setShardAccount(BANK,
-    createShardAccount({ address: BANK, code: new Cell(), data: new Cell(), balance: TEN_MILLION_TON }));
   await restore();
   if (!blocks.length) await mineOne();
   http.createServer(serve).listen(Number(options.port), "127.0.0.1");

@@ -1,8 +1,12 @@
 // How toncenter (version 3) writes messages, phases, states and results of get-methods.
 "use strict";
 
+const { createHash } = require("node:crypto");
 const { Cell, Dictionary, beginCell, loadMessage, storeMessage, storeShardAccount,
   storeStateInit } = require("@ton/core");
+
+const GLOBAL_ID = -777;
+const SHARD = "8000000000000000";
 
 const base64 = (bytes) => Buffer.from(bytes).toString("base64");
 const raw = (address) => (address ? address.toRawString().toUpperCase() : null);
@@ -136,5 +140,17 @@ function stackItem(item) {
   return { type: item.type, cell: Cell.fromBase64(item.value) };
 }
 
-module.exports = { STATUS, base64, messageCell, messageCells, messageJson, normalisedHash, phasesJson,
-  raw, stackItem, stackJson, stateJson };
+/** A block as the index shows it; its transactions end at logical time `end`. */
+function blockJson(block, end, workchain, seqno, root, txCount) {
+  return {
+    workchain, shard: SHARD, seqno, root_hash: base64(root),
+    file_hash: base64(createHash("sha256").update(root).digest()), global_id: GLOBAL_ID,
+    version: 0, key_block: false, gen_utime: String(block.now), start_lt: block.startLt.toString(),
+    end_lt: end.toString(), tx_count: txCount,
+    masterchain_block_ref: { workchain: -1, shard: SHARD, seqno: block.seqno },
+    prev_blocks: seqno > 0 ? [{ workchain, shard: SHARD, seqno: seqno - 1 }] : [],
+  };
+}
+
+module.exports = { SHARD, STATUS, base64, blockJson, messageCell, messageCells, messageJson,
+  normalisedHash, phasesJson, raw, stackItem, stackJson, stateJson };
