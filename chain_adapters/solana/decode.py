@@ -130,6 +130,7 @@ def normalise_transaction(transaction: WireTransaction, meta: WireMeta) -> Trans
         if is_vote(message):
             return None
         return Transaction(id_, payer, succeeded=True, fee_minor=lost_minor)
+    check_token_balances(meta)
     keys = resolve_keys(message, meta)
     if len(keys) != len(before):
         raise NodeUnavailable("the node leaves out accounts that a transaction loaded")
@@ -203,6 +204,20 @@ def token_positions(meta: WireMeta) -> set[int]:
         return set()
     balances = (*(meta.pre_token_balances or ()), *(meta.post_token_balances or ()))
     return {balance.account_index for balance in balances}
+
+
+def check_token_balances(meta: WireMeta) -> None:
+    """Raise NodeUnavailable if balances before could be missing: they would be taken for 0.
+
+    A node tells both lists or none, and owner and program of all accounts or of none.
+    """
+    before, after = meta.pre_token_balances, meta.post_token_balances
+    if before is None or after is None:
+        if before is not after:
+            raise NodeUnavailable("the node tells token balances of one side only")
+        return
+    if len({(b.owner is None, b.program_id is None) for b in (*before, *after)}) > 1:
+        raise NodeUnavailable("the node does not tell whose all token balances are")
 
 
 def token_transfers(meta: WireMeta) -> list[Transfer]:

@@ -92,24 +92,28 @@ def token_moves(
     """Return the instructions that move a token, into the recipient's associated account."""
     program, mint = TOKEN_PROGRAMS[token.program], Pubkey.from_string(contract)
     target = Pubkey.from_string(associated_account(str(recipient), contract, token.program))
-    transfers = [
-        transfer_checked(
-            TransferCheckedParams(
-                program_id=program,
-                source=Pubkey.from_string(source.account),
-                mint=mint,
-                dest=target,
-                owner=sender,
-                amount=source.amount_minor,
-                decimals=token.decimals,
-            )
-        )
-        for source in token.sources
-    ]
+    transfers = [take(source, target, sender, mint, token) for source in token.sources]
     if not token.makes_account:
         return transfers
     made = create_idempotent_associated_token_account(sender, recipient, mint, program)
     return [made, *transfers]
+
+
+def take(
+    source: Source, target: Pubkey, sender: Pubkey, mint: Pubkey, token: TokenPlan
+) -> Instruction:
+    """Return the transfer out of one token account; the program checks mint and decimals."""
+    return transfer_checked(
+        TransferCheckedParams(
+            program_id=TOKEN_PROGRAMS[token.program],
+            source=Pubkey.from_string(source.account),
+            mint=mint,
+            dest=target,
+            owner=sender,
+            amount=source.amount_minor,
+            decimals=token.decimals,
+        )
+    )
 
 
 def mark(instruction: Instruction, reference: bytes) -> Instruction:

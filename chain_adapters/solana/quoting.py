@@ -54,6 +54,10 @@ TRIAL = {
     "replaceRecentBlockhash": True,
 }
 
+POOR = frozenset({"AccountNotFound", "InsufficientFundsForFee", "InvalidRentPayingAccount"})
+SHORT_OF_RENT = "InsufficientFundsForRent"
+"""Errors of a transaction whose accounts hold too little (solana-transaction-error)."""
+
 
 class Findings(msgspec.Struct, frozen=True):
     """What a node tells of the accounts of a payment."""
@@ -286,14 +290,13 @@ async def try_out(
 
 
 def refusal(simulation: wire.WireSimulation) -> PaymentRefused:
-    """Return what the failure of a trial run means."""
+    """Return what the failure of a trial run means. The sender is the transaction's account 0."""
     error = simulation.err
-    poor = {"AccountNotFound", "InsufficientFundsForFee", "InvalidRentPayingAccount"}
-    named = next(iter(error)) if isinstance(error, dict) and error else error
+    named, told = next(iter(error.items())) if isinstance(error, dict) and error else (error, None)
     detail = msgspec.json.encode(error).decode()[:200]
-    if named in poor:
+    if named in POOR or (named == SHORT_OF_RENT and told == {"account_index": 0}):
         return PaymentRefused("sender_lacks_funds", detail)
-    if named == "InsufficientFundsForRent":
+    if named == SHORT_OF_RENT:
         return PaymentRefused("below_rent_minimum", detail)
     if simulation.logs:
         detail += f": {simulation.logs[-1][:200]}"
