@@ -42,6 +42,11 @@ HIDDEN_AMOUNTS = frozenset({"account_merge", "claim_claimable_balance", "inflati
 """Operations whose records do not say what they credited: only their effects do."""
 
 
+_CHANGES = frozenset({"transfer", "mint", "burn", "clawback"})
+_ARRIVING = frozenset({"transfer", "mint"})
+"""What an asset's contract does with balances (CAP-46-6); the latter name a recipient."""
+
+
 class Credit(NamedTuple):
     """What one operation gave to one party. `routing` is a muxed recipient's number."""
 
@@ -250,7 +255,7 @@ def read_clawback(operation: WireOperation) -> Sequence[Credit]:
 
 def read_call(operation: WireOperation) -> Sequence[Credit]:
     """Read the transfers that a contract call made of assets."""
-    return [read_change(change) for change in operation.asset_balance_changes]
+    return [read_change(c) for c in operation.asset_balance_changes if c.type in _CHANGES]
 
 
 def read_change(change: WireBalanceChange) -> Credit:
@@ -260,16 +265,15 @@ def read_change(change: WireBalanceChange) -> Credit:
     The recipient may be muxed; numbers of other types than uint64 (CAP-67) are left to the memo.
     """
     contract = contract_of(change.asset_type, change.asset_code, change.asset_issuer)
-    recipient = change.to or change.asset_issuer
-    if recipient is None:
-        raise NodeUnavailable("a transfer has no recipient")
+    recipient = change.to if change.type in _ARRIVING else change.asset_issuer
+    sender = change.asset_issuer if change.type == "mint" else change.sender
+    if recipient is None or sender is None:
+        raise NodeUnavailable("a transfer by an asset's contract has no sender or recipient")
     address, routing = take_apart(recipient)
     if change.destination_muxed_id_type in {None, "uint64"}:
         told = optional_number(change.destination_muxed_id)
         routing = told if told is not None else routing
-    sender = change.sender or change.asset_issuer
-    sender = None if sender is None else take_apart(sender)[0]
-    return Credit(sender, address, contract, to_minor(change.amount), routing)
+    return Credit(take_apart(sender)[0], address, contract, to_minor(change.amount), routing)
 
 
 def take_apart(party: str) -> tuple[str, int | None]:
