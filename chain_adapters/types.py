@@ -37,7 +37,8 @@ class Transaction(msgspec.Struct, frozen=True, gc=False):
 
     A transaction that did not succeed has no transfers; its fee is paid all the same.
     `fee_minor` is all that `payer` lost of the native asset beside its transfers: fee, gas, rent,
-    burned energy. None: the node does not tell, and only the one who made it knows.
+    burned energy; negative if it gained some (TON: what was too much for gas comes back). None: the
+    node does not tell, and only the one who made it knows.
     `returns` is the id of an earlier transaction whose money this one brings back: that one
     succeeded, and yet its payment did not arrive (TON: a message that bounced).
     """

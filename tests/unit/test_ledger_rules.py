@@ -30,6 +30,28 @@ def test_a_deposit_is_debited_to_the_wallets_and_credited_to_the_user() -> None:
     assert (entry.kind, entry.idempotency_key) == (Kind.DEPOSIT, "deposit:17:credit:0")
 
 
+def test_a_deposit_of_nobody_is_kept_in_suspense_and_credited_from_there() -> None:
+    mined = {"deposit_id": 17, "revision": 2}
+    kept = rules.deposit_unassigned(TENANT, "ETH", 100, **mined)
+    given = rules.deposit_assigned(TENANT, "alice", "ETH", 100, **mined)
+    gone = rules.unassigned_reversed(TENANT, "ETH", 100, **mined)
+    assert lines_of(kept) == [("ETH deposit_wallets", "ETH suspense", 100)]
+    assert lines_of(given) == [("ETH suspense", "ETH available", 100)]
+    assert lines_of(gone) == [("ETH suspense", "ETH deposit_wallets", 100)]
+    assert kept.idempotency_key == "deposit:17:credit:2", "as if it had been credited to somebody"
+    assert given.lines[0].repays == user(TENANT, "alice", "receivable")
+
+
+def test_a_network_cost_is_an_expense_of_its_wallet_and_may_come_back() -> None:
+    mined = {"cost_id": 5, "revision": 0}
+    cost = rules.network_cost(TENANT, "ETH", "deposit_wallets", 7, **mined)
+    undone = rules.network_cost_reversed(TENANT, "ETH", "deposit_wallets", 7, **mined)
+    gain = rules.network_cost(TENANT, "ETH", "hot_wallet", -7, **mined)
+    assert lines_of(cost) == [("ETH network_fees", "ETH deposit_wallets", 7)]
+    assert lines_of(undone) == [("ETH deposit_wallets", "ETH network_fees", 7)]
+    assert lines_of(gain) == [("ETH hot_wallet", "ETH network_fees", 7)]
+
+
 def test_a_settled_withdrawal_pays_the_user_the_fee_and_the_gas() -> None:
     entry = rules.withdrawal_settled(
         TENANT,
@@ -95,6 +117,9 @@ def test_each_event_has_a_key_of_its_own() -> None:
     events = [
         rules.deposit_credited(TENANT, "a", "ETH", 5, **mined),
         rules.deposit_reversed(TENANT, "a", "ETH", 5, **mined),
+        rules.deposit_assigned(TENANT, "a", "ETH", 5, **mined),
+        rules.network_cost(TENANT, "ETH", "hot_wallet", 5, cost_id=1, revision=0),
+        rules.network_cost_reversed(TENANT, "ETH", "hot_wallet", 5, cost_id=1, revision=0),
         rules.withdrawal_held(TENANT, "a", "ETH", 5, **order),
         rules.withdrawal_released(TENANT, "a", "ETH", 5, **order),
         settled,
