@@ -21,6 +21,9 @@ def faucet(
     amount: Annotated[str, typer.Argument(help="In whole coins, e.g. 2.5.")],
     *,
     network: NetworkWanted = None,
+    memo: Annotated[
+        str | None, typer.Option("--memo", help="For a pooled address: whose the payment is.")
+    ] = None,
     blocks: Annotated[
         int | None,
         typer.Option("--blocks", min=0, help="Mine so many; enough to confirm, if not given."),
@@ -32,7 +35,7 @@ def faucet(
     chosen = session.pick_network(config, network)
     amount_minor = coins(config, chosen, amount)
     mined = chosen.confirmations if blocks is None else blocks
-    transaction_id = session.run(_pay(chosen, address, amount_minor, mined))
+    transaction_id = session.run(_pay(chosen, address, memo, amount_minor, mined))
     print_fields({"transaction_id": transaction_id, "blocks": mined}, json_wanted=json_wanted)
 
 
@@ -50,7 +53,9 @@ def coins(config: Settings, network: Network, amount: str) -> int:
     return amount_minor
 
 
-async def _pay(network: Network, address: str, amount_minor: int, blocks: int) -> str:
+async def _pay(
+    network: Network, address: str, memo: str | None, amount_minor: int, blocks: int
+) -> str:
     import aiohttp
 
     from cli.dev_env import data_dir
@@ -60,11 +65,11 @@ async def _pay(network: Network, address: str, amount_minor: int, blocks: int) -
     if network.kind not in NODES:
         raise Problem(f"{network.network} has no development node that gives coins away")
     async with session.chain(network) as adapter:
-        recipient = adapter.parse_address(address)
+        to = adapter.parse_destination(address, memo)
     folder = data_dir(os.environ) / network.kind
     try:
         async with NODES[network.kind].attach(network.rpc_urls[0], folder) as chain:
-            transaction_id = await chain.pay(recipient, amount_minor)
+            transaction_id = await chain.pay(to.address, amount_minor, to.memo)
             if blocks:
                 await chain.mine(blocks)
             return transaction_id

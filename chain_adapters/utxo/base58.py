@@ -18,7 +18,7 @@ def hash_twice(data: bytes) -> bytes:
 
 def encode_base58check(payload: bytes) -> str:
     """Return payload and checksum in base 58; each leading zero byte is a leading 1."""
-    data = payload + hash_twice(payload)[:4]
+    data = payload + sha256(sha256(payload).digest()).digest()[:4]
     number = int.from_bytes(data)
     text = ""
     while number:

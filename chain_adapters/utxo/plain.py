@@ -69,13 +69,14 @@ def check_complete(block: PlainBlock) -> None:
     if spends != [position > 0 for position in range(len(spends))]:
         raise NodeUnavailable("the block's first transaction alone must be a coinbase")
     ids = [transaction.id for transaction in block.transactions]
-    known = len(set(ids)) == len(ids) > 0 and all(map(is_hash, ids))
-    if not known or merkle_root(ids) != block.merkle_root:
+    if not ids or len(set(ids)) != len(ids) or merkle_root(ids) != block.merkle_root:
         raise NodeUnavailable("the block's transactions are not those of its merkle root")
 
 
 def plain_block(block: wire.WireBlock) -> PlainBlock:
     """Return what the JSON of verbosity 2 or 3 tells."""
+    if not all(is_hash(transaction.txid) for transaction in block.tx):
+        raise NodeUnavailable("a transaction's id is none")
     plain = PlainBlock(
         height=block.height,
         block_id=block.hash,

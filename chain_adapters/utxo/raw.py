@@ -101,10 +101,13 @@ def _read_inputs(raw: bytes, at: int) -> tuple[list[CoinId], int]:
     count, at = read_size(raw, at)
     spends = []
     for _ in range(count):
-        coin = raw[at : at + 32][::-1].hex(), int.from_bytes(raw[at + 32 : at + 36], "little")
-        length, at = read_size(raw, at + 36)
+        spent = raw[at : at + 36]
+        length = raw[at + 36]
+        at += 37
+        if length >= 0xFD:
+            length, at = read_size(raw, at - 1)
         at += length + 4
-        spends.append(coin)
+        spends.append((spent[31::-1].hex(), int.from_bytes(spent[32:], "little")))
     return spends, at
 
 
@@ -115,9 +118,13 @@ def _read_outputs(raw: bytes, at: int) -> tuple[list[Output | None], int]:
         amount_minor = int.from_bytes(raw[at : at + 8], "little")
         if amount_minor >> 63:
             raise NodeUnavailable("an output's amount is negative")
-        length, at = read_size(raw, at + 8)
-        outputs.append(Output(raw[at : at + length], amount_minor))
-        at += length
+        length = raw[at + 8]
+        at += 9
+        if length >= 0xFD:
+            length, at = read_size(raw, at - 1)
+        end = at + length
+        outputs.append(Output(raw[at:end], amount_minor))
+        at = end
     return outputs, at
 
 

@@ -246,7 +246,6 @@ class StellarNode(DevNode):
     kind = "stellar"
     asset = "XLM"
     token_decimals = 7
-    account_minor = ACCOUNT_MINOR
     has_memos = True
     account_minor = ACCOUNT_MINOR
     network = NETWORK
