@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from itertools import count
 
 import pytest
 
@@ -20,6 +21,8 @@ from sql.transactions import NonceRow
 from tests.support.withdrawals import PayingWorld
 
 FUNDS_MINOR = 50 * 10**7
+SYMBOLS = (f"USD{number}" for number in count())
+"""Names of assets that the wallet, which all tests share, has not agreed to yet."""
 
 
 class StellarWorld(PayingWorld):
@@ -62,7 +65,7 @@ async def world(
 
 @pytest.fixture(autouse=True)
 async def fresh_token(world: StellarWorld) -> None:
-    world.contract = await world.chain.issue_token("USDX")
+    world.contract = await world.chain.issue_token(next(SYMBOLS))
 
 
 async def test_a_wallet_that_agreed_can_be_paid_the_token(world: StellarWorld) -> None:
