@@ -1,8 +1,10 @@
-"""What looks like a deposit and is none."""
+"""What looks like a deposit on Ethereum and is none, or is an odd one. Also listed for people to
+read in docs/odd_deposits/ethereum.md, which is made from the table below."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -13,6 +15,11 @@ SENDER, RECIPIENT, TOKEN, MADE = (f"0x{digit * 40}" for digit in "1234")
 BLOCK, PARENT, ID = (f"0x{digit * 64}" for digit in "abc")
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 AMOUNT = "0x" + f"{1000:064x}"
+WAIT = None
+"""Outcome: the block is not read; it is asked for again."""
+
+LISTING = Path(__file__).parents[2] / "docs" / "odd_deposits" / "ethereum.md"
+NAMES = {None: "wei", TOKEN: "token", MADE: "other token"}
 
 
 def pad(address: str) -> str:
@@ -66,119 +73,227 @@ def call(kind: str = "CALL", **changes: object) -> dict[str, Any]:
     return {"type": kind, "from": SENDER, "to": RECIPIENT, "value": "0x7", **changes}
 
 
-def indexes(transaction: Transaction) -> list[str]:
-    return [transfer.index for transfer in transaction.transfers]
+class Case(NamedTuple):
+    """One crafted transaction, usual but for the changes to its parts.
+
+    `expected` is what is read as money of ours: index, amount and token.
+    """
+
+    name: str
+    what: str
+    expected: list[tuple[str, int, str | None]] | None
+    transaction: dict[str, Any] | None = None
+    receipt: dict[str, Any] | None = None
+    frame: dict[str, Any] | None = None
 
 
-def test_the_usual_forms_are_read() -> None:
-    transaction = read({"value": "0x5"}, {"logs": [log(0), log(1)]}, {"calls": [call()]})
-    assert indexes(transaction) == ["value", "call:1", "log:0", "log:1"]
-    assert [t.amount_minor for t in transaction.transfers] == [5, 7, 1000, 1000]
-    assert {t.address for t in transaction.transfers} == {RECIPIENT}
+def with_log(name: str, what: str, *expected: tuple[str, int, str | None], **changes: Any) -> Case:  # noqa: ANN401 - whatever a log may hold
+    return Case(name, what, list(expected), receipt={"logs": [log(**changes)]})
 
 
-def test_status_0_is_nothing_but_a_fee() -> None:
-    transaction = read(
-        {"value": "0x5"}, {"status": "0x0", "logs": [log()]}, {"calls": [call()], "value": "0x5"}
-    )
-    assert (transaction.succeeded, transaction.transfers) == (False, ())
-    assert transaction.fee_minor == 42_000
+def with_calls(
+    name: str, what: str, *calls: dict[str, Any], moved: list[tuple[str, int, str | None]]
+) -> Case:
+    return Case(name, what, moved, frame={"calls": list(calls)})
 
 
-def test_status_0_stays_a_failure_even_with_a_state_root() -> None:
-    assert not read({"value": "0x5"}, {"status": "0x0", "root": BLOCK}).succeeded
+ETHER = {"value": "0x5"}
+SENT = ("value", 5, None)
+REVERTED = call(error="execution reverted", calls=[call(calls=[call()])])
 
-
-@pytest.mark.parametrize("status", [None, "0x", "0x2", "0x01", ""])
-def test_a_status_that_cannot_be_read_is_no_success(status: str | None) -> None:
-    with pytest.raises(NodeUnavailable):
-        read({"value": "0x5"}, {"status": status})
-
-
-def test_before_byzantium_only_a_trace_tells_of_failure() -> None:
-    early = {"status": None, "root": BLOCK}
-    assert read({"value": "0x5"}, early).succeeded
-    assert not read({"value": "0x5"}, early, {"error": "out of gas", "value": "0x5"}).succeeded
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"topics": [TRANSFER[:-1] + "0", pad(SENDER), pad(RECIPIENT)]},
-        {"topics": [TRANSFER, pad(SENDER)]},
-        {"topics": [TRANSFER, pad(SENDER), pad(RECIPIENT), AMOUNT]},
-        {"topics": []},
-        {"topics": [TRANSFER, pad(SENDER), "0x1" + pad(RECIPIENT)[3:]]},
-        {"topics": [TRANSFER, "0x1" + pad(SENDER)[3:], pad(RECIPIENT)]},
-        {"topics": [TRANSFER, pad(SENDER), RECIPIENT]},
-        {"data": "0x"},
-        {"data": AMOUNT[:-2]},
-        {"data": AMOUNT + "00" * 32},
-        {"data": "0x" + "0" * 64},
-    ],
-    ids=[
+CASES = [
+    Case("ether", "the usual payment", [SENT], ETHER),
+    with_log("token", "the usual transfer of an ERC-20 token", ("log:0", 1000, TOKEN)),
+    Case(
+        "all at once",
+        "ether, ether by a contract and two events are four deposits",
+        [SENT, ("call:1", 7, None), ("log:0", 1000, TOKEN), ("log:1", 1000, TOKEN)],
+        ETHER,
+        {"logs": [log(0), log(1)]},
+        {"calls": [call()]},
+    ),
+    Case(
+        "failed",
+        "status 0: ether, an inner call and an event that did not happen",
+        [],
+        ETHER,
+        {"status": "0x0", "logs": [log()]},
+        {"calls": [call()]},
+    ),
+    Case(
+        "failed, with a state root",
+        "a status counts whatever else a receipt holds",
+        [],
+        ETHER,
+        {"status": "0x0", "root": BLOCK},
+    ),
+    Case("no status", "neither status nor state root", WAIT, ETHER, {"status": None}),
+    Case("empty status", "no text", WAIT, ETHER, {"status": ""}),
+    Case("status without digits", "0x", WAIT, ETHER, {"status": "0x"}),
+    Case("status 2", "only 0 and 1 mean something", WAIT, ETHER, {"status": "0x2"}),
+    Case("status 01", "not how a number is written", WAIT, ETHER, {"status": "0x01"}),
+    Case(
+        "before Byzantium",
+        "receipts of before 2017 have no status, but a state root",
+        [SENT],
+        ETHER,
+        {"status": None, "root": BLOCK},
+    ),
+    Case(
+        "failed before Byzantium",
+        "only the trace tells of the failure",
+        [],
+        ETHER,
+        {"status": None, "root": BLOCK},
+        {"error": "out of gas", "value": "0x5"},
+    ),
+    with_log(
         "another event",
-        "two topics",
-        "an ERC-721 token",
-        "anonymous",
-        "recipient not an address",
-        "sender not an address",
-        "recipient too short",
-        "no data",
-        "31 bytes",
-        "64 bytes",
-        "zero value (address poisoning)",
-    ],
-)
-def test_a_log_that_is_not_exactly_a_transfer_is_none(changes: dict[str, Any]) -> None:
-    assert read(receipt={"logs": [log(**changes)]}).transfers == ()
+        "the topic differs in one digit",
+        topics=[TRANSFER[:-1] + "0", pad(SENDER), pad(RECIPIENT)],
+    ),
+    with_log("event without recipient", "two topics", topics=[TRANSFER, pad(SENDER)]),
+    with_log(
+        "ERC-721",
+        "a fourth topic is the number of a single piece",
+        topics=[TRANSFER, pad(SENDER), pad(RECIPIENT), AMOUNT],
+    ),
+    with_log("anonymous event", "no topics", topics=[]),
+    with_log(
+        "recipient is no address",
+        "more than 20 bytes in the topic",
+        topics=[TRANSFER, pad(SENDER), "0x1" + pad(RECIPIENT)[3:]],
+    ),
+    with_log(
+        "sender is no address",
+        "the same for the sender",
+        topics=[TRANSFER, "0x1" + pad(SENDER)[3:], pad(RECIPIENT)],
+    ),
+    with_log(
+        "short recipient",
+        "a topic of 20 bytes",
+        topics=[TRANSFER, pad(SENDER), RECIPIENT],
+    ),
+    with_log("no amount", "an event without data", data="0x"),
+    with_log("amount of 31 bytes", "data too short", data=AMOUNT[:-2]),
+    with_log("amount of 64 bytes", "data too long", data=AMOUNT + "00" * 32),
+    with_log(
+        "zero tokens",
+        "anybody can move 0 tokens of anybody (address poisoning)",
+        data="0x" + "0" * 64,
+    ),
+    with_log(
+        "same symbol",
+        "a token of another contract is named by that contract",
+        ("log:0", 1000, MADE),
+        address=MADE,
+    ),
+    Case(
+        "call without event",
+        "call data of a transfer, and no event",
+        [],
+        {"to": TOKEN, "input": "0xa9059cbb" + pad(RECIPIENT)[2:] + AMOUNT[2:]},
+    ),
+    Case(
+        "fee on transfer",
+        "a token that keeps a fee: what the event says counts, not the call",
+        [("log:0", 990, TOKEN)],
+        {"to": TOKEN, "input": "0xa9059cbb" + pad(RECIPIENT)[2:] + AMOUNT[2:]},
+        {"logs": [log(data="0x" + f"{990:064x}")]},
+    ),
+    with_log(
+        "minted",
+        "tokens that come from nobody have come",
+        ("log:0", 1000, TOKEN),
+        topics=[TRANSFER, "0x" + "0" * 64, pad(RECIPIENT)],
+    ),
+    with_log(
+        "written in capitals",
+        "some nodes write addresses with capital letters",
+        ("log:0", 1000, TOKEN),
+        address=TOKEN.upper().replace("0X", "0x"),
+    ),
+    *(
+        with_calls(kind, "an inner call that moves ether", call(kind), moved=[("call:1", 7, None)])
+        for kind in ("CALL", "CREATE", "CREATE2", "SELFDESTRUCT")
+    ),
+    *(
+        with_calls(kind, "an inner call that names an amount and moves none", call(kind), moved=[])
+        for kind in ("DELEGATECALL", "CALLCODE", "STATICCALL")
+    ),
+    with_calls(
+        "reverted inside",
+        "a reverted call takes its inner calls along; the one behind it counts",
+        REVERTED,
+        call(),
+        moved=[("call:4", 7, None)],
+    ),
+    with_calls(
+        "no value inside", "calls without ether", call(value="0x0"), call(value=None), moved=[]
+    ),
+    with_calls(
+        "destroyed for itself",
+        "a contract destroyed in its own favour moves nothing",
+        call("SELFDESTRUCT", **{"from": RECIPIENT}),
+        moved=[],
+    ),
+    Case(
+        "own value in the trace",
+        "the outermost call is the transaction itself and counts once",
+        [SENT, ("call:1", 7, None)],
+        ETHER,
+        frame={"value": "0x5", "calls": [call()]},
+    ),
+    Case(
+        "sent with a creation",
+        "ether goes to the new contract's address",
+        [SENT],
+        {"to": None, "value": "0x5"},
+        {"contractAddress": RECIPIENT},
+    ),
+    Case("creation of nowhere", "neither recipient nor new contract", WAIT, {"to": None, **ETHER}),
+    Case("receipt of another block", "it does not belong", WAIT, ETHER, {"blockHash": PARENT}),
+    Case(
+        "receipt of another transaction",
+        "it does not belong",
+        WAIT,
+        ETHER,
+        {"transactionHash": PARENT},
+    ),
+    Case(
+        "event left out",
+        "the events behind it would change their identity",
+        WAIT,
+        receipt={"logs": [log(0), log(2)]},
+    ),
+    Case(
+        "first event left out",
+        "the same at the beginning",
+        WAIT,
+        receipt={"logs": [log(1), log(2)]},
+    ),
+    Case("trace of another sender", "it does not belong", WAIT, ETHER, frame={"from": MADE}),
+]
 
 
-def test_the_same_symbol_from_another_contract_names_that_contract() -> None:
-    (transfer,) = read(receipt={"logs": [log(address=MADE)]}).transfers
-    assert transfer.contract == MADE
+def read_case(case: Case) -> Transaction:
+    return read(case.transaction, case.receipt, case.frame)
 
 
-def test_the_data_of_a_token_call_is_no_transfer_without_its_event() -> None:
-    data = "0xa9059cbb" + pad(RECIPIENT)[2:] + AMOUNT[2:]
-    assert read({"to": TOKEN, "input": data}).transfers == ()
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_odd_deposits_are_read_as_listed(case: Case) -> None:
+    if case.expected is WAIT:
+        with pytest.raises(NodeUnavailable):
+            read_case(case)
+        return
+    found = read_case(case).transfers
+    assert [(t.index, t.amount_minor, t.contract) for t in found] == case.expected
+    assert {t.address for t in found} <= {RECIPIENT}
 
 
-@pytest.mark.parametrize("kind", ["DELEGATECALL", "CALLCODE", "STATICCALL"])
-def test_calls_that_move_nothing_are_no_transfers(kind: str) -> None:
-    assert read(frame={"calls": [call(kind)]}).transfers == ()
-
-
-@pytest.mark.parametrize("kind", ["CALL", "CREATE", "CREATE2", "SELFDESTRUCT"])
-def test_calls_that_move_ether_are_transfers(kind: str) -> None:
-    assert indexes(read(frame={"calls": [call(kind)]})) == ["call:1"]
-
-
-def test_a_reverted_call_takes_its_inner_calls_along() -> None:
-    reverted = call(error="execution reverted", calls=[call(calls=[call()])])
-    assert indexes(read(frame={"calls": [reverted, call()]})) == ["call:4"]
-
-
-def test_a_call_without_value_is_none() -> None:
-    assert read(frame={"calls": [call(value="0x0"), call(value=None)]}).transfers == ()
-
-
-def test_a_contract_destroyed_in_its_own_favour_moves_nothing() -> None:
-    destroyed = {"type": "SELFDESTRUCT", "from": MADE, "to": MADE, "value": "0x7"}
-    assert read(frame={"calls": [destroyed]}).transfers == ()
-
-
-def test_the_root_frame_is_the_transactions_own_value_and_not_counted_twice() -> None:
-    transaction = read({"value": "0x5"}, frame={"value": "0x5", "calls": [call()]})
-    assert [(t.index, t.amount_minor) for t in transaction.transfers] == [
-        ("value", 5),
-        ("call:1", 7),
-    ]
-
-
-def test_ether_sent_with_a_creation_goes_to_the_new_contract() -> None:
-    (transfer,) = read({"to": None, "value": "0x5"}, {"contractAddress": MADE}).transfers
-    assert transfer.address == MADE
+def test_a_failed_transaction_still_costs_its_fee() -> None:
+    failed = next(case for case in CASES if case.name == "failed")
+    assert (read_case(failed).succeeded, read_case(failed).fee_minor) == (False, 42_000)
 
 
 def test_addresses_are_lower_case_whatever_the_node_writes() -> None:
@@ -198,21 +313,24 @@ def test_a_receipt_without_effective_price_pays_the_gas_price() -> None:
     assert read({"gasPrice": "0x3"}, receipt).fee_minor == 63_000
 
 
-@pytest.mark.parametrize(
-    "receipt",
-    [
-        {"blockHash": PARENT},
-        {"transactionHash": PARENT},
-        {"logs": [log(0), log(2)]},
-        {"logs": [log(1), log(2)]},
-    ],
-    ids=["another block", "another transaction", "a log left out", "the first log left out"],
-)
-def test_a_receipt_that_does_not_belong_makes_no_block(receipt: dict[str, Any]) -> None:
-    with pytest.raises(NodeUnavailable):
-        read({"value": "0x5"}, receipt)
+def describe(case: Case) -> str:
+    if case.expected is WAIT:
+        return "block asked for again"
+    found = [f"{amount} {NAMES[token]} ({index})" for index, amount, token in case.expected]
+    return ", ".join(found) or "nothing"
 
 
-def test_a_trace_of_another_sender_makes_no_block() -> None:
-    with pytest.raises(NodeUnavailable):
-        read({"value": "0x5"}, frame={"from": MADE})
+def make_listing() -> str:
+    """Return docs/odd_deposits/ethereum.md."""
+    rows = [f"| {case.name} | {case.what} | {describe(case)} |" for case in CASES]
+    return (
+        "# Odd deposits on Ethereum\n\n"
+        "Each line is a crafted transaction that pays, or seems to pay, an address of ours, and"
+        " what is read of it.\nMade from the table in tests/unit/test_ethereum_fakes.py, which"
+        " tests every line.\n\n"
+        "| name | what | read as |\n| --- | --- | --- |\n" + "\n".join(rows) + "\n"
+    )
+
+
+def test_the_listing_for_people_is_this_table() -> None:
+    assert LISTING.read_text() == make_listing()
