@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypedDict
 
 from chain_adapters.adapter import ChainAdapter
 from chain_adapters.bitcoin.chains import CHAINS as BITCOIN
@@ -41,111 +42,68 @@ def resolve(network: Network) -> Network:
     )
 
 
-def _open_ethereum(
-    network: Network,
-    contracts: Sequence[str],  # noqa: ARG001 - reads every token's transfers
-    observe: Observer,
-) -> ChainAdapter:
+class _Common(TypedDict):
+    """What every adapter that asks nodes over HTTP is opened with."""
+
+    native_symbol: str
+    headers: Mapping[str, str]
+    poll_interval_s: float
+    fee_minor_max: int
+    observe: Observer
+
+
+def _common(network: Network, observe: Observer) -> _Common:
+    return _Common(
+        native_symbol=network.native_asset,
+        headers=network.rpc_headers,
+        poll_interval_s=network.poll_interval_s,
+        fee_minor_max=network.fee_minor_max,
+        observe=observe,
+    )
+
+
+def _open_ethereum(network: Network, _: Sequence[str], observe: Observer) -> ChainAdapter:
+    common = _common(network, observe)
     return EthereumAdapter(
         network.network,
         network.rpc_urls,
-        native_symbol=network.native_asset,
         push_url=network.push_url,
-        headers=network.rpc_headers,
         traces=network.traces,
-        poll_interval_s=network.poll_interval_s,
-        fee_minor_max=network.fee_minor_max,
-        observe=observe,
+        **common,
     )
 
 
-def _open_ton(network: Network, contracts: Sequence[str], observe: Observer) -> ChainAdapter:
-    return TonAdapter(
-        network.network,
-        network.rpc_urls,
-        native_symbol=network.native_asset,
-        contracts=contracts,
-        headers=network.rpc_headers,
-        poll_interval_s=network.poll_interval_s,
-        fee_minor_max=network.fee_minor_max,
-        observe=observe,
-    )
-
-
-def _open_solana(
-    network: Network,
-    contracts: Sequence[str],  # noqa: ARG001 - reads every token's transfers
-    observe: Observer,
-) -> ChainAdapter:
-    return SolanaAdapter(
-        network.network,
-        network.rpc_urls,
-        native_symbol=network.native_asset,
-        push_url=network.push_url,
-        headers=network.rpc_headers,
-        poll_interval_s=network.poll_interval_s,
-        fee_minor_max=network.fee_minor_max,
-        observe=observe,
-    )
-
-
-def _open_simulated(
-    network: Network,
-    contracts: Sequence[str],  # noqa: ARG001
-    observe: Observer,  # noqa: ARG001
-) -> ChainAdapter:
+def _open_simulated(network: Network, _: Sequence[str], __: Observer) -> ChainAdapter:
     chain = _SIMULATED.setdefault(network.network, SimulatedChain(network.network))
     return SimulatedAdapter(chain, fee_minor_max=network.fee_minor_max)
 
 
-def _open_stellar(
-    network: Network,
-    contracts: Sequence[str],  # noqa: ARG001 - reads every asset's transfers
-    observe: Observer,
-) -> ChainAdapter:
-    return StellarAdapter(
-        network.network,
-        network.rpc_urls,
-        native_symbol=network.native_asset,
-        headers=network.rpc_headers,
-        poll_interval_s=network.poll_interval_s,
-        fee_minor_max=network.fee_minor_max,
-        observe=observe,
-    )
+def _open_solana(network: Network, _: Sequence[str], observe: Observer) -> ChainAdapter:
+    common = _common(network, observe)
+    return SolanaAdapter(network.network, network.rpc_urls, push_url=network.push_url, **common)
 
 
-def _open_tron(
-    network: Network,
-    contracts: Sequence[str],  # noqa: ARG001 - reads every token's transfers
-    observe: Observer,
-) -> ChainAdapter:
-    return TronAdapter(
-        network.network,
-        network.rpc_urls,
-        native_symbol=network.native_asset,
-        headers=network.rpc_headers,
-        poll_interval_s=network.poll_interval_s,
-        fee_minor_max=network.fee_minor_max,
-        observe=observe,
-    )
+def _open_stellar(network: Network, _: Sequence[str], observe: Observer) -> ChainAdapter:
+    return StellarAdapter(network.network, network.rpc_urls, **_common(network, observe))
+
+
+def _open_ton(network: Network, contracts: Sequence[str], observe: Observer) -> ChainAdapter:
+    common = _common(network, observe)
+    return TonAdapter(network.network, network.rpc_urls, contracts=contracts, **common)
+
+
+def _open_tron(network: Network, _: Sequence[str], observe: Observer) -> ChainAdapter:
+    return TronAdapter(network.network, network.rpc_urls, **_common(network, observe))
 
 
 def _open_utxo(chains: Sequence[UtxoChain]) -> _Opener:
-    def open_one(
-        network: Network,
-        contracts: Sequence[str],  # noqa: ARG001 - there are no tokens
-        observe: Observer,
-    ) -> ChainAdapter:
+    def open_one(network: Network, _: Sequence[str], observe: Observer) -> ChainAdapter:
         return UtxoAdapter(
             chains,
             network.network,
             network.rpc_urls,
-            native_symbol=network.native_asset,
             push_url=network.push_url,
-            headers=network.rpc_headers,
-            poll_interval_s=network.poll_interval_s,
-            fee_minor_max=network.fee_minor_max,
-            observe=observe,
+            **_common(network, observe),
         )
 
     return open_one
@@ -155,6 +113,7 @@ _SIMULATED: dict[str, SimulatedChain] = {}
 """Simulated chains live as long as the process; all adapters of one network see the same."""
 
 _Opener = Callable[[Network, Sequence[str], Observer], ChainAdapter]
+"""Given the settings, the contracts of the tokens that are allowed, and who counts the calls."""
 
 _OPENERS: dict[str, _Opener] = {
     "bitcoin": _open_utxo(BITCOIN),
@@ -163,7 +122,7 @@ _OPENERS: dict[str, _Opener] = {
     "litecoin": _open_utxo(LITECOIN),
     "simulated": _open_simulated,
     "solana": _open_solana,
-    "ton": _open_ton,
     "stellar": _open_stellar,
+    "ton": _open_ton,
     "tron": _open_tron,
 }
