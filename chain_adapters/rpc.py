@@ -8,6 +8,7 @@ hosts only: paths, queries and user parts of an URL may be credentials.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from itertools import count
@@ -227,7 +228,8 @@ RETRIED_STATUSES = frozenset({429, 500, 502, 503})
 class RpcClient:
     """Chooses endpoints in order of preference and health. One per network and process.
 
-    `headers` go with every request (API keys) and are never shown.
+    `headers` go with every request (API keys) and are never shown. At most `requests_max` are
+    under way at a time; the others wait for their turn, and `timeout_s` begins when that comes.
     """
 
     def __init__(
@@ -238,6 +240,7 @@ class RpcClient:
         identify: Identify,
         headers: Mapping[str, str] | None = None,
         timeout_s: float = 10.0,
+        requests_max: int = 64,
         response_bytes_max: int = 128 * 1024 * 1024,
         observe: Observer = ignore_call,
         clock: Callable[[], float] = time.monotonic,
@@ -248,6 +251,7 @@ class RpcClient:
         self._headers = dict(headers or {})
         self.endpoints = [Endpoint(self, index, url) for index, url in enumerate(urls)]
         self._timeout_s = timeout_s
+        self._gate = asyncio.Semaphore(requests_max)
         self._response_bytes_max = response_bytes_max
         self._clock = clock
         self._ids = count(1)
@@ -312,9 +316,12 @@ class RpcClient:
     ) -> tuple[int, bytes, str | None]:
         headers = {} if body is None else {"Content-Type": content_type}
         try:
-            async with self.session.request(
-                method, url, params=query, data=body, headers=headers, allow_redirects=False
-            ) as response:
+            async with (
+                self._gate,
+                self.session.request(
+                    method, url, params=query, data=body, headers=headers, allow_redirects=False
+                ) as response,
+            ):
                 raw, fault = await self._read_bounded(response)
                 return response.status, raw, fault
         except TimeoutError:

@@ -27,6 +27,10 @@ from chain_adapters.utxo.tip import TipWatcher
 
 SCAN_TIMEOUT_S = 600.0
 """Scanning all unspent outputs of a large chain takes minutes."""
+REQUESTS_MAX = 4
+"""At a time, of one process. Core works at four (-rpcthreads) and lets sixteen more wait
+(-rpcworkqueue); beyond that it refuses whoever asks: "Work queue depth exceeded".
+"""
 
 
 class UtxoAdapter:
@@ -78,6 +82,7 @@ class UtxoAdapter:
                 identify=identify,
                 headers=headers,
                 timeout_s=answer_s,
+                requests_max=REQUESTS_MAX,
                 observe=observe,
             )
 

@@ -41,6 +41,8 @@ server=1
 listen=0
 dnsseed=0
 txindex=1
+# All workers and whoever drives the node ask at once.
+rpcworkqueue=64
 rpcuser={user}
 rpcpassword={password}
 fallbackfee=0.0001

@@ -171,6 +171,26 @@ async def test_an_endpoint_that_failed_is_left_alone_for_a_while() -> None:
         await rpc.close()
 
 
+async def test_no_more_requests_are_under_way_than_allowed() -> None:
+    under_way, most = 0, 0
+    three = asyncio.Barrier(3)
+
+    async def handle(request: web.Request) -> web.Response:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await three.wait()
+        call = json.loads(await request.text())
+        under_way -= 1
+        return web.json_response({"jsonrpc": "2.0", "id": call["id"], "result": "0x5"})
+
+    async with serve(handle) as url, client(url, requests_max=3, timeout_s=5.0) as rpc:
+        answers = await asyncio.gather(*(rpc.first(ask) for _ in range(30)))
+
+    assert answers == ["0x5"] * 30
+    assert most == 3
+
+
 async def test_every_call_is_observed() -> None:
     seen: list[tuple[str, str, int, bool]] = []
 
