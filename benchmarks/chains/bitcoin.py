@@ -9,6 +9,9 @@ import json
 from hashlib import sha256
 from typing import Any
 
+from bitcoinlib.transactions import Transaction
+
+from benchmarks.chains.peer import Peer
 from chain_adapters.bitcoin.chains import MAINNET
 from chain_adapters.types import Block
 from chain_adapters.utxo.address import address_of, p2pkh_script, p2sh_script, witness_script
@@ -18,6 +21,8 @@ from chain_adapters.utxo.wire import decode_block
 
 SECONDS_OF_CHAIN = 600.0
 TRANSACTIONS = 6_400
+PEER_TRANSACTIONS = 200
+"""bitcoinlib is slow, and its rate is taken as well from fewer."""
 
 
 def digest(*parts: object) -> bytes:
@@ -67,6 +72,21 @@ def make_input(*parts: object) -> dict[str, Any]:
     }
 
 
+def make_raw(number: int) -> bytes:
+    """Return the same transaction as the network exchanges it (BIP-144)."""
+    spent = [digest(number, n, "spent") + b"\1\0\0\0\0\xfd\xff\xff\xff" for n in range(2)]
+    scripts = (make_script(number, "paid"), make_script(number))
+    outputs = [
+        (12_345_678 + n * 10**8).to_bytes(8, "little") + bytes((len(script),)) + script
+        for n, script in enumerate(scripts)
+    ]
+    half = b"\2\x20\1" + digest(number)[1:]
+    signature, key = b"\x47\x30\x44" + half + half + b"\1", b"\x21\2" + digest(number, "key")
+    witnesses = (b"\2" + signature + key) * 2
+    body = b"\2" + b"".join(spent) + b"\2" + b"".join(outputs)
+    return b"\2\0\0\0\0\1" + body + witnesses + bytes(4)
+
+
 def make_transaction(number: int) -> dict[str, Any]:
     """Return a transaction that pays one address, and its sender what is left."""
     scripts = (make_script(number, "paid"), make_script(number))
@@ -87,7 +107,7 @@ def make_transaction(number: int) -> dict[str, Any]:
         "vin": inputs,
         "vout": outputs,
         "fee": 0.00001,
-        "hex": digest(number).hex() * 11,
+        "hex": make_raw(number).hex(),
     }
 
 
@@ -109,3 +129,15 @@ def peak_block() -> bytes:
 def decode(raw: bytes) -> Block:
     """Return the block, as the adapter reads it."""
     return normalise_block(MAINNET, plain_block(decode_block(raw)))
+
+
+def peer(_: bytes) -> Peer:
+    """Return bitcoinlib, which reads some of the transactions from their bytes."""
+    sample = [make_raw(number) for number in range(1, 1 + PEER_TRANSACTIONS)]
+
+    def read() -> None:
+        for raw in sample:
+            for output in Transaction.parse(raw, network="bitcoin").outputs:
+                assert output.address
+
+    return Peer("bitcoinlib", read, PEER_TRANSACTIONS / TRANSACTIONS)

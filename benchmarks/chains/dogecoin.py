@@ -6,7 +6,10 @@ index of transactions the adapter asks for it besides, which is not part of this
 
 from __future__ import annotations
 
+from bitcoinlib.transactions import Transaction
+
 from benchmarks.chains.bitcoin import digest
+from benchmarks.chains.peer import Peer
 from chain_adapters.dogecoin.chains import MAINNET
 from chain_adapters.types import Block
 from chain_adapters.utxo.address import p2pkh_script
@@ -18,6 +21,8 @@ from chain_adapters.utxo.raw import read_block
 SECONDS_OF_CHAIN = 60.0
 TRANSACTIONS = 4_400
 """226 bytes each: one coin, a payment and what is left."""
+PEER_TRANSACTIONS = 200
+"""bitcoinlib is slow, and its rate is taken as well from fewer."""
 
 
 def make_transaction(number: int) -> bytes:
@@ -47,3 +52,15 @@ def decode(raw: bytes) -> Block:
     content = bytes.fromhex(raw.decode())
     block_id = hash_twice(content[:80])[::-1].hex()
     return normalise_block(MAINNET, read_block(content, block_id, 5_000_000, merge_mined=True))
+
+
+def peer(_: bytes) -> Peer:
+    """Return bitcoinlib, which reads some of the transactions."""
+    sample = [make_transaction(number) for number in range(1, 1 + PEER_TRANSACTIONS)]
+
+    def read() -> None:
+        for raw in sample:
+            for output in Transaction.parse(raw, network="dogecoin").outputs:
+                assert output.address
+
+    return Peer("bitcoinlib", read, PEER_TRANSACTIONS / TRANSACTIONS)

@@ -1,139 +1,83 @@
 """A block of Solana at its peak: 1,600 transactions in a slot of 0.4 s.
 
-1,000 are votes; of the rest four in five move a token, one in five SOL, one in fifty fails. All but
-the votes were run on the real virtual machine, with logs as a node tells them.
+1,000 are votes; the others are recorded transactions of the main network again and again, each
+time with other owners and signatures: swaps through several pools (two in ten fail), payments of
+tokens and of SOL, and spam that pays many accounts a little. With logs and inner instructions
+that is more than 6 MB of JSON.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
-import msgspec
-from solders.hash import Hash
 from solders.keypair import Keypair
-from solders.message import Message
-from solders.pubkey import Pubkey
-from solders.system_program import (
-    CreateAccountParams,
-    TransferParams,
-    create_account,
-    transfer,
-)
-from solders.transaction import Transaction, VersionedTransaction
-from spl.token.constants import MINT_LEN, TOKEN_PROGRAM_ID
-from spl.token.instructions import (
-    create_idempotent_associated_token_account,
-    get_associated_token_address,
-    initialize_mint2,
-    mint_to,
-    transfer_checked,
-)
-from spl.token.models import InitializeMint2Params, MintToParams, TransferCheckedParams
+from solders.rpc.responses import GetBlockResp
 
+from benchmarks.chains.peer import Peer
 from chain_adapters.solana.decode import normalise_block
 from chain_adapters.solana.programs import VOTE_PROGRAM
 from chain_adapters.solana.reading import decode_answer
 from chain_adapters.types import Block, NodeUnavailable
-from devstack.chains.solana_ledger import BANK, Ledger
 from devstack.chains.solana_shapes import encode_base58
+from tests.support.solana_vectors import encode_answer, load_transactions, wrap
 
 SECONDS_OF_CHAIN = 0.4
-VOTES, PAYMENTS = 1000, 600
-DECIMALS = 6
-TIME = 1_790_000_000
+VOTES, OTHERS = 1000, 600
+RECORDED = (
+    "failed_swap",
+    "swap_trump_to_jup",
+    "swap_sol_to_usdc",
+    "swap_sol_to_obric",
+    "swap_sol_to_usdc",
+    "send_usdc_transfer",
+    "failed_swap",
+    "send_spl_token_and_create_token_account",
+    "native_sol_transfer",
+    "spam",
+)
+
+Json = dict[str, Any]
 
 
-def make_key(seed: str) -> Keypair:
-    """Return the key of a name."""
-    return Keypair.from_seed(hashlib.sha256(seed.encode()).digest())
+def make_address(seed: str) -> str:
+    """Return the address of a name."""
+    return str(Keypair.from_seed(hashlib.sha256(seed.encode()).digest()).pubkey())
 
 
-class Load:
-    """A ledger with a token, to which payments of the bank are added."""
-
-    def __init__(self) -> None:
-        self.ledger = Ledger()
-        self.mint = make_key("mint")
-        self.source = get_associated_token_address(BANK.pubkey(), self.mint.pubkey())
-        self._issue()
-
-    def add(self, instructions: list[Any], *signers: Keypair) -> None:
-        """Put a transaction of the bank into the pool."""
-        blockhash = Hash.from_string(self.ledger.blockhash)
-        message = Message.new_with_blockhash(instructions, BANK.pubkey(), blockhash)
-        raw = bytes(Transaction([BANK, *signers], message, blockhash))
-        signed = VersionedTransaction.from_bytes(raw)
-        self.ledger.pool[str(signed.signatures[0])] = signed
-
-    def _issue(self) -> None:
-        bank, mint = BANK.pubkey(), self.mint.pubkey()
-        rent = self.ledger.svm.minimum_balance_for_rent_exemption(MINT_LEN)
-        made = CreateAccountParams(
-            from_pubkey=bank,
-            to_pubkey=mint,
-            lamports=rent,
-            space=MINT_LEN,
-            owner=TOKEN_PROGRAM_ID,
-        )
-        named = InitializeMint2Params(
-            decimals=DECIMALS, program_id=TOKEN_PROGRAM_ID, mint=mint, mint_authority=bank
-        )
-        supplied = MintToParams(
-            program_id=TOKEN_PROGRAM_ID,
-            mint=mint,
-            dest=self.source,
-            mint_authority=bank,
-            amount=10**15,
-        )
-        self.add(
-            [
-                create_account(made),
-                initialize_mint2(named),
-                create_idempotent_associated_token_account(bank, bank, mint),
-                mint_to(supplied),
-            ],
-            self.mint,
-        )
-        self.ledger.mine(TIME)
-
-    def pay(self, recipient: Pubkey, amount: int) -> None:
-        """Add a payment of SOL."""
-        params = TransferParams(from_pubkey=BANK.pubkey(), to_pubkey=recipient, lamports=amount)
-        self.add([transfer(params)])
-
-    def pay_token(self, recipient: Pubkey, amount: int) -> None:
-        """Add a payment of the token, whose account is made if it is missing."""
-        mint = self.mint.pubkey()
-        params = TransferCheckedParams(
-            program_id=TOKEN_PROGRAM_ID,
-            source=self.source,
-            mint=mint,
-            dest=get_associated_token_address(recipient, mint),
-            owner=BANK.pubkey(),
-            amount=amount,
-            decimals=DECIMALS,
-        )
-        made = create_idempotent_associated_token_account(BANK.pubkey(), recipient, mint)
-        self.add([made, transfer_checked(params)])
+def make_signature(seed: str) -> str:
+    """Return a text that looks like a signature."""
+    return str(encode_base58(hashlib.sha512(seed.encode()).digest()))
 
 
-def make_vote(number: int) -> dict[str, Any]:
+def repeat(recorded: Json, number: int) -> Json:
+    """Return a recorded transaction as if others had made it."""
+    payer = recorded["transaction"]["message"]["accountKeys"][0]
+    owners = {balance["owner"] for balance in recorded["meta"]["postTokenBalances"]}
+    text = json.dumps({name: recorded[name] for name in ("transaction", "meta", "version")})
+    for address in sorted({payer, *owners}):
+        text = text.replace(address, make_address(f"{address} {number}"))
+    made: Json = json.loads(text)
+    made["transaction"]["signatures"][0] = make_signature(f"{number}")
+    return made
+
+
+def make_vote(number: int) -> Json:
     """Return a vote as blocks show it: two accounts, one instruction of some 150 bytes."""
-    voter, account = make_key(f"voter {number}").pubkey(), make_key(f"vote {number}").pubkey()
+    voter, account = make_address(f"voter {number}"), make_address(f"vote {number}")
     said = b"".join(hashlib.sha256(f"{number} {part}".encode()).digest() for part in range(5))
-    signed = hashlib.sha512(f"{number}".encode()).digest()
     lines = [f"Program {VOTE_PROGRAM} invoke [1]", f"Program {VOTE_PROGRAM} success"]
     return {
         "transaction": {
-            "signatures": [encode_base58(signed)],
+            "signatures": [make_signature(f"vote {number}")],
             "message": {
                 "header": {
                     "numRequiredSignatures": 1,
                     "numReadonlySignedAccounts": 0,
                     "numReadonlyUnsignedAccounts": 1,
                 },
-                "accountKeys": [str(voter), str(account), VOTE_PROGRAM],
+                "accountKeys": [voter, account, VOTE_PROGRAM],
                 "recentBlockhash": encode_base58(said[:32]),
                 "instructions": [
                     {
@@ -164,21 +108,15 @@ def make_vote(number: int) -> dict[str, Any]:
 
 
 def peak_block() -> bytes:
-    """Return the answer to getBlock."""
-    load = Load()
-    for number in range(PAYMENTS):
-        recipient = make_key(f"recipient {number}").pubkey()
-        if number % 50 == 7:
-            load.pay_token(recipient, 10**18)  # more than there is
-        elif number % 5:
-            load.pay_token(recipient, 10**6 + number)
-        else:
-            load.pay(recipient, 10**7 + number)
-    load.ledger.mine(TIME + 1)
-    record = load.ledger.blocks[load.ledger.slot]
-    transactions: list[Any] = [*record.transactions, *(make_vote(n) for n in range(VOTES))]
-    result = record.header | {"transactions": transactions}
-    return msgspec.json.encode({"jsonrpc": "2.0", "result": result, "id": 1})
+    """Return the answer to getBlock, votes and others mixed as leaders mix them."""
+    recorded = [load_transactions(f"gettransaction_{name}")[0] for name in RECORDED]
+    others = [repeat(recorded[number % len(recorded)], number) for number in range(OTHERS)]
+    votes = map(make_vote, range(VOTES))
+    transactions: list[Json] = []
+    for number, other in enumerate(others):
+        transactions += [next(votes) for _ in range(2 if number % 3 else 1)]
+        transactions.append(other)
+    return encode_answer(wrap(transactions))
 
 
 def decode(raw: bytes) -> Block:
@@ -188,3 +126,9 @@ def decode(raw: bytes) -> Block:
         raise NodeUnavailable("there is no block")
     odd: list[str] = []
     return normalise_block(block.parent_slot + 1, block, odd.append)
+
+
+def peer(raw: bytes) -> Peer:
+    """Return solders, which reads the whole answer and normalises nothing."""
+    text = raw.decode()
+    return Peer("solders, the answer alone", lambda: GetBlockResp.from_json(text))

@@ -12,14 +12,19 @@ import json
 from itertools import cycle, islice
 from typing import Any
 
+from stellar_sdk import TransactionEnvelope
+
+from benchmarks.chains.peer import Peer
 from chain_adapters.stellar import wire
 from chain_adapters.stellar.decode import HIDDEN_AMOUNTS, normalise_ledger
 from chain_adapters.stellar.reading import PAGE_RECORDS
 from chain_adapters.types import Block
-from tests.support.stellar_vectors import effect, hash_of, ledger, load, place_of
+from tests.support.stellar_vectors import PUBNET, effect, hash_of, ledger, load, place_of
 
 SECONDS_OF_CHAIN = 5.5
 OPERATIONS = 1_000
+PEER_TRANSACTIONS = 200
+"""stellar-sdk is slow, and its rate is taken as well from fewer."""
 FAMILY, OTHERS, CALLS = "horizon_ops_payment_family", "horizon_ops_other", "horizon_ops_soroban"
 
 Json = dict[str, Any]
@@ -95,3 +100,14 @@ def decode(raw: bytes) -> Block:
         [r for p in operations.split(b"\n") for r in wire.decode_operations(p).embedded.records],
         [r for p in effects.split(b"\n") for r in wire.decode_effects(p).embedded.records],
     )
+
+
+def peer(_: bytes) -> Peer:
+    """Return stellar-sdk, which reads the envelopes of some of the transactions."""
+    envelope = load("horizon_transaction_text_memo")["envelope_xdr"]
+
+    def read() -> None:
+        for _ in range(PEER_TRANSACTIONS):
+            TransactionEnvelope.from_xdr(envelope, PUBNET)
+
+    return Peer("stellar-sdk, envelopes alone", read, PEER_TRANSACTIONS / OPERATIONS)

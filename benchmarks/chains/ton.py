@@ -2,7 +2,7 @@
 
 Recorded traces again and again, each time with other accounts and hashes: payments with and
 without comment, USDT (an allow-listed jetton, so each arrival's wallet is worked out), NFTs and
-calls of contracts, in about the shares that mainnet has.
+calls of contracts, in about the shares that mainnet has. In pages as the adapter asks for them.
 """
 
 from __future__ import annotations
@@ -10,15 +10,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from functools import cache
 from itertools import cycle
 from random import Random
 
+from msgspec import to_builtins
 from pytoniq_core import Cell
 
+from benchmarks.chains.peer import Peer
 from chain_adapters.rpc import Endpoint, RpcClient
 from chain_adapters.ton import wire
 from chain_adapters.ton.decode import Facts, normalise_block
 from chain_adapters.ton.jettons import LAYOUTS, Master
+from chain_adapters.ton.reading import PAGE_ROWS, check_complete
 from chain_adapters.ton.tokens import Tokens
 from chain_adapters.types import Block
 from tests.support.ton_vectors import header, load_transactions
@@ -39,6 +43,7 @@ TRACES = (
 )
 
 
+@cache
 def usdt() -> Master:
     """Return what the adapter knows of USDT's master once it has asked."""
     states = [t["in_msg"]["init_state"] for t in load_transactions(JETTONS)]
@@ -47,10 +52,10 @@ def usdt() -> Master:
 
 
 def peak_block() -> bytes:
-    """Return the transactions of one block in one page."""
+    """Return the transactions of one masterchain block, a page a line."""
     random, master = Random(7), usdt()
     texts = [json.dumps(load_transactions(name)) for name in TRACES]
-    made: list[object] = []
+    made: list[dict[str, object]] = []
     for text in cycle(texts):
         if len(made) >= TRANSACTIONS:
             break
@@ -61,10 +66,16 @@ def peak_block() -> bytes:
             transaction["hash"] = base64.b64encode(random.randbytes(32)).decode()
             if transaction["in_msg"]["source"] is None:  # older servers left it out
                 transaction["in_msg"]["hash_norm"] = transaction["hash"]
+            transaction["mc_block_seqno"] = _HEADER.seqno
+            transaction["block_ref"] = to_builtins(_SHARD)
             transaction["lt"] = str(int(transaction["lt"]) + len(made) * 1000)
         made += transactions
-    page = {"transactions": made[:TRANSACTIONS], "address_book": {}}
-    return json.dumps(page, separators=(",", ":")).encode()
+    del made[TRANSACTIONS:]
+    pages = [made[start : start + PAGE_ROWS] for start in range(0, TRANSACTIONS, PAGE_ROWS)]
+    return b"\n".join(
+        json.dumps({"transactions": page, "address_book": {}}, separators=(",", ":")).encode()
+        for page in pages
+    )
 
 
 class KnownTokens(Tokens):
@@ -81,10 +92,33 @@ async def no_check(_: Endpoint) -> None:
 
 _NOWHERE = RpcClient("ton:mainnet", ["http://127.0.0.1:1"], identify=no_check).endpoints[0]
 _HEADER = header()
+_SHARD = wire.BlockRef(0, "8000000000000000", 1)
 
 
 def decode(raw: bytes) -> Block:
     """Return the block, as the adapter reads it."""
-    transactions = wire.decode_transactions(raw).transactions
+    transactions = [
+        transaction
+        for page in raw.split(b"\n")
+        for transaction in wire.decode_transactions(page).transactions
+    ]
+    check_complete(_HEADER.seqno, {_SHARD: TRANSACTIONS}, transactions)
     wallets = asyncio.run(KnownTokens().held_by(_NOWHERE, transactions))
     return normalise_block(_HEADER, "", transactions, Facts(wallets, {}))
+
+
+def peer(raw: bytes) -> Peer:
+    """Return pytoniq-core, which reads the bodies of one page's messages and nothing else."""
+    page = wire.decode_transactions(raw.split(b"\n")[0]).transactions
+    bodies = [
+        message.message_content.body
+        for transaction in page
+        for message in (transaction.in_msg, *transaction.out_msgs)
+        if message and message.message_content and message.message_content.body
+    ]
+
+    def read() -> None:
+        for body in bodies:
+            Cell.one_from_boc(body).begin_parse()
+
+    return Peer("pytoniq-core, message bodies alone", read, len(page) / TRANSACTIONS)
