@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -13,6 +12,7 @@ from cli import session
 from cli.errors import Problem, misused
 from cli.options import JsonWanted, Limit, NetworkWanted, Owner, OwnerWanted, Tenant
 from cli.output import as_json, print_json, print_rows, say
+from cli.shown import show_addresses
 from cli.tenant import require_tenant
 
 if TYPE_CHECKING:
@@ -171,17 +171,7 @@ async def _list(
     async with session.database(config) as pool, pool.acquire() as conn:
         await require_tenant(conn, tenant)
         rows = await list_addresses(conn, tenant, owner, purpose, limit)
-    async with AsyncExitStack() as stack:
-        payers = {
-            network.network: await stack.enter_async_context(session.chain(network))
-            for network in config.networks
-        }
-        return [
-            {**as_json(row), "address": payers[row.network].show_address(row.address)}
-            if row.network in payers
-            else as_json(row)
-            for row in rows
-        ]
+    return await show_addresses(config, [as_json(row) for row in rows])
 
 
 async def with_keys(

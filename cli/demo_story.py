@@ -22,6 +22,17 @@ HOT_COINS, HOT_TOKENS = 20, 1000
 SHOWN_ID = 18
 UNKNOWN_NUMBER = 7
 """No memo is given with it: its check digits are wrong."""
+TITLES = {
+    "ethereum": "Ethereum, on a real development node",
+    "bitcoin": "Bitcoin, on a real node of its family",
+    "dogecoin": "Dogecoin, on a real node of its family",
+    "litecoin": "Litecoin, on a real node",
+    "solana": "Solana, on an emulator around the real virtual machine",
+    "ton": "TON, on an emulator around the real executor",
+    "stellar": "Stellar, on a simulator of ours",
+    "tron": "TRON, on a simulator of ours",
+}
+"""docs/chains.md says what that is worth."""
 
 
 class BooksDiffer(Exception):
@@ -84,7 +95,7 @@ class ChainStory:
     async def play(self) -> None:
         """Play what the chain has, in its own units."""
         ground = self._ground
-        self._screen.headline(f"{ground.node.kind.capitalize()} ({ground.network})")
+        self._screen.headline(f"{TITLES[ground.node.kind]} ({ground.network})")
         await self._fund()
         await self._deposit()
         await self._withdraw(ground.coin, ground.coin.minor(COINS_PAID_IN) // 2)

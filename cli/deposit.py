@@ -12,6 +12,7 @@ from cli.errors import misused
 from cli.operator import operator_of
 from cli.options import Actor, JsonWanted, Limit, Owner, OwnerWanted, Tenant
 from cli.output import as_json, print_fields, print_rows, whole
+from cli.shown import show_addresses
 from cli.tenant import require_tenant
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ COLUMNS = (
 UNASSIGNED_COLUMNS = (
     "deposit_id", "amount", "asset", "status", "memo", "sender", "height", "transaction_id",
 )  # fmt: skip
+
+PARTIES = ("address", "sender")
 
 
 @app.command("list")
@@ -41,8 +44,7 @@ def list_(
     """List a tenant's deposits, newest first, whatever became of them."""
     if unassigned and owner is not None:
         raise misused("what is unassigned has no owner")
-    deposits, decimals = session.run(_list(tenant, owner, limit, unassigned=unassigned))
-    rows = [{**as_json(row), "amount": _amount(row, decimals)} for row in deposits]
+    rows = session.run(_list(tenant, owner, limit, unassigned=unassigned))
     if json_wanted:
         rows = [{k: v for k, v in row.items() if k != "amount"} for row in rows]
     columns = UNASSIGNED_COLUMNS if unassigned else COLUMNS
@@ -60,7 +62,7 @@ def assign(
 ) -> None:
     """Say whose a deposit is that came without a known memo, and credit it. Cannot be undone."""
     row = session.run(_assign(tenant, deposit_id, owner, operator_of(actor)))
-    print_fields(as_json(row), json_wanted=json_wanted)
+    print_fields(row, json_wanted=json_wanted)
 
 
 def _amount(deposit: Deposit, decimals: dict[str, int]) -> Any:  # noqa: ANN401 - a table's cell
@@ -69,22 +71,27 @@ def _amount(deposit: Deposit, decimals: dict[str, int]) -> Any:  # noqa: ANN401 
     return whole(int(deposit.amount_minor), decimals[deposit.asset])
 
 
-async def _assign(tenant: str, deposit_id: int, owner: str, actor: str) -> Deposit:
+async def _assign(tenant: str, deposit_id: int, owner: str, actor: str) -> dict[str, Any]:
     from agents.assign_deposit import assign_deposit
     from agents.runtime.transact import transact_on
 
     config = session.settings()
     async with session.database(config) as pool, transact_on(pool, config.topic_prefix) as work:
         await require_tenant(work.conn, tenant)
-        return await assign_deposit(work, tenant, deposit_id, owner, actor)
+        given = await assign_deposit(work, tenant, deposit_id, owner, actor)
+    return (await show_addresses(config, [as_json(given)], PARTIES))[0]
 
 
 async def _list(
     tenant: str, owner: str | None, limit: int, *, unassigned: bool
-) -> tuple[list[Deposit], dict[str, int]]:
+) -> list[dict[str, Any]]:
     from sql import deposits
 
-    async with session.database(session.settings()) as pool, pool.acquire() as conn:
+    config = session.settings()
+    async with session.database(config) as pool, pool.acquire() as conn:
         await require_tenant(conn, tenant)
         rows = await deposits.list_deposits(conn, tenant, owner, limit, unassigned=unassigned)
-        return rows, await decimals_by_asset(conn)
+        decimals = await decimals_by_asset(conn)
+    return await show_addresses(
+        config, [{**as_json(row), "amount": _amount(row, decimals)} for row in rows], PARTIES
+    )

@@ -26,7 +26,7 @@ def list_(limit: Limit = 100, json_wanted: JsonWanted = False) -> None:
     """List the open dead letters, oldest first."""
     rows = [_summary(letter) for letter in session.run(_list(limit))]
     if not json_wanted:
-        rows = [{**row, "error": _last_line(row["error"])} for row in rows]
+        rows = [{**row, "error": _reason(row["error"])} for row in rows]
     print_rows(rows, json_wanted=json_wanted, empty="No dead letters.", columns=COLUMNS)
 
 
@@ -78,9 +78,9 @@ def _summary(stored: StoredDeadLetter) -> dict[str, Any]:
     }
 
 
-def _last_line(error: str) -> str:
-    """Return the end of a traceback, where the reason stands."""
-    line = error.strip().rpartition("\n")[2]
+def _reason(error: str) -> str:
+    """Return the first line of why a record was parked; the places in the code come after it."""
+    line = error.strip().partition("\n")[0]
     return line if len(line) <= ERROR_CHARS else line[: ERROR_CHARS - 1] + "…"
 
 

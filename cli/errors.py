@@ -118,10 +118,12 @@ def _of_kafka(error: BaseException) -> Problem | None:
 
 
 def _of_chain(error: BaseException) -> Problem | None:
-    from chain_adapters.types import AdapterError, InvalidAddress, NodeUnavailable
+    from chain_adapters.types import AdapterError, InvalidAddress, InvalidMemo, NodeUnavailable
 
     if isinstance(error, InvalidAddress):
         return misused(f"not an address of this network: {error}")
+    if isinstance(error, InvalidMemo):
+        return misused(f"not a memo of this network: {error}")
     if isinstance(error, NodeUnavailable):
         return Problem(
             f"no node gave a usable answer: {error}",

@@ -94,7 +94,10 @@ async def chain(network: Network) -> AsyncIterator[ChainAdapter]:
     """Open a network's adapter; nothing is asked of a node before its first use."""
     from chain_adapters.registry import open_adapter
 
-    adapter = open_adapter(network)
+    try:
+        adapter = open_adapter(network)
+    except ValueError as error:
+        raise misused(f"{network.network} is not configured right: {error}") from error
     try:
         yield adapter
     finally:

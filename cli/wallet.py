@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,10 +10,10 @@ from cli import session
 from cli.errors import Problem, not_found
 from cli.options import JsonWanted
 from cli.output import as_json, print_fields, print_rows
+from cli.shown import show_addresses
 
 if TYPE_CHECKING:
     from settings.model import Settings
-    from sql.transactions import WalletRow
 
 app = typer.Typer(no_args_is_help=True, help="Hot wallets, which pay withdrawals.")
 COLUMNS = (
@@ -33,7 +33,7 @@ def status(
     json_wanted: JsonWanted = False,
 ) -> None:
     """Show each hot wallet: its next nonce, what waits in it, and why it is halted."""
-    rows = [as_json(row) for row in session.run(_list(tenant, None))]
+    rows = session.run(_list(tenant))
     if not json_wanted:
         rows = [{**row, "nonce_used": ", ".join(row["nonce_used"])} for row in rows]
     empty = "No hot wallets yet: `millrace address hot` makes one."
@@ -47,7 +47,7 @@ def resume(network: Network, tenant: TenantName, json_wanted: JsonWanted = False
     Signing goes on at the nonce that the chain expected when the wallet was halted. If somebody
     else has used more of them since, the wallet halts again at once.
     """
-    print_fields(as_json(session.run(_resume(network, tenant))), json_wanted=json_wanted)
+    print_fields(session.run(_resume(network, tenant)), json_wanted=json_wanted)
 
 
 @app.command("trust")
@@ -99,17 +99,20 @@ async def _trust(config: Settings, network: str, tenant: str, asset: str) -> lis
     return rows
 
 
-async def _list(tenant: str | None, network: str | None) -> list[WalletRow]:
+async def _list(tenant: str | None) -> list[dict[str, Any]]:
     from sql.transactions import list_wallets
 
-    async with session.database(session.settings()) as pool, pool.acquire() as conn:
-        return await list_wallets(conn, tenant, network)
+    config = session.settings()
+    async with session.database(config) as pool, pool.acquire() as conn:
+        rows = await list_wallets(conn, tenant, None)
+    return await show_addresses(config, [as_json(row) for row in rows])
 
 
-async def _resume(network: str, tenant: str) -> WalletRow:
+async def _resume(network: str, tenant: str) -> dict[str, Any]:
     from sql.transactions import list_wallets, resume_wallet
 
-    async with session.database(session.settings()) as pool, pool.acquire() as conn:
+    config = session.settings()
+    async with session.database(config) as pool, pool.acquire() as conn:
         found = await list_wallets(conn, tenant, network)
         if not found:
             raise not_found(
@@ -124,4 +127,5 @@ async def _resume(network: str, tenant: str) -> WalletRow:
             )
         if await resume_wallet(conn, network, tenant) is None:
             raise Problem(f"the wallet of {tenant!r} on {network} is not halted")
-        return (await list_wallets(conn, tenant, network))[0]
+        resumed = (await list_wallets(conn, tenant, network))[0]
+    return (await show_addresses(config, [as_json(resumed)]))[0]

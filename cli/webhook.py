@@ -25,7 +25,12 @@ OTHER_KEY = (
     "Give the key that the role notify has. If it is lost, disable every endpoint, then add them"
     " again with the new key."
 )
-COLUMNS = ("endpoint_id", "url", "event_types", "disabled_reason", "failing_since")
+COLUMNS = ("endpoint_id", "url", "event_types", "state")
+DISABLED = {
+    "gone": "disabled: it answered 410",
+    "failing": "disabled: it failed for days",
+    "operator": "disabled by an operator",
+}
 
 EndpointId = Annotated[str, typer.Argument(metavar="ENDPOINT", help="As in `webhook list`.")]
 Moment = Annotated[
@@ -53,6 +58,8 @@ def add(
 def list_(*, tenant: Tenant, json_wanted: JsonWanted = False) -> None:
     """List a tenant's endpoints."""
     rows = session.run(_list(tenant))
+    if not json_wanted:
+        rows = [{**row, **_in_words(row)} for row in rows]
     print_rows(rows, json_wanted=json_wanted, empty="No endpoints.", columns=COLUMNS)
 
 
@@ -107,6 +114,16 @@ def disable(endpoint_id: EndpointId, *, tenant: Tenant) -> None:
     """Send nothing to an endpoint any more; what waits for it is cancelled."""
     session.run(_switch(tenant, endpoint_id, on=False))
     say(f"{endpoint_id} is disabled")
+
+
+def _in_words(row: dict[str, Any]) -> dict[str, str]:
+    """Return which events an endpoint gets and whether it gets them."""
+    state = "enabled"
+    if row["disabled_at"] is not None:
+        state = DISABLED[row["disabled_reason"]]
+    elif row["failing_since"] is not None:
+        state = f"failing since {row['failing_since']}"
+    return {"event_types": ", ".join(row["event_types"] or ["all"]), "state": state}
 
 
 def _utc(moment: datetime | None) -> datetime | None:

@@ -14,6 +14,7 @@ from cli.errors import Problem, misused, not_found
 from cli.operator import operator_of
 from cli.options import Actor, JsonWanted, Limit, Owner, OwnerWanted, Tenant
 from cli.output import as_json, minor, print_fields, print_rows, say, whole
+from cli.shown import show_addresses
 from cli.tenant import require_tenant
 
 if TYPE_CHECKING:
@@ -150,8 +151,13 @@ def list_(
     print_rows(rows, json_wanted=json_wanted, empty="No withdrawals.", columns=COLUMNS)
 
 
-def show(withdrawal: Withdrawal) -> dict[str, Any]:
-    """Return a withdrawal as it is printed; its id is the producer's."""
+async def show(config: Settings, withdrawal: Withdrawal) -> dict[str, Any]:
+    """Return a withdrawal as it is printed."""
+    return (await show_addresses(config, [_fields(withdrawal)]))[0]
+
+
+def _fields(withdrawal: Withdrawal) -> dict[str, Any]:
+    """Return a withdrawal's fields; its id is the producer's."""
     row = as_json(withdrawal)
     return {"id": row.pop("idempotency_key"), **row}
 
@@ -168,7 +174,7 @@ async def _request(
         await _check(config, pool, order, amount)
         command = WithdrawalCommand.model_validate(order)
         await send(config, command)
-        return None if wait_s is None else show(await follow(pool, command, wait_s))
+        return None if wait_s is None else await show(config, await follow(pool, command, wait_s))
 
 
 async def _check(
@@ -188,7 +194,7 @@ async def _check(
     if str(order["amount_minor"]).startswith("-") or not str(order["amount_minor"]).strip("0"):
         raise misused(f"{amount or order['amount_minor']} is not more than nothing")
     async with session.chain(session.pick_network(config, known[asset].network)) as adapter:
-        adapter.parse_address(str(order["address"]))
+        adapter.parse_destination(str(order["address"]), order["memo"])
 
 
 def _to_minor(amount: str, decimals: int) -> str:
@@ -247,8 +253,10 @@ async def _decide(
     config = session.settings()
     async with session.database(config) as pool, transact_on(pool, config.topic_prefix) as work:
         if approve_it:
-            return show(await approve_withdrawal(work, tenant, order_id, actor))
-        return show(await reject_withdrawal(work, tenant, order_id, actor, detail))
+            decided = await approve_withdrawal(work, tenant, order_id, actor)
+        else:
+            decided = await reject_withdrawal(work, tenant, order_id, actor, detail)
+    return await show(config, decided)
 
 
 async def _cancel(tenant: str, order_id: str, detail: str) -> dict[str, Any]:
@@ -257,14 +265,16 @@ async def _cancel(tenant: str, order_id: str, detail: str) -> dict[str, Any]:
 
     config = session.settings()
     async with session.database(config) as pool, transact_on(pool, config.topic_prefix) as work:
-        return show(await cancel_withdrawal(work, tenant, order_id, detail))
+        cancelled = await cancel_withdrawal(work, tenant, order_id, detail)
+    return await show(config, cancelled)
 
 
 async def _status(tenant: str, order_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     from sql.transactions import list_transactions
     from sql.withdrawals import find_withdrawal
 
-    async with session.database(session.settings()) as pool, pool.acquire() as conn:
+    config = session.settings()
+    async with session.database(config) as pool, pool.acquire() as conn:
         found = await find_withdrawal(conn, tenant, order_id)
         if found is None:
             raise not_found(
@@ -272,7 +282,7 @@ async def _status(tenant: str, order_id: str) -> tuple[dict[str, Any], list[dict
                 "A command that was sent is taken up within a second if the role withdrawals runs.",
             )
         transactions = await list_transactions(conn, found.withdrawal_id)
-    return show(found), [as_json(row) for row in transactions]
+    return await show(config, found), [as_json(row) for row in transactions]
 
 
 async def _list(
@@ -280,11 +290,14 @@ async def _list(
 ) -> list[dict[str, Any]]:
     from sql.withdrawals import list_withdrawals
 
-    async with session.database(session.settings()) as pool, pool.acquire() as conn:
+    config = session.settings()
+    async with session.database(config) as pool, pool.acquire() as conn:
         await require_tenant(conn, tenant)
         rows = await list_withdrawals(conn, tenant, owner, status_wanted, limit)
         decimals = await decimals_by_asset(conn)
-        return [{**show(row), "amount": _whole(row, decimals)} for row in rows]
+    return await show_addresses(
+        config, [{**_fields(row), "amount": _whole(row, decimals)} for row in rows]
+    )
 
 
 def _whole(row: Withdrawal, decimals: dict[str, int]) -> str:

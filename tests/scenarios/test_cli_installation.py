@@ -13,6 +13,7 @@ from agents.runtime.context import Context
 from agents.runtime.kafka_io import KafkaLog, Publisher
 from agents.runtime.kafka_survey import read_end_offsets
 from agents.stock_keys import StockKeys
+from chain_adapters.ethereum.address import show_address
 from chain_adapters.registry import open_adapter
 from chain_adapters.types import Tip
 from custody.keystore import open_signer
@@ -29,6 +30,7 @@ from tests.support.command_line import CommandLine, configuration, network_of
 
 KEY = "correct horse battery staple"
 DEAD = "0x" + "de" * 20
+ABAB = "0x" + "ab" * 20
 WORDS = "abandon " * 23 + "art"
 
 
@@ -204,14 +206,14 @@ async def test_a_withdrawal_command_reaches_kafka_keyed_by_its_tenant(
 ) -> None:
     topic = installed.environ["MILLRACE_TOPIC_PREFIX"] + "withdrawal-commands"
     partitions = [(topic, 0), (topic, 1)]
-    bootstrap = installed.environ["MILLRACE_KAFKA_BOOTSTRAP"]
-    before = await read_end_offsets(bootstrap, partitions)
+    settings = Settings(kafka_bootstrap=installed.environ["MILLRACE_KAFKA_BOOTSTRAP"])
+    before = await read_end_offsets(settings, partitions)
     order = ["--tenant", "acme", "--owner", "alice", "--asset", "ETH", "--address", DEAD]
     sent = await installed.json("withdraw", "request", *order, "--amount", "0.5", "--id", "w-1")
     assert sent == {"id": "w-1", "status": "sent"}
-    after = await read_end_offsets(bootstrap, partitions)
+    after = await read_end_offsets(settings, partitions)
     (target,) = [partition for partition in partitions if after[partition] > before[partition]]
-    (record,) = await KafkaLog(bootstrap).read(target, before[target], after[target])
+    (record,) = await KafkaLog(settings).read(target, before[target], after[target])
     assert record.key == b"acme"
     assert json.loads(record.value or b"") == {
         "type": "withdrawal.request",
@@ -240,7 +242,7 @@ async def test_an_approval_is_kept_with_its_actor_and_published_once(
     installed: CommandLine, db: Pool, anvil: Anvil
 ) -> None:
     order = NewWithdrawal(
-        "acme", "w-2", b"", "alice", "ETH", network_of(anvil).network, "0xabc", None, 7, 0
+        "acme", "w-2", b"", "alice", "ETH", network_of(anvil).network, ABAB, None, 7, 0
     )
     async with db.acquire() as conn:
         (waiting,) = (await withdrawals.add_withdrawals(conn, [order])).values()
@@ -249,13 +251,15 @@ async def test_an_approval_is_kept_with_its_actor_and_published_once(
     approve = ("withdraw", "approve", "w-2", "--tenant", "acme", "--actor", "carol")
     row = await installed.json(*approve)
     assert (row["id"], row["status"], row["decided_by"]) == ("w-2", "approved", "carol")
+    assert row["address"] == show_address(ABAB)
     second = await installed.run(*approve)
     assert second.exit_code == 1
     assert "does not wait for approval" in second.stderr
     listed = await installed.json("withdraw", "list", "--tenant", "acme", "--status", "approved")
-    assert [row["amount_minor"] for row in listed] == ["7"]
+    assert [(row["amount_minor"], row["address"]) for row in listed] == [("7", row["address"])]
     shown = await installed.json("withdraw", "status", "w-2", "--tenant", "acme")
     assert (shown["status"], shown["transactions"]) == ("approved", [])
+    assert shown["address"] == row["address"]
     prefix = installed.environ["MILLRACE_TOPIC_PREFIX"]
     assert sorted(row.topic for row in await empty_outbox(db)) == [
         prefix + "events",

@@ -15,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
+from chain_adapters.types import InvalidAddress, InvalidMemo
 from cli.dev_env import NAME, adopt_dev_env, read_env, write_env
 from cli.errors import MISUSED, Problem, explain
 from cli.main import app
 from cli.output import as_json, minor, whole
+from cli.shown import show_addresses
 from cli.work import require_port
 from settings.model import Network, Settings, load_settings
 
@@ -66,6 +68,8 @@ def test_help_loads_nothing_heavy() -> None:
         (["rescan"], "--from"),
         (["nonsense"], "nonsense"),
         (["worker", "--role", "king"], "there is chain"),
+        (["demo", "--chain", "bitcoyn"], "no chain bitcoyn; there is ethereum, bitcoin"),
+        (["up", "--chain", "ethereum", "--chain", "x"], "no chain x"),
     ],
 )
 def test_a_command_that_cannot_be_meant_so_ends_with_2(arguments: list[str], words: str) -> None:
@@ -154,6 +158,27 @@ def test_a_webhook_secret_is_not_made_without_its_key() -> None:
     assert "MILLRACE_WEBHOOK_ENC_KEY" in result.stderr
 
 
+def test_a_variable_that_is_configured_and_not_set_is_named() -> None:
+    network = {
+        "network": "ton:testnet",
+        "kind": "ton",
+        "rpc_urls": ["http://127.0.0.1:9"],
+        "rpc_headers": {"X-API-Key": "${NOT_SET}"},
+        "native_asset": "TON",
+    }
+    words = ["address", "new", "--tenant", "t", "--owner", "o"]
+    result = millrace(*words, MILLRACE_NETWORKS=json.dumps([network]))
+    assert result.exit_code == MISUSED
+    assert "ton:testnet is not configured right: the environment variable NOT_SET" in result.stderr
+
+
+def test_an_address_or_memo_that_is_none_is_a_slip() -> None:
+    for error in (InvalidAddress("expected a T"), InvalidMemo("expected a T")):
+        problem = explain(error)
+        assert problem is not None
+        assert (problem.status, "expected a T" in problem.what) == (MISUSED, True)
+
+
 def test_an_error_nobody_expected_is_not_explained_away() -> None:
     assert explain(ZeroDivisionError()) is None
 
@@ -235,6 +260,67 @@ def test_amounts_are_strings_in_json_and_moments_are_utc() -> None:
         "seen_at": "2026-01-02T01:00:00Z",
         "memo": None,
     }
+
+
+# Rows for people ----------------------------------------------------------------------------------
+
+TRON = Network(
+    network="tron:0x2b6653dc", kind="tron", rpc_urls=("http://127.0.0.1:9",), native_asset="TRX"
+)
+
+
+async def test_addresses_are_shown_as_people_paste_them() -> None:
+    shown, pasted = (
+        "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t",
+        "41a614f803b6fd780986a42c78ec9c7f77e6ded13c",
+    )
+    rows: list[dict[str, str | None]] = [
+        {"network": "tron:0x2b6653dc", "address": pasted, "sender": None},
+        {"network": "tron:0x2b6653dc", "address": "what was refused", "sender": pasted},
+        {"network": "eip155:1", "address": "of a network that was taken out", "sender": pasted},
+        {"network": None, "address": "of no network", "sender": None},
+    ]
+    found = await show_addresses(Settings(networks=(TRON,)), rows, ("address", "sender"))
+    assert [(row["address"], row["sender"]) for row in found] == [
+        (shown, None),
+        ("what was refused", shown),
+        ("of a network that was taken out", pasted),
+        ("of no network", None),
+    ]
+
+
+async def test_an_address_is_shown_even_if_the_node_cannot_be_asked() -> None:
+    network = TRON.model_copy(update={"rpc_headers": {"X-API-Key": "${NOT_SET}"}})
+    rows = [{"network": network.network, "address": "41" + "ab" * 20}]
+    assert await show_addresses(Settings(networks=(network,)), rows) == rows
+
+
+def test_a_dead_letter_is_listed_with_its_reason_not_with_a_line_of_code() -> None:
+    from cli.dlq import ERROR_CHARS, _reason
+
+    trace = '  File "/a/b.py", line 7, in apply\n    raise KeyError(1)\n'
+    assert _reason(f"KeyError: 1\n{trace}") == "KeyError: 1"
+    assert len(_reason("x" * 1000)) == ERROR_CHARS
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, ("all", "enabled")),
+        ({"event_types": ["a.b", "c.d"]}, ("a.b, c.d", "enabled")),
+        ({"failing_since": "2026-01-02T03:04:05Z"}, ("all", "failing since 2026-01-02T03:04:05Z")),
+        ({"disabled_reason": "gone"}, ("all", "disabled: it answered 410")),
+        ({"disabled_reason": "failing"}, ("all", "disabled: it failed for days")),
+        ({"disabled_reason": "operator"}, ("all", "disabled by an operator")),
+    ],
+)
+def test_an_endpoint_is_listed_in_words(changes: dict[str, object], words: tuple[str, str]) -> None:
+    from cli.webhook import _in_words
+
+    row = dict.fromkeys(("event_types", "disabled_at", "disabled_reason", "failing_since"))
+    row |= changes | {"disabled_at": changes.get("disabled_reason") and "2026-01-02T03:04:05Z"}
+    found = _in_words(row)
+    assert (found["event_types"], found["state"]) == words
 
 
 # The development stack's file ---------------------------------------------------------------------
