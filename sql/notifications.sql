@@ -2,6 +2,8 @@
 -- Keep events and make a delivery to each enabled endpoint of the tenant that wants the type. An event
 -- that is there already makes none, so storing it again is harmless. An event of a tenant that nobody
 -- took in (the answer to a command with a misspelt one) has no reader, and stays on the topic alone.
+-- Endpoints are locked against being disabled, always in the same order: a delivery made while its
+-- endpoint is being disabled would be cancelled by nobody and wait for ever.
 WITH stored AS (
     INSERT INTO events (event_id, tenant, type, payload, created_at)
     SELECT
@@ -27,7 +29,9 @@ FROM stored
 INNER JOIN endpoints ON stored.tenant = endpoints.tenant
 WHERE
     endpoints.disabled_at IS NULL
-    AND (endpoints.event_types IS NULL OR stored.type = ANY(endpoints.event_types));
+    AND (endpoints.event_types IS NULL OR stored.type = ANY(endpoints.event_types))
+ORDER BY endpoints.endpoint_id, stored.event_id
+FOR SHARE OF endpoints;
 
 -- name: store_test<!
 -- Keep a test event and make its one delivery. Returns nothing if the tenant has no such endpoint, or
@@ -38,6 +42,7 @@ WITH target AS (
         endpoint_id = :endpoint_id::text
         AND tenant = :tenant::text
         AND disabled_at IS NULL
+    FOR SHARE
 ),
 
 stored AS (
@@ -63,29 +68,41 @@ RETURNING delivery_id;
 -- name: replay_events
 -- Make new deliveries of kept events: of these ids, or of a span of time, or both. NULL: no limit.
 -- Tests are not for other endpoints and are never replayed.
+WITH enabled AS (
+    SELECT
+        endpoint_id,
+        tenant,
+        event_types
+    FROM endpoints
+    WHERE
+        tenant = :tenant::text
+        AND (:endpoint_id::text IS NULL OR endpoint_id = :endpoint_id::text)
+        AND disabled_at IS NULL
+    ORDER BY endpoint_id
+    FOR SHARE
+)
+
 INSERT INTO deliveries (event_id, endpoint_id, replay, next_attempt_at)
 SELECT
     events.event_id,
-    endpoints.endpoint_id,
+    enabled.endpoint_id,
     coalesce(
         (
             SELECT max(earlier.replay) + 1 FROM deliveries AS earlier
             WHERE
                 earlier.event_id = events.event_id
-                AND earlier.endpoint_id = endpoints.endpoint_id
+                AND earlier.endpoint_id = enabled.endpoint_id
         ), 0
     ),
     :now::timestamptz
 FROM events
-INNER JOIN endpoints ON events.tenant = endpoints.tenant
+INNER JOIN enabled ON events.tenant = enabled.tenant
 WHERE
     events.tenant = :tenant::text
     AND (:event_ids::text [] IS NULL OR events.event_id = ANY(:event_ids::text []))
     AND (:since::timestamptz IS NULL OR events.created_at >= :since::timestamptz)
     AND (:until::timestamptz IS NULL OR events.created_at < :until::timestamptz)
-    AND (:endpoint_id::text IS NULL OR endpoints.endpoint_id = :endpoint_id::text)
-    AND endpoints.disabled_at IS NULL
-    AND (endpoints.event_types IS NULL OR events.type = ANY(endpoints.event_types))
+    AND (enabled.event_types IS NULL OR events.type = ANY(enabled.event_types))
     AND events.type <> 'webhook.test'
 ORDER BY events.created_at, events.event_id
 ON CONFLICT (event_id, endpoint_id, replay) DO NOTHING
@@ -268,7 +285,15 @@ FROM settled
 INNER JOIN outcome ON settled.delivery_id = outcome.delivery_id;
 
 -- name: record_health!
--- Remember since when endpoints have been failing, and which want to be left alone for a while.
+-- Remember since when endpoints have been failing, and which want to be left alone for a while. They
+-- are locked in the order in which whoever plans deliveries locks them.
+WITH locked AS (
+    SELECT endpoint_id FROM endpoints
+    WHERE endpoint_id = ANY(:endpoint_ids::text [])
+    ORDER BY endpoint_id
+    FOR NO KEY UPDATE
+)
+
 UPDATE endpoints SET
     failing_since = CASE
         WHEN NOT health.succeeded THEN coalesce(endpoints.failing_since, health.failed_at)
@@ -281,6 +306,7 @@ FROM
         :failed_ats::timestamptz [],
         :paused_untils::timestamptz []
     ) AS health (endpoint_id, succeeded, failed_at, paused_until)
+INNER JOIN locked ON health.endpoint_id = locked.endpoint_id
 WHERE endpoints.endpoint_id = health.endpoint_id;
 
 -- name: disable_endpoints

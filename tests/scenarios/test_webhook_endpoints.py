@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from sql import notifications as sql
 from sql.pool import Connection, Pool
 from tests.support.webhooks import (
     BOX,
+    Tenant,
     answer_with,
     attempted,
     attempts_written,
@@ -97,6 +99,60 @@ async def test_gone_disables_the_endpoint_at_once_and_tells(pool: Pool) -> None:
     (event,) = told
     assert isinstance(event, WebhookDisabled)
     assert (event.data.endpoint_id, event.data.reason) == (tenant.endpoint_id, "gone")
+
+
+async def test_an_event_that_comes_while_its_endpoint_is_disabled_waits_for_nobody(
+    pool: Pool,
+) -> None:
+    """Neither first, nor after: else a delivery would be pending that nobody brings or cancels."""
+    tenant = await register(pool, "closing", "http://127.0.0.1:9/hook")
+    async with pool.acquire() as closing, pool.acquire() as storing:
+        for number, plan in enumerate((plan_event, plan_test, plan_replay)):
+            async with closing.transaction():
+                await endpoints.disable_endpoint(closing, "closing", tenant.endpoint_id, now())
+                planning = asyncio.create_task(plan(storing, tenant, number))
+                await waits_for(closing, storing, planning)
+            await asyncio.gather(planning, return_exceptions=True)
+            async with pool.acquire() as conn:
+                assert await sql.list_deliveries(conn, "closing", state="pending") == []
+                await endpoints.enable_endpoint(conn, "closing", tenant.endpoint_id)
+
+
+async def test_a_delivery_planned_just_before_the_endpoint_is_disabled_is_cancelled(
+    pool: Pool,
+) -> None:
+    tenant = await register(pool, "closed", "http://127.0.0.1:9/hook")
+    async with pool.acquire() as storing, pool.acquire() as closing:
+        async with storing.transaction():
+            await plan_event(storing, tenant, 1)
+            disabling = asyncio.create_task(
+                endpoints.disable_endpoint(closing, "closed", tenant.endpoint_id, now())
+            )
+            await waits_for(storing, closing, disabling)
+        await disabling
+        (row,) = await sql.list_deliveries(closing, "closed")
+    assert row.state == "cancelled"
+
+
+async def plan_event(conn: Connection, tenant: Tenant, number: int) -> None:
+    await store.store_events(conn, [make_event(tenant.tenant, number)], now())
+
+
+async def plan_test(conn: Connection, tenant: Tenant, _: int) -> None:
+    await store.test_endpoint(conn, tenant.tenant, tenant.endpoint_id, now())
+
+
+async def plan_replay(conn: Connection, tenant: Tenant, _: int) -> None:
+    await store.replay(conn, tenant.tenant, now(), event_ids=[make_event(tenant.tenant).id])
+
+
+async def waits_for(holder: Connection, waiter: Connection, work: asyncio.Task[object]) -> None:
+    """Return when the waiter's work waits for a lock of the holder; AssertionError if it ends."""
+    ours, theirs = holder.get_server_pid(), waiter.get_server_pid()
+    async with asyncio.timeout(15):
+        while not await holder.fetchval("SELECT $1 = any(pg_blocking_pids($2))", ours, theirs):
+            assert not work.done(), "it did not wait"
+            await asyncio.sleep(0.02)
 
 
 async def sql_endpoint(conn: Connection, endpoint_id: str) -> list[str | None]:
