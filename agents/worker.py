@@ -26,6 +26,7 @@ from agents.roles import ROLES, Role
 from agents.runtime.assignor import CompleteAssignor
 from agents.runtime.context import Context, open_context
 from agents.runtime.health import health_checks
+from agents.runtime.kafka_access import faust_options
 from agents.runtime.kafka_io import KafkaLog, read_cluster_id
 from agents.runtime.lease import Lease
 from agents.runtime.record import Record
@@ -92,8 +93,8 @@ class Worker:
         stack = AsyncExitStack()
         context = await stack.enter_async_context(open_context(self._settings))
         role = await ROLES[self._role_name](context)
-        cluster_id = await read_cluster_id(self._settings.kafka_bootstrap)
-        kafka_log = KafkaLog(self._settings.kafka_bootstrap)
+        cluster_id = await read_cluster_id(self._settings)
+        kafka_log = KafkaLog(self._settings)
         for stage in role.stages:
             await stage.start()
             self._runners.append(StageRunner(stage, context, cluster_id, kafka_log))
@@ -165,7 +166,7 @@ def build_app(settings: Settings, role_name: str, runners: Sequence[StageRunner]
     folder.mkdir(parents=True, exist_ok=True)
     app = MillraceApp(
         settings.topic_prefix + role_name,
-        broker=f"kafka://{settings.kafka_bootstrap}",
+        **faust_options(settings),
         producer_only=not runners,
         store="memory://",
         datadir=str(folder),

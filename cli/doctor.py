@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sql.pool import Connection
 
 NODE_TIMEOUT_S = 10.0
-AWAY = "Is the address right, and does the server run? See MILLRACE_KAFKA_BOOTSTRAP."
+AWAY = "Is the address right, and does the server run? See MILLRACE_KAFKA_* in docs/operations.md."
 MARKS = {"green": "✔", "yellow": "!", "red": "✘"}
 
 
@@ -74,7 +74,7 @@ async def _ends(
     from agents.runtime.kafka_survey import read_end_offsets
 
     wanted = {(row.topic, row.partition) for row in progress if row.topic in broker.partitions}
-    return await read_end_offsets(config.kafka_bootstrap, wanted)
+    return await read_end_offsets(config, wanted)
 
 
 async def examine_broker(config: Settings) -> tuple[Broker | None, list[Finding]]:
@@ -86,9 +86,9 @@ async def examine_broker(config: Settings) -> tuple[Broker | None, list[Finding]
     from topics.catalogue import ALL_TOPICS
 
     try:
-        broker = await survey_broker(config.kafka_bootstrap)
-    except (KafkaError, OSError, TimeoutError):
-        return None, [red("broker", f"{config.kafka_bootstrap}: no broker answers", AWAY)]
+        broker = await survey_broker(config)
+    except (KafkaError, OSError, TimeoutError) as error:
+        return None, [red("broker", f"no broker lets us in: {error}", AWAY)]
     names = [config.topic_prefix + topic.name for topic in ALL_TOPICS]
     return broker, [
         green("broker", config.kafka_bootstrap),

@@ -69,7 +69,7 @@ async def require_set_up(config: Settings) -> None:
         known = {row.network for row in await list_networks(conn)}
     missing = [network.network for network in config.networks if network.network not in known]
     async with session.broker_errors():
-        broker = await survey_broker(config.kafka_bootstrap)
+        broker = await survey_broker(config)
     missing += sorted(
         {config.topic_prefix + topic.name for topic in ALL_TOPICS} - set(broker.partitions)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -57,6 +58,8 @@ class Kafka(Server):
     """One broker. `bootstrap` is what clients connect to. Topics are not made by themselves."""
 
     name = "kafka"
+    format_options: Sequence[str] = ()
+    """Further options of `kafka-storage.sh format`."""
 
     def __init__(self, data_dir: Path, *, port: int | None = None, heap_mib: int = 256) -> None:
         """Prepare a broker with `heap_mib` of Java heap (128 is enough for tests)."""
@@ -80,6 +83,7 @@ class Kafka(Server):
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # Joined by "=", because the id may begin with a dash.
         arguments = ["format", f"--cluster-id={cluster_id}", "--config", str(self._properties)]
+        arguments += self.format_options
         done = subprocess.run(
             [*self._java(), "kafka.tools.StorageTool", *arguments],
             check=False,

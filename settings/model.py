@@ -148,6 +148,14 @@ class Settings(BaseSettings):
     database_url: SecretStr = SecretStr("postgresql://millrace@127.0.0.1:5432/millrace")
     database_pool_size: int = Field(ge=1, default=4)
     kafka_bootstrap: str = "127.0.0.1:9092"
+    """Host and port of one broker or several, with commas between them."""
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """In Kafka's words. SASL_PLAINTEXT sends what PLAIN has to say in the clear."""
+    kafka_ca_file: str | None = None
+    """Certificates, in PEM form, that brokers' own are checked by; None: the system's."""
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_sasl_user: str | None = None
+    kafka_sasl_password: SecretStr | None = None
     topic_prefix: str = "millrace."
     topic_partitions: int = Field(ge=1, default=8)
     topic_replication: int = Field(ge=1, default=1)
@@ -182,6 +190,32 @@ class Settings(BaseSettings):
                 " outside, could open the master secret"
             )
         return self
+
+    @model_validator(mode="after")
+    def _kafka_fits(self) -> Self:
+        if self.kafka_uses_sasl and not (self.kafka_sasl_user and self.kafka_sasl_password):
+            raise ValueError("SASL needs kafka_sasl_user, and MILLRACE_KAFKA_SASL_PASSWORD")
+        if self.kafka_sasl_password is not None and not self.kafka_uses_sasl:
+            raise ValueError(
+                "there is a password for Kafka, and kafka_security_protocol names no SASL:"
+                " it would not be used"
+            )
+        if self.kafka_ca_file is not None and not self.kafka_uses_tls:
+            raise ValueError(
+                "there is a kafka_ca_file, and kafka_security_protocol names no SSL:"
+                " the connection would not be encrypted"
+            )
+        return self
+
+    @property
+    def kafka_uses_sasl(self) -> bool:
+        """Whether we say to brokers who we are."""
+        return self.kafka_security_protocol.startswith("SASL_")
+
+    @property
+    def kafka_uses_tls(self) -> bool:
+        """Whether connections to brokers are encrypted."""
+        return self.kafka_security_protocol.endswith("SSL")
 
     def network(self, network: str) -> Network:
         """Return the configuration of one network, KeyError if there is none."""

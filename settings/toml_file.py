@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic_settings import SettingsError, TomlConfigSettingsSource
 
-KEYS = ("wallet_enc_key", "webhook_enc_key")
+KEYS = ("wallet_enc_key", "webhook_enc_key", "kafka_sasl_password")
 
 
 class TomlFile(TomlConfigSettingsSource):

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
+from agents.runtime.kafka_access import client_options, require_access
 from agents.runtime.record import Record
 from settings.model import Settings
 from sql.stream import OutboxRow, Partition
@@ -21,8 +22,9 @@ READ_TIMEOUT_MS = 1000
 
 
 async def create_topics(settings: Settings, names: Sequence[str]) -> list[str]:
-    """Make the topics that are not there yet; return their names."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    """Make the topics that are not there yet; return their names. BrokerRefused, OSError."""
+    await require_access(settings)
+    admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
     try:
         there = set(await admin.list_topics())
@@ -47,9 +49,10 @@ async def create_topics(settings: Settings, names: Sequence[str]) -> list[str]:
         await admin.close()
 
 
-async def read_cluster_id(bootstrap: str) -> str:
+async def read_cluster_id(settings: Settings) -> str:
     """Return Kafka's own id of the cluster: offsets mean nothing without it."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await require_access(settings)
+    admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
     try:
         cluster = await admin.describe_cluster()
@@ -89,7 +92,7 @@ class Publisher:
 
     def _new_producer(self) -> AIOKafkaProducer:
         return AIOKafkaProducer(
-            bootstrap_servers=self._settings.kafka_bootstrap,
+            **client_options(self._settings),
             acks="all",
             enable_idempotence=True,
             request_timeout_ms=10_000,
@@ -151,12 +154,12 @@ async def _close(producer: AIOKafkaProducer) -> None:
 class KafkaLog:
     """Reads partitions beside the consumer group; see agents.runtime.run_stage.Log."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
 
     async def bounds(self, partition: Partition) -> tuple[int, int]:
         """Return the first kept offset and the next one."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap)
+        consumer = AIOKafkaConsumer(**client_options(self._settings))
         await consumer.start()
         try:
             target = TopicPartition(*partition)
@@ -168,7 +171,7 @@ class KafkaLog:
 
     async def read(self, partition: Partition, start: int, end: int) -> list[Record]:
         """Return the records from `start` up to, not including, `end`."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(**client_options(self._settings), enable_auto_commit=False)
         await consumer.start()
         try:
             target = TopicPartition(*partition)

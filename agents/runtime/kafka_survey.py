@@ -8,6 +8,8 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from agents.runtime.kafka_access import client_options, require_access
+from settings.model import Settings
 from sql.stream import Partition
 
 
@@ -19,9 +21,10 @@ class Broker(NamedTuple):
     """How many each topic has."""
 
 
-async def survey_broker(bootstrap: str) -> Broker:
+async def survey_broker(settings: Settings) -> Broker:
     """Ask the broker for its cluster's id and topics. Raises KafkaError or OSError."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=10_000)
+    await require_access(settings)
+    admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=10_000)
     await admin.start()
     try:
         cluster = await admin.describe_cluster()
@@ -34,9 +37,11 @@ async def survey_broker(bootstrap: str) -> Broker:
         await admin.close()
 
 
-async def read_end_offsets(bootstrap: str, partitions: Iterable[Partition]) -> dict[Partition, int]:
+async def read_end_offsets(
+    settings: Settings, partitions: Iterable[Partition]
+) -> dict[Partition, int]:
     """Return the offset the next record of each partition will get. Raises KafkaError, OSError."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    consumer = AIOKafkaConsumer(**client_options(settings))
     await consumer.start()
     try:
         ends = await consumer.end_offsets([TopicPartition(*partition) for partition in partitions])

@@ -206,14 +206,14 @@ async def test_a_withdrawal_command_reaches_kafka_keyed_by_its_tenant(
 ) -> None:
     topic = installed.environ["MILLRACE_TOPIC_PREFIX"] + "withdrawal-commands"
     partitions = [(topic, 0), (topic, 1)]
-    bootstrap = installed.environ["MILLRACE_KAFKA_BOOTSTRAP"]
-    before = await read_end_offsets(bootstrap, partitions)
+    settings = Settings(kafka_bootstrap=installed.environ["MILLRACE_KAFKA_BOOTSTRAP"])
+    before = await read_end_offsets(settings, partitions)
     order = ["--tenant", "acme", "--owner", "alice", "--asset", "ETH", "--address", DEAD]
     sent = await installed.json("withdraw", "request", *order, "--amount", "0.5", "--id", "w-1")
     assert sent == {"id": "w-1", "status": "sent"}
-    after = await read_end_offsets(bootstrap, partitions)
+    after = await read_end_offsets(settings, partitions)
     (target,) = [partition for partition in partitions if after[partition] > before[partition]]
-    (record,) = await KafkaLog(bootstrap).read(target, before[target], after[target])
+    (record,) = await KafkaLog(settings).read(target, before[target], after[target])
     assert record.key == b"acme"
     assert json.loads(record.value or b"") == {
         "type": "withdrawal.request",

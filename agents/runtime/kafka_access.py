@@ -1,0 +1,104 @@
+"""How every client of ours connects to Kafka: one place for addresses, TLS and SASL."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import faust
+from aiokafka.conn import create_conn
+from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.helpers import create_ssl_context
+
+from settings.model import Settings
+
+ATTEMPT_TIMEOUT_MS = 10_000
+
+
+class BrokerRefused(KafkaConnectionError):  # type: ignore[misc]
+    """No broker lets us in; the message says why, and never a password."""
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """Return what aiokafka's producers, consumers and admin clients are all opened with.
+
+    OSError if the file with the certificates cannot be read.
+    """
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap,
+        "security_protocol": settings.kafka_security_protocol,
+        "ssl_context": tls_context(settings),
+    }
+    if settings.kafka_uses_sasl:
+        options |= {
+            "sasl_mechanism": settings.kafka_sasl_mechanism,
+            "sasl_plain_username": settings.kafka_sasl_user,
+            "sasl_plain_password": _password(settings),
+        }
+    return options
+
+
+def faust_options(settings: Settings) -> dict[str, Any]:
+    """Return the same for a Faust app."""
+    context = tls_context(settings)
+    credentials: Any = None if context is None else faust.SSLCredentials(context)
+    if settings.kafka_uses_sasl:
+        credentials = faust.SASLCredentials(
+            username=settings.kafka_sasl_user,
+            password=_password(settings),
+            ssl_context=context,
+            mechanism=settings.kafka_sasl_mechanism,
+        )
+    return {"broker": f"kafka://{settings.kafka_bootstrap}", "broker_credentials": credentials}
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """Return how brokers' certificates are checked; None if the connection is not encrypted."""
+    if not settings.kafka_uses_tls:
+        return None
+    context: ssl.SSLContext = create_ssl_context(cafile=settings.kafka_ca_file)
+    return context
+
+
+async def require_access(settings: Settings) -> None:
+    """Raise BrokerRefused, saying what each broker said, unless one of them lets us in.
+
+    aiokafka itself says only that it could not connect.
+    """
+    options = client_options(settings)
+    words: list[str] = []
+    for server in options.pop("bootstrap_servers").split(","):
+        try:
+            await _try(server, options)
+        except (KafkaError, OSError, TimeoutError, ValueError) as error:
+            words.append(f"{server}: {_describe(settings, error)}")
+        else:
+            return
+    raise BrokerRefused("; ".join(words))
+
+
+async def _try(server: str, options: dict[str, Any]) -> None:
+    host, _, port = server.strip().rpartition(":")
+    connection = await create_conn(
+        host.strip("[]"), int(port), request_timeout_ms=ATTEMPT_TIMEOUT_MS, **options
+    )
+    connection.close()
+
+
+def _describe(settings: Settings, error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, KafkaConnectionError | ConnectionResetError | ssl.SSLError):
+        return (
+            "the connection was cut at the beginning: the broker may not speak"
+            f" {settings.kafka_security_protocol} there"
+        )
+    said = str(error) or type(error).__name__
+    if settings.kafka_uses_sasl and isinstance(error, KafkaError):
+        return f"{settings.kafka_sasl_mechanism} as {settings.kafka_sasl_user} was refused: {said}"
+    return said
+
+
+def _password(settings: Settings) -> str:
+    password = settings.kafka_sasl_password
+    return "" if password is None else password.get_secret_value()
