@@ -29,8 +29,6 @@ from chain_adapters.solana.wire import (
 )
 from chain_adapters.types import Block, NodeUnavailable, Transaction, Transfer
 
-_TOOK_EFFECT = b"null"
-
 NoteOdd = Callable[[str], None]
 """Told why a transaction was left out of its block."""
 
@@ -124,7 +122,7 @@ def normalise_transaction(transaction: WireTransaction, meta: WireMeta) -> Trans
     if not before or len(before) != len(after) or not message.account_keys:
         raise NodeUnavailable("the node leaves out balances of a transaction")
     payer, lost_minor = message.account_keys[0], before[0] - after[0]
-    if bytes(meta.err) != _TOOK_EFFECT:
+    if meta.err is not None:
         return Transaction(id_, payer, succeeded=False, fee_minor=lost_minor)
     if moves_nothing(meta) and lost_minor >= meta.fee:
         if is_vote(message):
@@ -151,11 +149,11 @@ def moves_nothing(meta: WireMeta) -> bool:
 def is_vote(message: WireMessage) -> bool:
     """Whether a transaction consists of calls to the vote program and nothing else."""
     keys = message.account_keys
-    return bool(message.instructions) and all(
-        instruction.program_id_index < len(keys)
-        and keys[instruction.program_id_index] == VOTE_PROGRAM
-        for instruction in message.instructions
-    )
+    for instruction in message.instructions:
+        position = instruction.program_id_index
+        if position >= len(keys) or keys[position] != VOTE_PROGRAM:
+            return False
+    return bool(message.instructions)
 
 
 def resolve_keys(message: WireMessage, meta: WireMeta) -> list[str]:
@@ -176,10 +174,10 @@ def native_transfers(keys: Sequence[str], meta: WireMeta) -> tuple[int, list[Tra
     tokens = token_positions(meta)
     credited: list[tuple[str, int]] = []
     lost: list[tuple[str, int]] = []
-    for position in range(1, len(keys)):
-        change = after[position] - before[position]
-        if change and position not in tokens:
-            (credited if change > 0 else lost).append((keys[position], abs(change)))
+    for position, (old, new) in enumerate(zip(before, after, strict=True)):
+        if old != new and position and position not in tokens:
+            changed = (keys[position], abs(new - old))
+            (credited if new > old else lost).append(changed)
     payer, paid_minor = keys[0], before[0] - after[0]
     total_minor = sum(amount for _, amount in credited)
     if credited and not lost and paid_minor - meta.fee >= total_minor:
@@ -216,7 +214,8 @@ def check_token_balances(meta: WireMeta) -> None:
         if before is not after:
             raise NodeUnavailable("the node tells token balances of one side only")
         return
-    if len({(b.owner is None, b.program_id is None) for b in (*before, *after)}) > 1:
+    untold = [b for b in (*before, *after) if b.owner is None or b.program_id is None]
+    if untold and len({(b.owner is None, b.program_id is None) for b in (*before, *after)}) > 1:
         raise NodeUnavailable("the node does not tell whose all token balances are")
 
 
@@ -239,20 +238,19 @@ def token_transfers(meta: WireMeta) -> list[Transfer]:
 
 
 def token_changes(meta: WireMeta) -> dict[tuple[str, str], int]:
-    """Return the change of each (mint, owner) in minor units."""
+    """Return the change of each (mint, owner) in minor units. Accounts of unknown programs hold no
+    tokens.
+    """
     changes: dict[tuple[str, str], int] = {}
-    for sign, balances in ((1, meta.post_token_balances), (-1, meta.pre_token_balances)):
-        for balance in balances or ():
-            owner = owner_of(balance)
-            if owner is not None:
-                holding = (balance.mint, owner)
-                changes[holding] = changes.get(holding, 0) + sign * amount_of(balance)
+    for balance in meta.post_token_balances or ():
+        if balance.program_id in TOKEN_PROGRAMS and balance.owner is not None:
+            holding = (balance.mint, balance.owner)
+            changes[holding] = changes.get(holding, 0) + amount_of(balance)
+    for balance in meta.pre_token_balances or ():
+        if balance.program_id in TOKEN_PROGRAMS and balance.owner is not None:
+            holding = (balance.mint, balance.owner)
+            changes[holding] = changes.get(holding, 0) - amount_of(balance)
     return changes
-
-
-def owner_of(balance: WireTokenBalance) -> str | None:
-    """Return who owns a token account, None if it is not one of a known token program."""
-    return balance.owner if balance.program_id in TOKEN_PROGRAMS else None
 
 
 def amount_of(balance: WireTokenBalance) -> int:

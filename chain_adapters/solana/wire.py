@@ -43,12 +43,14 @@ class WireLoaded(msgspec.Struct, gc=False):
 
 
 class WireMeta(msgspec.Struct, gc=False, rename="camel"):
-    """What a transaction did. `err` is null if it took effect, else an object or a text."""
+    """What a transaction did. `err` is null if it took effect, else an object or a text; if it is
+    missing, nothing is known to have taken effect.
+    """
 
     fee: U64
     pre_balances: list[U64]
     post_balances: list[U64]
-    err: msgspec.Raw = msgspec.Raw(b"false")
+    err: object = False
     pre_token_balances: list[WireTokenBalance] | None = None
     post_token_balances: list[WireTokenBalance] | None = None
     loaded_addresses: WireLoaded | None = None
