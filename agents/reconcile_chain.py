@@ -137,7 +137,9 @@ async def reconcile_network(
 
 
 async def reconcile_books(pool: Pool, *, topic_prefix: str) -> Report:
-    """Compare every balance with its postings, and debits with credits; keep and tell the result.
+    """Compare balances and running balances with postings, and debits with credits.
+
+    The result is kept and told.
 
     One snapshot of the database is consistent in itself, so there is nothing to wait for. Reads
     the whole journal.
@@ -145,6 +147,7 @@ async def reconcile_books(pool: Pool, *, topic_prefix: str) -> Report:
     started_at = datetime.now(UTC)
     async with pool.acquire() as conn, conn.transaction(**_SNAPSHOT):
         wrong = await ledger_sql.verify_ledger(conn)
+        postings = await ledger_sql.verify_running_balances(conn)
         imbalances = await ledger_sql.fetch_imbalances(conn)
         figures = len(await ledger_sql.fetch_trial_balance(conn))
     report = Report(
@@ -156,7 +159,7 @@ async def reconcile_books(pool: Pool, *, topic_prefix: str) -> Report:
         settled=True,
         figures=figures,
         figures_total=figures,
-        differences=tuple(compare_books(wrong, imbalances)),
+        differences=tuple(compare_books(wrong, postings, imbalances)),
     )
     await _keep(pool, topic_prefix, report)
     return report

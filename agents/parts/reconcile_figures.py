@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sql.ledger import Imbalance, WrongAccount
+from sql.ledger import Imbalance, WrongAccount, WrongPosting
 from sql.reconciliation import AddressFigure, DifferenceRow, WalletBalance, WalletFigure
 
 SETTLED = "settled"
@@ -141,10 +141,14 @@ def compare_wallets(
 
 
 def compare_books(
-    wrong: Iterable[WrongAccount], imbalances: Iterable[Imbalance]
+    wrong: Iterable[WrongAccount],
+    postings: Iterable[WrongPosting],
+    imbalances: Iterable[Imbalance],
 ) -> list[DifferenceRow]:
-    """Return accounts whose balance is not the sum of their postings, and debits unlike credits."""
-    return [_wrong_account(account) for account in wrong] + [
+    """Return what does not add up: balances, running balances, and debits with credits."""
+    accounts = [_wrong_account(account) for account in wrong]
+    accounts += [_wrong_posting(posting) for posting in postings]
+    return accounts + [
         DifferenceRow(
             "ledger",
             imbalance.tenant,
@@ -223,4 +227,17 @@ def _wrong_account(account: WrongAccount) -> DifferenceRow:
         f"account {account.account_id}: the balance is not the sum of its postings"
         if named
         else "lines of the journal name an account that does not exist",
+    )
+
+
+def _wrong_posting(posting: WrongPosting) -> DifferenceRow:
+    return DifferenceRow(
+        "balance",
+        posting.tenant,
+        posting.asset,
+        account_code(posting.asset, posting.bucket, posting.owner),
+        posting.following_minor,
+        posting.balance_minor,
+        f"entry {posting.entry_id}, line {posting.line}: the first running balance that does not"
+        " follow from the one before",
     )

@@ -9,7 +9,7 @@ from agents.parts.reconcile_figures import (
     compare_wallets,
     total_wallets,
 )
-from sql.ledger import Imbalance, WrongAccount
+from sql.ledger import Imbalance, WrongAccount, WrongPosting
 from sql.reconciliation import AddressFigure, DifferenceRow, WalletBalance, WalletFigure
 
 BIG = 10**30
@@ -79,14 +79,17 @@ def test_books_name_the_account_and_its_owner() -> None:
         WrongAccount(4, "acme", "", "ETH", "hot_wallet", 5, 4),
         WrongAccount(5, None, None, None, None, None, 4),
     ]
-    found = compare_books(wrong, [Imbalance("acme", "ETH", 1)])
+    posting = WrongPosting(12, 1, "acme", "bob", "ETH", "pending", 6, 5)
+    found = compare_books(wrong, [posting], [Imbalance("acme", "ETH", 1)])
     assert [difference.account for difference in found] == [
         "ETH:available:alice",
         "ETH:hot_wallet",
         "account 5",
+        "ETH:pending:bob",
         "trial balance",
     ]
-    assert [difference.scope for difference in found] == ["balance"] * 3 + ["ledger"]
+    assert [difference.scope for difference in found] == ["balance"] * 4 + ["ledger"]
+    assert "entry 12, line 1" in found[3].detail
 
 
 def test_a_difference_counts_once_it_was_there_in_three_looks() -> None:
