@@ -44,11 +44,11 @@ class Chain(Protocol):
 
     SECONDS_OF_CHAIN: float
 
-    def peak_block(self) -> bytes:
+    def peak_block(self) -> list[bytes]:
         """Return the bytes of a node's answers."""
         ...
 
-    def decode(self, raw: bytes) -> Block:
+    def decode(self, answers: list[bytes]) -> Block:
         """Return the block, as the adapter reads it."""
         ...
 
@@ -89,9 +89,9 @@ def match(records: Sequence[BlockAdded], watched: WatchedAddresses) -> tuple[lis
     )
 
 
-def read_bare(raw: bytes) -> list[object]:
-    """Make plain objects of every answer; answers are lines."""
-    return [msgspec.json.decode(line) for line in raw.split(b"\n") if line]
+def read_bare(answers: list[bytes]) -> list[object]:
+    """Make plain objects of every answer."""
+    return [msgspec.json.decode(answer) for answer in answers]
 
 
 def cpu_seconds(run: Callable[[], object]) -> float:
@@ -110,24 +110,24 @@ def take_turns(runs: Sequence[Callable[[], object]], rounds: int) -> list[float]
     return [statistics.median(taken) for taken in figures]
 
 
-def references_of(chain: Chain, raw: bytes) -> list[Peer]:
+def references_of(chain: Chain, answers: list[bytes]) -> list[Peer]:
     """Return what ours is measured beside."""
-    peers = [chain.peer(raw)] if hasattr(chain, "peer") else []
-    if raw[:1] in b"[{":
-        peers.insert(0, Peer("bare msgspec, plain objects", lambda: read_bare(raw)))
+    peers = [chain.peer(answers)] if hasattr(chain, "peer") else []
+    if answers[0][:1] in b"[{":
+        peers.insert(0, Peer("bare msgspec, plain objects", lambda: read_bare(answers)))
     return peers
 
 
 def measure(kind: str, watched: WatchedAddresses, rounds: int) -> list[dict[str, Any]]:
     """Return the rows of one chain: the first against the barest reference."""
     chain = chain_of(kind)
-    raw = chain.peak_block()
-    ours = islice(recipients_of(chain.decode(raw)), 0, None, WATCHED_OF_BLOCK)
+    answers = chain.peak_block()
+    ours = islice(recipients_of(chain.decode(answers)), 0, None, WATCHED_OF_BLOCK)
     watched.add(list(ours))
-    peers = references_of(chain, raw)
+    peers = references_of(chain, answers)
     spent = take_turns(
         [
-            lambda: match(hand_over(chain.decode(raw)), watched),
+            lambda: match(hand_over(chain.decode(answers)), watched),
             *(peer.read for peer in peers),
         ],
         rounds,

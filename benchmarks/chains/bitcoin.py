@@ -111,7 +111,7 @@ def make_transaction(number: int) -> dict[str, Any]:
     }
 
 
-def peak_block() -> bytes:
+def peak_block() -> list[bytes]:
     """Return the result of getblock."""
     transactions = [make_transaction(number) for number in range(TRANSACTIONS)]
     block = {
@@ -123,15 +123,15 @@ def peak_block() -> bytes:
         "previousblockhash": "0" * 20 + digest("parent").hex()[20:],
         "tx": transactions,
     }
-    return json.dumps(block, separators=(",", ":")).encode()
+    return [json.dumps(block, separators=(",", ":")).encode()]
 
 
-def decode(raw: bytes) -> Block:
+def decode(answers: list[bytes]) -> Block:
     """Return the block, as the adapter reads it."""
-    return normalise_block(MAINNET, plain_block(decode_block(raw)))
+    return normalise_block(MAINNET, plain_block(decode_block(answers[0])))
 
 
-def peer(_: bytes) -> Peer:
+def peer(_: list[bytes]) -> Peer:
     """Return bitcoinlib, which reads some of the transactions from their bytes."""
     sample = [make_raw(number) for number in range(1, 1 + PEER_TRANSACTIONS)]
 

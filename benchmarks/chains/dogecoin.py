@@ -37,24 +37,24 @@ def make_transaction(number: int) -> bytes:
     return head + b"\2" + outputs + bytes(4)
 
 
-def peak_block() -> bytes:
+def peak_block() -> list[bytes]:
     """Return the result of getblock, without its quotes."""
     transactions = [make_transaction(number) for number in range(TRANSACTIONS)]
     ids = [hash_twice(transaction)[::-1].hex() for transaction in transactions]
     header = b"\4\0\x62\0" + digest("parent") + bytes.fromhex(merkle_root(ids))[::-1]
     header += (1_790_000_000).to_bytes(4, "little") + bytes(8)
     count = b"\xfd" + TRANSACTIONS.to_bytes(2, "little")
-    return (header + count + b"".join(transactions)).hex().encode()
+    return [(header + count + b"".join(transactions)).hex().encode()]
 
 
-def decode(raw: bytes) -> Block:
+def decode(answers: list[bytes]) -> Block:
     """Return the block, as the adapter reads it."""
-    content = bytes.fromhex(raw.decode())
+    content = bytes.fromhex(answers[0].decode())
     block_id = hash_twice(content[:80])[::-1].hex()
     return normalise_block(MAINNET, read_block(content, block_id, 5_000_000, merge_mined=True))
 
 
-def peer(_: bytes) -> Peer:
+def peer(_: list[bytes]) -> Peer:
     """Return bitcoinlib, which reads some of the transactions."""
     sample = [make_transaction(number) for number in range(1, 1 + PEER_TRANSACTIONS)]
 

@@ -38,8 +38,8 @@ def recorded_parts() -> list[tuple[Json, Json, Json]]:
     return parts
 
 
-def peak_block() -> bytes:
-    """Return two lines: the answers to the batch of block and receipts, and the one of traces."""
+def peak_block() -> list[bytes]:
+    """Return the answers to the batch of block and receipts, and the one with the traces."""
     block_hash = digest("block")
     transactions: list[Json] = []
     receipts: list[Json] = []
@@ -61,12 +61,12 @@ def peak_block() -> bytes:
     header = load_block(HEIGHTS[0])["eth_getBlockByNumber"]
     block = {**header, "hash": block_hash, "transactions": transactions}
     batch = batch_answer({"eth_getBlockByNumber": block, "eth_getBlockReceipts": receipts})
-    return batch + b"\n" + encode({"jsonrpc": "2.0", "id": 1, "result": traces})
+    return [batch, encode({"jsonrpc": "2.0", "id": 1, "result": traces})]
 
 
-def decode(raw: bytes) -> Block:
+def decode(answers: list[bytes]) -> Block:
     """Return the block, as the adapter reads it."""
-    batch, traces = raw.split(b"\n")
+    batch, traces = answers
     block, receipts = split_parts(batch, 1, 2)
     if block is None or receipts is None:
         raise NodeUnavailable("there is no block")

@@ -107,7 +107,7 @@ def make_vote(number: int) -> Json:
     }
 
 
-def peak_block() -> bytes:
+def peak_block() -> list[bytes]:
     """Return the answer to getBlock, votes and others mixed as leaders mix them."""
     recorded = [load_transactions(f"gettransaction_{name}")[0] for name in RECORDED]
     others = [repeat(recorded[number % len(recorded)], number) for number in range(OTHERS)]
@@ -116,19 +116,19 @@ def peak_block() -> bytes:
     for number, other in enumerate(others):
         transactions += [next(votes) for _ in range(2 if number % 3 else 1)]
         transactions.append(other)
-    return encode_answer(wrap(transactions))
+    return [encode_answer(wrap(transactions))]
 
 
-def decode(raw: bytes) -> Block:
+def decode(answers: list[bytes]) -> Block:
     """Return the block, as the adapter reads it."""
-    block = decode_answer(raw, 1)
+    block = decode_answer(answers[0], 1)
     if block is None:
         raise NodeUnavailable("there is no block")
     odd: list[str] = []
     return normalise_block(block.parent_slot + 1, block, odd.append)
 
 
-def peer(raw: bytes) -> Peer:
+def peer(answers: list[bytes]) -> Peer:
     """Return solders, which reads the whole answer and normalises nothing."""
-    text = raw.decode()
+    text = answers[0].decode()
     return Peer("solders, the answer alone", lambda: GetBlockResp.from_json(text))

@@ -9,7 +9,7 @@ public network allows have 1,000 operations and close every 5 to 6 seconds.
 from __future__ import annotations
 
 import json
-from itertools import cycle, islice
+from itertools import chain, cycle, islice
 from typing import Any
 
 from stellar_sdk import TransactionEnvelope
@@ -23,6 +23,7 @@ from tests.support.stellar_vectors import PUBNET, effect, hash_of, ledger, load,
 
 SECONDS_OF_CHAIN = 5.5
 OPERATIONS = 1_000
+PAGES = OPERATIONS // PAGE_RECORDS
 PEER_TRANSACTIONS = 200
 """stellar-sdk is slow, and its rate is taken as well from fewer."""
 FAMILY, OTHERS, CALLS = "horizon_ops_payment_family", "horizon_ops_other", "horizon_ops_soroban"
@@ -78,31 +79,26 @@ def pages_of(records: list[Json]) -> list[bytes]:
     return [encode({"_embedded": {"records": records[s : s + PAGE_RECORDS]}}) for s in starts]
 
 
-def peak_block() -> bytes:
-    """Return all answers that make up one ledger, a line each; collections are parted by an
-    empty line.
-    """
+def peak_block() -> list[bytes]:
+    """Return all answers that make up one ledger: itself, and three collections in pages."""
     transactions, operations, effects = make_records()
     collections = [pages_of(records) for records in (transactions, operations, effects)]
-    return b"\n\n".join([encode(ledger(transactions)), *map(b"\n".join, collections)])
+    return [encode(ledger(transactions)), *chain.from_iterable(collections)]
 
 
-def decode(raw: bytes) -> Block:
+def decode(answers: list[bytes]) -> Block:
     """Read the ledger as the adapter does."""
-    header, transactions, operations, effects = raw.split(b"\n\n")
+    transactions, operations = answers[1 : 1 + PAGES], answers[1 + PAGES : 1 + 2 * PAGES]
+    effects = answers[1 + 2 * PAGES :]
     return normalise_ledger(
-        wire.decode_ledger(header),
-        [
-            r
-            for p in transactions.split(b"\n")
-            for r in wire.decode_transactions(p).embedded.records
-        ],
-        [r for p in operations.split(b"\n") for r in wire.decode_operations(p).embedded.records],
-        [r for p in effects.split(b"\n") for r in wire.decode_effects(p).embedded.records],
+        wire.decode_ledger(answers[0]),
+        [r for page in transactions for r in wire.decode_transactions(page).embedded.records],
+        [r for page in operations for r in wire.decode_operations(page).embedded.records],
+        [r for page in effects for r in wire.decode_effects(page).embedded.records],
     )
 
 
-def peer(_: bytes) -> Peer:
+def peer(_: list[bytes]) -> Peer:
     """Return stellar-sdk, which reads the envelopes of some of the transactions."""
     envelope = load("horizon_transaction_text_memo")["envelope_xdr"]
 

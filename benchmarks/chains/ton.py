@@ -51,8 +51,8 @@ def usdt() -> Master:
     return Master(USDT, Cell.one_from_boc(state["body"]).refs[0], LAYOUTS[1])
 
 
-def peak_block() -> bytes:
-    """Return the transactions of one masterchain block, a page a line."""
+def peak_block() -> list[bytes]:
+    """Return the transactions of one masterchain block in pages."""
     random, master = Random(7), usdt()
     texts = [json.dumps(load_transactions(name)) for name in TRACES]
     made: list[dict[str, object]] = []
@@ -72,10 +72,10 @@ def peak_block() -> bytes:
         made += transactions
     del made[TRANSACTIONS:]
     pages = [made[start : start + PAGE_ROWS] for start in range(0, TRANSACTIONS, PAGE_ROWS)]
-    return b"\n".join(
+    return [
         json.dumps({"transactions": page, "address_book": {}}, separators=(",", ":")).encode()
         for page in pages
-    )
+    ]
 
 
 class KnownTokens(Tokens):
@@ -95,11 +95,11 @@ _HEADER = header()
 _SHARD = wire.BlockRef(0, "8000000000000000", 1)
 
 
-def decode(raw: bytes) -> Block:
+def decode(answers: list[bytes]) -> Block:
     """Return the block, as the adapter reads it."""
     transactions = [
         transaction
-        for page in raw.split(b"\n")
+        for page in answers
         for transaction in wire.decode_transactions(page).transactions
     ]
     check_complete(_HEADER.seqno, {_SHARD: TRANSACTIONS}, transactions)
@@ -107,9 +107,9 @@ def decode(raw: bytes) -> Block:
     return normalise_block(_HEADER, "", transactions, Facts(wallets, {}))
 
 
-def peer(raw: bytes) -> Peer:
+def peer(answers: list[bytes]) -> Peer:
     """Return pytoniq-core, which reads the bodies of one page's messages and nothing else."""
-    page = wire.decode_transactions(raw.split(b"\n")[0]).transactions
+    page = wire.decode_transactions(answers[0]).transactions
     bodies = [
         message.message_content.body
         for transaction in page

@@ -18,8 +18,8 @@ SECONDS_OF_CHAIN = BLOCK_MS / 1000
 TRANSACTIONS = 440
 
 
-def peak_block() -> bytes:
-    """Return the answers of getblockbynum and gettransactioninfobyblocknum, one a line."""
+def peak_block() -> list[bytes]:
+    """Return the answers of getblockbynum and gettransactioninfobyblocknum."""
     chain = Chain()
     driver = Node(chain).dev
     chain.mine(1_790_000_000_000)
@@ -34,11 +34,11 @@ def peak_block() -> bytes:
     chain.put(10**17, "trx", BANK)
     chain.mine(1_790_000_003_000)
     answers = (chain.blocks[-1], chain.infos[-1])
-    return b"\n".join(json.dumps(answer, separators=(",", ":")).encode() for answer in answers)
+    return [json.dumps(answer, separators=(",", ":")).encode() for answer in answers]
 
 
-def decode(raw: bytes) -> Block:
+def decode(answers: list[bytes]) -> Block:
     """Return the block, as the adapter reads it."""
-    block, infos = raw.split(b"\n")
+    block, infos = answers
     answer = node.read(block, node.decode_block)
     return normalise_block(answer, node.decode_infos(infos), 1_790_000_000_000)
