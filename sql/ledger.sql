@@ -249,7 +249,12 @@ SELECT DISTINCT ON (p.account_id)
     )::text AS following_minor
 FROM (
     SELECT
-        postings.*,
+        account_id,
+        entry_id,
+        line,
+        side,
+        amount_minor,
+        balance_after,
         lag(balance_after, 1, 0) OVER (PARTITION BY account_id ORDER BY entry_id, line) AS previous
     FROM postings
 ) AS p
