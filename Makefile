@@ -8,8 +8,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --no-header --quiet
 
+# It executes what is sent at once, and keeps one blockhash fewer.
+NOT_ON_SURFPOOL := \
+	--deselect 'tests/contract/test_adapters.py::test_a_failed_transaction_moves_nothing_but_its_fee' \
+	--deselect tests/unit/test_solana_orders.py::test_a_payment_lands_until_its_blockhash_is_150_blocks_old
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test check format bench faults lock clean
+.PHONY: help install demo up down test check format bench faults lock surfpool clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +57,12 @@ lock: install ## Resolve all dependencies anew and record their hashes
 	cd devstack/npm && ../../$(BIN)/npm install --package-lock-only --ignore-scripts \
 		--omit-lockfile-registry-resolved --no-audit --no-fund
 	$(BIN)/python -m devstack.install --record
+
+surfpool: install ## Build Surfpool (Rust, minutes) and run Solana's tests on it
+	cargo build --release --locked --manifest-path devstack/surfpool/Cargo.toml \
+		--target-dir .cache/surfpool
+	MILLRACE_SURFPOOL=$(CURDIR)/.cache/surfpool/release/surfnode $(BIN)/python -m pytest -k solana \
+		tests/contract/test_adapters.py tests/unit/test_solana_orders.py $(NOT_ON_SURFPOOL)
 
 clean: ## Delete what was installed, fetched and written
 	rm -rf $(VENV) .cache .millrace .mypy_cache .ruff_cache .pytest_cache .hypothesis \

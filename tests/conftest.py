@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ from devstack.chains.anvil import Anvil
 from devstack.chains.bitcoin import BitcoinNode, CoreNode, DogecoinNode, LitecoinNode
 from devstack.chains.solana import SolanaNode
 from devstack.chains.stellar import StellarNode
+from devstack.chains.surfpool import SurfpoolNode
 from devstack.chains.ton import TonNode
 from devstack.chains.tron import TronNode
 from devstack.kafka import Kafka
@@ -129,8 +131,10 @@ def ton_node(servers_dir: Path) -> Iterator[TonNode]:
 
 @pytest.fixture(scope="module")
 def solana_node(servers_dir: Path) -> Iterator[SolanaNode]:
-    """A fresh chain for each test module."""
-    with SolanaNode(servers_dir / f"solana-{secrets.token_hex(6)}") as node:
+    """A fresh chain for each test module: the emulator, or Surfpool if it is told where that is."""
+    folder = servers_dir / f"solana-{secrets.token_hex(6)}"
+    program = os.environ.get("MILLRACE_SURFPOOL")
+    with SurfpoolNode(folder, Path(program)) if program else SolanaNode(folder) as node:
         yield node
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator
 
 import pytest
@@ -305,6 +306,23 @@ async def test_a_fee_above_the_cap_is_refused(solana_node: SolanaNode) -> None:
     await world.close()
 
 
+async def test_a_payment_that_fails_in_its_block_costs_its_fee_and_moves_nothing(
+    world: SolanaWorld, sender: str
+) -> None:
+    token, recipient = await world.issue_token(sender, 100), world.new_address()
+    signed = await world.order(Payment(sender, recipient, token, 60))
+    await world.chain.freeze(token, sender)
+    held, since = await world.balance(sender, None, await world.height()), await world.height()
+    options = {"encoding": "base64", "skipPreflight": True}
+    content = base64.b64encode(signed.raw).decode()
+    await world.chain.call("sendTransaction", content, options)
+    await world.mine()
+    failed = await read(world, signed.transaction_id, since)
+    assert (failed.succeeded, failed.transfers, failed.payer) == (False, (), sender)
+    assert await world.balance(sender, None, await world.height()) == held - (failed.fee_minor or 0)
+    assert (await world.adapter.broadcast(signed)).outcome is BroadcastOutcome.ACCEPTED
+
+
 async def test_an_expired_transaction_is_refused_and_its_blocks_clock_is_past_it(
     world: SolanaWorld, sender: str
 ) -> None:
@@ -328,7 +346,9 @@ async def test_an_old_transaction_that_landed_is_still_accepted(
     assert (await world.adapter.broadcast(signed)).outcome is BroadcastOutcome.ACCEPTED
 
 
-async def test_a_pool_forgets_what_has_expired(world: SolanaWorld, sender: str) -> None:
+async def test_a_payment_lands_until_its_blockhash_is_150_blocks_old(
+    world: SolanaWorld, sender: str
+) -> None:
     recipient = world.new_address()
     unsigned = await world.build(Payment(sender, recipient, None, 10**6))
     await world.mine(BLOCKHASHES_AGE_MAX)
