@@ -4,7 +4,64 @@
 -- Its sum up to a height is what a node must find on the address after that block. A token is judged by
 -- what is allow-listed today, so what came before it was listed counts as well.
 CREATE VIEW address_movements AS
-WITH moved AS (
+-- What one address of ours paid another: all transfers but those of our withdrawals' transactions,
+-- numbered among those that are alike.
+WITH own_transfers AS (
+    SELECT
+        d.network,
+        d.height,
+        d.deposit_id,
+        d.sender,
+        d.address,
+        a.asset,
+        d.amount_minor,
+        row_number() OVER (
+            PARTITION BY d.network, d.sender, d.address, a.asset, d.amount_minor
+            ORDER BY d.height, d.deposit_id
+        ) AS number
+    FROM deposits AS d
+    INNER JOIN assets AS a
+        ON d.network = a.network AND coalesce(d.contract, '') = coalesce(a.contract, '')
+    INNER JOIN addresses AS s ON d.network = s.network AND d.sender = s.address
+    WHERE
+        d.status = 'ignored'
+        AND NOT EXISTS (
+            SELECT 1 FROM transactions AS t
+            WHERE
+                t.network = d.network
+                AND t.transaction_id = d.transaction_id
+                AND t.state = 'mined'
+        )
+),
+
+-- Withdrawals that paid an address of ours and whose own transaction brought it nothing: what they
+-- paid arrived by another one (TON). How many there are of the same content.
+own_payments AS (
+    SELECT
+        t.network,
+        t.sender,
+        w.address,
+        w.asset,
+        w.amount_minor,
+        count(*) AS payments
+    FROM transactions AS t
+    INNER JOIN withdrawals AS w ON t.withdrawal_id = w.withdrawal_id
+    INNER JOIN addresses AS r ON t.network = r.network AND w.address = r.address
+    WHERE
+        t.state = 'mined'
+        AND t.succeeded
+        AND NOT EXISTS (
+            SELECT 1 FROM deposits AS d
+            WHERE
+                d.network = t.network
+                AND d.transaction_id = t.transaction_id
+                AND d.address = w.address
+                AND d.status <> 'orphaned'
+        )
+    GROUP BY t.network, t.sender, w.address, w.asset, w.amount_minor
+),
+
+moved AS (
     -- Received: every transfer, whatever became of it afterwards.
     SELECT
         d.network,
@@ -32,27 +89,25 @@ WITH moved AS (
             )
         )
     UNION ALL
-    -- Sent by one address of ours to another by other means than a withdrawal.
+    -- Sent by one address of ours to another by other means than a withdrawal: of transfers that are
+    -- alike as many are withdrawals' as there are withdrawals like them.
     SELECT
-        d.network,
-        d.height,
-        d.sender AS address,
-        a.asset,
+        o.network,
+        o.height,
+        o.sender AS address,
+        o.asset,
         'deposit' AS reference_type,
-        d.deposit_id AS reference_id,
-        -d.amount_minor AS amount_minor
-    FROM deposits AS d
-    INNER JOIN assets AS a
-        ON d.network = a.network AND coalesce(d.contract, '') = coalesce(a.contract, '')
-    WHERE
-        d.status = 'ignored'
-        AND NOT EXISTS (
-            SELECT 1 FROM transactions AS t
-            WHERE
-                t.network = d.network
-                AND t.transaction_id = d.transaction_id
-                AND t.state = 'mined'
-        )
+        o.deposit_id AS reference_id,
+        -o.amount_minor AS amount_minor
+    FROM own_transfers AS o
+    LEFT JOIN own_payments AS p
+        ON
+            o.network = p.network
+            AND o.sender = p.sender
+            AND o.address = p.address
+            AND o.asset = p.asset
+            AND o.amount_minor = p.amount_minor
+    WHERE o.number > coalesce(p.payments, 0)
     UNION ALL
     -- Paid out.
     SELECT

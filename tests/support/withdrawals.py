@@ -108,7 +108,7 @@ class PayingWorld:
             assets=(Asset(asset=self.coin, network=self.network, decimals=18),),
         )
         self.context = Context(settings, pool, {self.network: adapter}, Publisher(settings))
-        self.signer = Signer(secrets.token_bytes(64))
+        self.signer = Signer(secrets.token_bytes(64), secrets.token_bytes(32))
         self.deaths: dict[str, Moment] = {}
         self.pipeline = Pipeline(self.context, self._stages())
         self.stock_keys = StockKeys(self.context, self.signer)

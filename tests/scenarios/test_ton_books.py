@@ -1,0 +1,121 @@
+"""TON through the whole pipeline: whatever comes back or arrives late, books and chain agree."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from pytoniq_core import begin_cell
+
+from chain_adapters.ton import pay
+from chain_adapters.types import Payment
+from devstack.chains.ton import TonNode
+from sql.pool import Pool
+from tests.support.chain_worlds.ton import TonWorld, open_ton_world
+from tests.support.paying_nodes import PayingNodeWorld
+
+TON = 10**9
+THROWS = begin_cell().store_uint(0xFF00F22A, 32).end_cell()
+"""SETCP0, THROW 42: a contract that refuses everything."""
+
+
+@pytest.fixture(scope="module")
+async def node(ton_node: TonNode) -> AsyncIterator[TonWorld]:
+    opened = await open_ton_world(ton_node)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(scope="module")
+async def world(pool: Pool, database_url: str, node: TonWorld) -> PayingNodeWorld:
+    """A hot wallet and a user with coins and jettons."""
+    contract = await node.chain.issue_token("T")
+    node.open_adapter(contract)
+    made = PayingNodeWorld(pool, database_url, node, node.chain, contract)
+    await made.start()
+    await made.pay_in(made.hot_wallet, 500 * TON, 10**6)
+    await made.pay_in(await made.new_address(), 300 * TON, 10**5)
+    await made.check_books()
+    return made
+
+
+@pytest.fixture(autouse=True, params=[1, 100], ids=["one hop a block", "all in a block"])
+async def hops(request: pytest.FixtureRequest, node: TonWorld) -> None:
+    """Messages take a block from account to account, or reach their end in one."""
+    await node.chain.drive("hops", hops=request.param)
+
+
+async def test_coins_and_jettons_are_paid_and_what_comes_back_is_booked(
+    world: PayingNodeWorld, node: TonWorld
+) -> None:
+    stranger = node.new_address()
+    coins = await world.withdraw(world.coin, 3 * TON, stranger)
+    jettons = await world.withdraw(world.token, 700, stranger)
+    assert (coins.status, jettons.status) == ("confirmed", "confirmed")
+    assert await world.held(stranger) >= 3 * TON
+    assert await world.held(stranger, world.contract) == 700
+    await world.check_books()
+
+
+async def test_a_bounced_payment_fails_and_costs_what_was_lost_on_the_way(
+    world: PayingNodeWorld, node: TonWorld
+) -> None:
+    alice = await world.balance("available")
+    order = await world.withdraw(world.coin, 5 * TON, await node.deploy(THROWS))
+    assert (order.status, order.reason) == ("failed", "failed_on_chain")
+    assert await world.balance("available") == alice
+    await world.check_books()
+
+
+async def test_jettons_that_the_recipients_wallet_refuses_are_alices_again(
+    world: PayingNodeWorld, node: TonWorld
+) -> None:
+    alice, stranger = await world.balance("available", world.token), node.new_address()
+    await node.deploy(THROWS, await node.jetton_wallet(world.contract, stranger))
+    order = await world.withdraw(world.token, 60, stranger)
+    assert (order.status, order.reason) == ("failed", "failed_on_chain")
+    assert await world.balance("available", world.token) == alice
+    await world.check_books()
+
+
+@pytest.mark.parametrize("attached_minor", [3_000_000, 1_000], ids=["throws", "never runs"])
+async def test_jettons_whose_wallet_of_ours_lacks_gas_are_alices_again(
+    world: PayingNodeWorld, node: TonWorld, monkeypatch: pytest.MonkeyPatch, attached_minor: int
+) -> None:
+    """With very little the wallet does not even run, and nothing bounces."""
+    monkeypatch.setattr(pay, "JETTON_ATTACHED_MINOR", attached_minor)
+    alice, stranger = await world.balance("available", world.token), node.new_address()
+    order = await world.withdraw(world.token, 60, stranger)
+    assert (order.status, order.reason) == ("failed", "failed_on_chain")
+    assert await world.balance("available", world.token) == alice
+    assert await world.held(stranger, world.contract) == 0
+    await world.check_books()
+
+
+async def test_what_our_addresses_pay_each_other_is_counted_once(world: PayingNodeWorld) -> None:
+    """By hand, as a sweep would be: between deposit addresses, and to the hot wallet."""
+    sender, recipient = await world.new_address(), await world.new_address("bob")
+    await world.pay_in(sender, 20 * TON, 900)
+    for to, contract, amount_minor in (
+        (recipient, None, 3 * TON),
+        (recipient, None, 3 * TON),
+        (recipient, world.contract, 50),
+        (world.hot_wallet, None, 2 * TON),
+        (world.hot_wallet, world.contract, 20),
+    ):
+        await world.send_by_hand(Payment(sender, to, contract, amount_minor))
+        await world.confirm()
+        await world.check_books()
+
+
+async def test_withdrawals_to_what_became_a_wallet_of_ours_are_counted_once(
+    world: PayingNodeWorld, node: TonWorld
+) -> None:
+    """A cold wallet that was made known only when the order was on its way."""
+    for asset, amount_minor in ((world.coin, 2 * TON), (world.token, 40)):
+        wallet = node.new_address()
+        order_id = await world.order(asset, amount_minor, wallet)
+        await world.adopt(wallet)
+        await world.confirm()
+        assert (await world.withdrawal(order_id)).status == "confirmed"
+        await world.check_books()
