@@ -18,6 +18,7 @@ from agents.runtime.context import Context
 from agents.runtime.stage import InvariantBroken, LocalStage, Work
 from metrics import catalogue
 from sql import chain as chain_sql
+from sql import coins as coins_sql
 from sql import transactions as transactions_sql
 from sql import withdrawals as withdrawals_sql
 from sql.transactions import Inclusion, MinedTransaction
@@ -69,6 +70,7 @@ class ConfirmWithdrawals(LocalStage[BlockRecord]):
             return
         await self._unsettle(work, network, unmined, policies)
         await transactions_sql.revive_attempts(work.conn, unmined)
+        await coins_sql.keep_spare_coins(work.conn, unmined)
 
     async def _take_in(
         self,
@@ -153,7 +155,7 @@ class ConfirmWithdrawals(LocalStage[BlockRecord]):
             return
         settled_ids = [withdrawal.withdrawal_id for withdrawal, _ in settled]
         await transactions_sql.supersede_attempts(work.conn, settled_ids)
-        await transactions_sql.release_coins(work.conn, settled_ids)
+        await coins_sql.spare_coins(work.conn, settled_ids)
         facts = [
             settled_fact(withdrawal, inclusion, policies, cursor.height)
             for withdrawal, inclusion in settled

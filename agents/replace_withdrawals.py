@@ -25,6 +25,7 @@ from custody.pay import Priced, Purse, Ready, ready_payments, sign_payment
 from custody.signer import Signer
 from metrics import catalogue
 from settings.model import Network
+from sql import coins as coins_sql
 from sql import transactions as transactions_sql
 from sql import withdrawals as withdrawals_sql
 from sql.transactions import Attempt, NewTransaction
@@ -102,7 +103,9 @@ class ReplaceWithdrawals(Loop):
     ) -> None:
         network, sender = config.network, payment.sender
         await transactions_sql.lock_nonces(work.conn, network, {sender: 0})
-        coins = await transactions_sql.free_coins(work.conn, network, [sender])
+        coins = await coins_sql.free_coins(
+            work.conn, network, [sender], reorg_depth_max=config.reorg_depth_max
+        )
         purse = Purse(withdrawal.nonce, coins.get(sender, []))
         payer = self.context.adapters[network]
         try:

@@ -27,6 +27,7 @@ from custody.pay import ForeignUse, Priced, Purse, Ready, Shortage
 from custody.signer import Signer
 from metrics import catalogue
 from sql import chain as chain_sql
+from sql import coins as coins_sql
 from sql import transactions as transactions_sql
 from sql import withdrawals as withdrawals_sql
 from sql.transactions import NewTransaction, NonceRow, PaymentRow
@@ -154,7 +155,10 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
     ) -> dict[str, Purse]:
         """Return the nonce or the coins of each wallet, whichever its chain has."""
         with_coins = {p.sender for p in payments if p.quote.held_native_minor is None}
-        coins = await transactions_sql.free_coins(work.conn, network, with_coins)
+        depth_max = self._context.settings.network(network).reorg_depth_max
+        coins = await coins_sql.free_coins(
+            work.conn, network, with_coins, reorg_depth_max=depth_max
+        )
         return {
             p.sender: Purse(
                 None if p.quote.next_nonce is None else ours[p.sender].next_nonce,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from chain_adapters.types import Coin
+from sql import coins as coins_sql
 from sql.pool import Connection
 from sql.queries import load_queries
 from sql.withdrawals import WITHDRAWAL_COLUMNS, Withdrawal, read_withdrawal
@@ -180,36 +179,6 @@ async def advance_nonces(conn: Connection, network: str, next_nonces: dict[str, 
     )
 
 
-async def free_coins(
-    conn: Connection, network: str, senders: Iterable[str]
-) -> dict[str, list[Coin]]:
-    """Return what each wallet can spend, oldest first. The caller holds the wallets' locks."""
-    found: dict[str, list[Coin]] = defaultdict(list)
-    rows = await _queries.free_coins(conn, network=network, senders=sorted(set(senders)))
-    for row in rows:
-        found[row["sender"]].append(Coin(row["coin"], int(row["amount_minor"])))
-    return found
-
-
-async def claim_coins(
-    conn: Connection, network: str, transactions: Sequence[NewTransaction]
-) -> None:
-    """Keep the coins of transactions for their withdrawals. A coin of another one is an error."""
-    claims = [(coin, one.withdrawal_id) for one in transactions for coin in one.coins]
-    if claims:
-        await _queries.claim_coins(
-            conn,
-            network=network,
-            coins=[coin for coin, _ in claims],
-            withdrawal_ids=[withdrawal_id for _, withdrawal_id in claims],
-        )
-
-
-async def release_coins(conn: Connection, withdrawal_ids: Iterable[int]) -> None:
-    """Let go of claimed coins that settled withdrawals did not spend."""
-    await _queries.release_coins(conn, withdrawal_ids=sorted(set(withdrawal_ids)))
-
-
 async def count_in_flight(conn: Connection, network: str, senders: Iterable[str]) -> dict[str, int]:
     """Return how many payments of each wallet wait for a block."""
     rows = await _queries.count_in_flight(conn, network=network, senders=sorted(set(senders)))
@@ -289,7 +258,8 @@ async def add_transactions(
         raws=[one.raw for one in transactions],
         fees_minor_max=[str(one.fee_minor_max) for one in transactions],
     )
-    await claim_coins(conn, network, transactions)
+    claims = [(coin, one.withdrawal_id) for one in transactions for coin in one.coins]
+    await coins_sql.claim_coins(conn, network, claims)
 
 
 async def sendable_transactions(

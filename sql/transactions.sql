@@ -43,59 +43,6 @@ UPDATE nonces AS n SET next_nonce = s.next_nonce
 FROM unnest(:senders::text [], :next_nonces::bigint []) AS s (sender, next_nonce)
 WHERE n.network = :network::text AND n.sender = s.sender;
 
--- name: free_coins
--- What these wallets can spend: outputs in blocks of the best chain, deep enough, that no withdrawal
--- has claimed.
-SELECT
-    d.address AS sender,
-    d.transaction_id || substr(d.transfer_index, 4) AS coin, -- "out:N" gives ":N"
-    d.amount_minor::text AS amount_minor
-FROM deposits AS d
-INNER JOIN cursors AS c ON d.network = c.network
-WHERE
-    d.network = :network::text
-    AND d.address = any(:senders::text [])
-    AND d.purpose = 'hot'
-    AND d.contract IS NULL
-    AND d.transfer_index LIKE 'out:%'
-    AND d.status <> 'orphaned'
-    AND d.confirm_height <= c.height
-    AND NOT EXISTS (
-        SELECT 1 FROM coin_claims AS k
-        WHERE k.network = d.network AND k.coin = d.transaction_id || substr(d.transfer_index, 4)
-    )
-    AND (
-        EXISTS (
-            SELECT 1 FROM blocks AS b
-            WHERE b.network = d.network AND b.height = d.height AND b.block_id = d.block_id
-        )
-        OR d.height < (SELECT min(b.height) FROM blocks AS b WHERE b.network = d.network)
-    )
-ORDER BY d.deposit_id;
-
--- name: claim_coins!
--- Keep coins for a withdrawal. One that is another's already is an error.
-INSERT INTO coin_claims (network, coin, withdrawal_id)
-SELECT
-    :network::text,
-    s.coin,
-    s.withdrawal_id
-FROM unnest(:coins::text [], :withdrawal_ids::bigint []) AS s (coin, withdrawal_id)
-WHERE NOT EXISTS (
-    SELECT 1 FROM coin_claims AS k
-    WHERE k.network = :network::text AND k.coin = s.coin AND k.withdrawal_id = s.withdrawal_id
-);
-
--- name: release_coins!
--- Let go of coins that these settled withdrawals did not spend in the end.
-DELETE FROM coin_claims AS k
-USING transactions AS t
-WHERE
-    k.withdrawal_id = any(:withdrawal_ids::bigint [])
-    AND t.withdrawal_id = k.withdrawal_id
-    AND t.state = 'mined'
-    AND k.coin <> all(t.coins);
-
 -- name: count_in_flight
 -- How many payments of these wallets wait for a block.
 SELECT
@@ -283,14 +230,18 @@ FROM
 -- name: sendable_transactions
 -- Bytes of those of these transactions that are not in a block and not overtaken.
 SELECT
-    transaction_id,
-    raw
-FROM transactions
+    t.transaction_id,
+    t.raw
+FROM transactions AS t
 WHERE
-    network = :network::text
-    AND transaction_id = any(:transaction_ids::text [])
-    AND state IN ('signed', 'broadcast')
-ORDER BY sender, nonce, attempt;
+    t.network = :network::text
+    AND t.transaction_id = any(:transaction_ids::text [])
+    AND t.state IN ('signed', 'broadcast')
+    AND NOT EXISTS (
+        SELECT 1 FROM needed_transactions AS n
+        WHERE n.withdrawal_id = t.withdrawal_id AND n.transaction_id <> t.transaction_id
+    )
+ORDER BY t.sender, t.nonce, t.attempt;
 
 -- name: unseen_transactions
 -- Bytes of transactions that no block has shown for a while since they were last sent.
@@ -306,6 +257,10 @@ WHERE
     AND NOT EXISTS (
         SELECT 1 FROM transactions AS o
         WHERE o.withdrawal_id = t.withdrawal_id AND o.state = 'mined'
+    )
+    AND NOT EXISTS (
+        SELECT 1 FROM needed_transactions AS n
+        WHERE n.withdrawal_id = t.withdrawal_id AND n.transaction_id <> t.transaction_id
     )
 ORDER BY t.sender, t.nonce, t.attempt
 LIMIT :limit_rows::integer;
@@ -381,6 +336,7 @@ WHERE
             AND greatest(w.first_sent_at, p.mined_at)
             < now() - make_interval(secs => :after_s::double precision)
     END
+    AND NOT EXISTS (SELECT 1 FROM needed_transactions AS n WHERE n.withdrawal_id = w.withdrawal_id)
 ORDER BY w.withdrawal_id;
 
 -- name: expire_transactions!

@@ -119,19 +119,26 @@ CREATE TABLE nonces (
     next_nonce bigint NOT NULL CHECK (next_nonce >= 0),
     -- The key was used by somebody else: nothing is signed until an operator has looked into it.
     halted_reason text,
+    -- A nonce taken to prepare the wallet, and how long that transaction, which is kept nowhere, can
+    -- land (see transactions.valid_until). Behind that the nonce is free again if the chain says so.
+    prepared_nonce bigint,
+    prepared_until bigint,
     PRIMARY KEY (network, sender),
     FOREIGN KEY (network, sender) REFERENCES addresses (network, address)
 );
 
 -- Coins of hot wallets that a withdrawal spends. A coin is one withdrawal's, until that is settled
--- by a transaction that does not spend it.
+-- by a transaction that does not spend it, so deep that no reorganisation can bring another attempt.
 CREATE TABLE coin_claims (
     network text NOT NULL,
     coin text NOT NULL,
     withdrawal_id bigint NOT NULL REFERENCES withdrawals,
+    spare_height bigint, -- where the transaction is that settled the withdrawal and left this coin
     PRIMARY KEY (network, coin)
 );
 CREATE INDEX coin_claims_withdrawal ON coin_claims (withdrawal_id);
+CREATE INDEX coin_claims_spare ON coin_claims (network, spare_height)
+WHERE spare_height IS NOT NULL;
 
 -- Transactions of ours, stored before they are sent. All attempts at one withdrawal share its nonce
 -- or a coin, so that the chain takes one of them at most.
@@ -190,8 +197,22 @@ WHERE nonce IS NULL AND coin IS NULL AND state IN ('signed', 'broadcast', 'mined
 CREATE INDEX transactions_open ON transactions (network) WHERE state IN ('signed', 'broadcast');
 CREATE INDEX transactions_block ON transactions (network, height) WHERE state = 'mined';
 
+-- Attempts that were in a block and whose change another withdrawal spends. If a reorganisation
+-- opens them again they have to land: were another attempt at the same withdrawal to land instead,
+-- that coin would never be, and nothing that spends it could.
+CREATE VIEW needed_transactions AS
+SELECT
+    t.withdrawal_id,
+    t.transaction_id
+FROM transactions AS t
+INNER JOIN deposits AS d ON t.network = d.network AND t.transaction_id = d.transaction_id
+INNER JOIN coin_claims AS k
+    ON d.network = k.network AND d.transaction_id || substr(d.transfer_index, 4) = k.coin
+WHERE k.withdrawal_id <> t.withdrawal_id;
+
 -- migrate:down
 
+DROP VIEW needed_transactions;
 DROP TABLE transactions, coin_claims, nonces, withdrawals, master_secrets;
 DROP FUNCTION guard_withdrawal;
 ALTER TABLE assets DROP CONSTRAINT assets_asset_network_key;
