@@ -90,7 +90,7 @@ def normalise_block(
     header: BlockHeader, parent_id: str, transactions: list[WireTransaction], facts: Facts
 ) -> Block:
     """Return the Block of a masterchain block and all that it committed, by logical time."""
-    ordered = sorted(transactions, key=lambda t: (int(t.lt), t.account))
+    ordered = sorted(transactions, key=lambda t: (t.lt, t.account))
     time = int(header.gen_utime)
     return Block(
         height=header.seqno,
@@ -106,7 +106,7 @@ def normalise_transaction(transaction: WireTransaction, facts: Facts) -> Transac
     """Return one transaction with what arrived by it."""
     account = transaction.account.lower()
     message = transaction.in_msg
-    fee_minor = int(transaction.total_fees) + cost_of_sending(account, transaction.out_msgs)
+    fee_minor = transaction.total_fees + cost_of_sending(account, transaction.out_msgs)
     if message is None or message.source is None:
         return began_here(transaction, account, fee_minor)
     effective = took_effect(transaction)
@@ -132,7 +132,9 @@ def normalise_transaction(transaction: WireTransaction, facts: Facts) -> Transac
         transfers = (Transfer("in", message.source.lower(), account, None, worth_minor, memo),)
     if effective and opcode == INTERNAL_TRANSFER and account in facts.wallets:
         transfers += jetton_arrival(message, facts.wallets[account])
-    return Transaction(hash_, account, effective or bool(transfers), fee_minor, transfers)
+    succeeded = effective or bool(transfers)
+    returns = find_refusal(transaction, account, message, facts)
+    return Transaction(hash_, account, succeeded, fee_minor, transfers, returns)
 
 
 def opcode_of(message: Message) -> str | None:
@@ -147,19 +149,18 @@ def opcode_of(message: Message) -> str | None:
 
 
 def worth(message: Message) -> int:
-    """Return the native money that a message carries, in nanotons."""
-    amount_minor = int(message.value or 0)
-    if message.ihr_fee and message.ihr_fee != "0":  # delivered the usual way, it is not used
-        amount_minor += int(message.ihr_fee)
-    return amount_minor
+    """Return the native money that a message carries, in nanotons.
+
+    The fee for instant routing is part of it: messages come the usual way, which leaves it over.
+    """
+    return (message.value or 0) + (message.ihr_fee or 0)
 
 
 def cost_of_sending(account: str, messages: list[Message]) -> int:
     """Return what messages cost their sender beside transfers: forwarding, and attached money."""
     cost_minor = 0
     for message in messages:
-        if message.fwd_fee:
-            cost_minor += int(message.fwd_fee)
+        cost_minor += message.fwd_fee or 0
         if message.bounced or is_own_call(account, message):
             cost_minor += worth(message)
     return cost_minor
@@ -309,14 +310,17 @@ def read_root(transaction: WireTransaction) -> Root:
 
 
 def needs_root(transaction: WireTransaction) -> bool:
-    """Whether to read a bounced message one must know what began it.
+    """Whether to read a transaction one must know what began it.
 
-    That is so if it came back to a wallet v4R2, or if it is a jetton transfer that came back to a
-    jetton wallet; no other can be of a payment of ours.
+    That is so of a bounced message if it came back to a wallet v4R2, or if it is a jetton transfer
+    that came back to a jetton wallet; no other can be of a payment of ours. And so it is of a
+    refusal (`is_refusal`).
     """
     message = transaction.in_msg
-    if message is None or message.source is None or not message.bounced:
+    if message is None or message.source is None:
         return False
+    if not message.bounced:
+        return is_refusal(transaction, message)
     if code_hash(transaction) in {None, constants.WALLET_CODE_HASH}:
         return True
     return is_bounced_jetton(message)
@@ -336,6 +340,32 @@ def is_bounced_jetton(message: Message) -> bool:
         and content.body is not None
         and starts_with(content.body, constants.BOUNCED, constants.JETTON_INTERNAL_TRANSFER)
     )
+
+
+def is_refusal(transaction: WireTransaction, message: Message) -> bool:
+    """Whether a jetton wallet did not do what a payment of its owner's told it, and kept silent.
+
+    Without enough money for its gas it does not run, and sends nothing back. One that fails as it
+    sends does not bounce either.
+    """
+    return (
+        message.source is not None
+        and not transaction.out_msgs
+        and not took_effect(transaction)
+        and is_own_call(message.source.lower(), message)
+    )
+
+
+def find_refusal(
+    transaction: WireTransaction, account: str, message: Message, facts: Facts
+) -> str | None:
+    """Return the id of the jetton payment that a jetton wallet refused, if it did."""
+    root = facts.roots.get(transaction.trace_id or "")
+    if root is None or message.source is None or not is_refusal(transaction, message):
+        return None
+    sent = root.sent.get(account)
+    known = sent is not None and sent.jetton and root.account == message.source.lower()
+    return root.id if known else None
 
 
 def find_return(

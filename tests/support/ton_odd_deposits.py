@@ -365,6 +365,32 @@ CASES = [
         rooted(SENT_JETTON),
     ),
     Case(
+        "jetton order refused in silence",
+        "our jetton wallet had too little to run, and to send anything back",
+        transaction(
+            message(
+                body((TRANSFER, 32), (OURS, 64)), source=OWNER.upper(), destination=JETTON_WALLET
+            ),
+            NO_GAS,
+            account=JETTON_WALLET,
+        ),
+        "returns the payment",
+        rooted(SENT_JETTON),
+    ),
+    Case(
+        "another's order refused",
+        "the same of an order that our payment did not send",
+        transaction(
+            message(
+                body((TRANSFER, 32), (OURS, 64)), source=OWNER.upper(), destination=JETTON_WALLET
+            ),
+            NO_GAS,
+            account=JETTON_WALLET,
+        ),
+        NOTHING,
+        rooted(SENT_NATIVE),
+    ),
+    Case(
         "jettons returned",
         "the recipient's jetton wallet refused; ours takes them back",
         transaction(
