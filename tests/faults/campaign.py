@@ -20,29 +20,19 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypedDict
 
 from rich.console import Console
 from rich.table import Table
 
 from devstack.chains.registry import NODES
 from tests.faults.figures import Figure
-from tests.faults.kills import run_kills
+from tests.faults.kills import Size, run_kills
 from tests.faults.proofs import run_proofs
 from tests.faults.reorgs import run_reorgs
 
-
-class Size(TypedDict):
-    """How much is done while things are killed, and how often they are."""
-
-    deposits: int
-    withdrawals: int
-    rate_s: float
-    every_s: float
-    server_every: int
-
-
-Run = Callable[[Path, int, bool], Coroutine[None, None, list[Figure]]]
+Tell = Callable[[str], None]
+"""Shown while a promise is put to the test."""
+Run = Callable[[Path, int, bool, Tell], Coroutine[None, None, list[Figure]]]
 
 
 @dataclass(frozen=True)
@@ -54,20 +44,24 @@ class Promise:
     run: Run
 
 
-SHORT_KILLS: Size = {
-    "deposits": 320,
-    "withdrawals": 48,
-    "rate_s": 20.0,
-    "every_s": 1.5,
-    "server_every": 3,
-}
-LONG_KILLS: Size = {
-    "deposits": 20_000,
-    "withdrawals": 1_600,
-    "rate_s": 40.0,
-    "every_s": 2.0,
-    "server_every": 6,
-}
+SHORT_KILLS = Size(
+    deposits=320,
+    withdrawals=64,
+    rate_s=20.0,
+    mine_every_s=0.25,
+    owners=10,
+    every_s=1.5,
+    server_every=3,
+)
+LONG_KILLS = Size(
+    deposits=20_000,
+    withdrawals=800,
+    rate_s=20.0,
+    mine_every_s=0.5,
+    owners=40,
+    every_s=4.0,
+    server_every=8,
+)
 
 
 def short_depths(seed: int) -> list[int]:
@@ -75,18 +69,24 @@ def short_depths(seed: int) -> list[int]:
     return [1, random.Random(seed).randrange(2, 32), 32]
 
 
-async def _kills(folder: Path, seed: int, short: bool) -> list[Figure]:
+async def _kills(folder: Path, seed: int, short: bool, tell: Tell) -> list[Figure]:
     size = SHORT_KILLS if short else LONG_KILLS
-    return await run_kills(folder, chains=tuple(NODES), seed=seed, **size)
+    return await run_kills(folder, chains=tuple(NODES), size=size, seed=seed, tell=tell)
 
 
-async def _reorgs(folder: Path, seed: int, short: bool) -> list[Figure]:
+async def _reorgs(folder: Path, seed: int, short: bool, tell: Tell) -> list[Figure]:
     depths = short_depths(seed) if short else range(1, 33)
     return await run_reorgs(folder, depths=depths, seed=seed)
 
 
 async def _proofs(
-    folder: Path, seed: int, short: bool, *, paths: Sequence[str], examples: int
+    folder: Path,
+    seed: int,
+    short: bool,
+    tell: Tell,
+    *,
+    paths: Sequence[str],
+    examples: int,
 ) -> list[Figure]:
     return await run_proofs(folder, paths, seed=seed, examples=None if short else examples)
 
@@ -147,8 +147,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--only", choices=[promise.name for promise in PROMISES])
     chosen = parser.parse_args()
-    # The database is killed on purpose; our own pool need not tell of it each time.
-    logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
+    for name in ("asyncpg", "aiokafka"):  # killed on purpose: they need not tell of it each time
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     promises = [p for p in PROMISES if chosen.only in (None, p.name)]
     sys.exit(run_campaign(promises, chosen.seed, chosen.short, Console()))
 
@@ -165,7 +165,7 @@ def run_campaign(promises: Sequence[Promise], seed: int, short: bool, console: C
     for promise in promises:
         console.print(f"{promise.name}: {promise.text} …")
         started = time.monotonic()
-        figures = run_promise(promise, folder / promise.name, seed, short)
+        figures = run_promise(promise, folder / promise.name, seed, short, _teller(console))
         figures.append(Figure("took", f"{time.monotonic() - started:.0f} s", kept=True))
         for number, figure in enumerate(figures):
             mark = "[green]yes" if figure.kept else "[bold red]NO"
@@ -180,10 +180,17 @@ def run_campaign(promises: Sequence[Promise], seed: int, short: bool, console: C
     return 1
 
 
-def run_promise(promise: Promise, folder: Path, seed: int, short: bool) -> list[Figure]:
+def _teller(console: Console) -> Tell:
+    def tell(text: str) -> None:
+        console.print(text, highlight=False, soft_wrap=True)
+
+    return tell
+
+
+def run_promise(promise: Promise, folder: Path, seed: int, short: bool, tell: Tell) -> list[Figure]:
     """Run one promise; a run that does not come to its end is a broken promise as well."""
     try:
-        return asyncio.run(promise.run(folder, seed, short))
+        return asyncio.run(promise.run(folder, seed, short, tell))
     except Exception as error:
         print(f"{promise.name}: {error!r}", file=sys.stderr)  # noqa: T201
         return [Figure("came to its end", repr(error)[:500], kept=False)]

@@ -8,7 +8,8 @@ import math
 import random
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -17,11 +18,18 @@ from agents.roles import ROLES
 from agents.runtime.faults import PASSING_FAULTS
 from cli.playground import Playground
 from devstack.process import Server
+from tests.faults.evidence import Evidence, Heard, prove_common
 from tests.faults.figures import Figure
-from tests.faults.load import ChainLoad, prove_common
+from tests.faults.load import ChainLoad, Pace
 from tests.faults.worlds import open_world
 
 RESUMED_S_MAX = 15.0
+LOOK_S = 1.0
+"""Between looks at what has not come about yet."""
+STALLED_S = 120.0
+"""Without any change of that, it is taken for lost."""
+TELL_S = 20.0
+SERVERS = ("broker", "database")
 STAGES = {
     "deposits": ("match_deposits", "confirm_deposits", "post_ledger"),
     "withdrawals": ("check_withdrawals", "confirm_withdrawals"),
@@ -37,8 +45,9 @@ class Killer:
     def __init__(self, world: Playground, seed: int) -> None:
         self._world = world
         self._chance = random.Random(seed)
-        self.kills = {"workers": 0, "broker": 0, "database": 0}
-        self.resumed_s: list[float] = []
+        self.kills = Counter(dict.fromkeys((*ROLES, *SERVERS), 0))
+        """By server, and by role of a worker."""
+        self.resumed_s: dict[str, list[float]] = {role: [] for role in ROLES}
         self._dying: set[str] = set()
         self._watches: set[asyncio.Task[None]] = set()
         self._over = asyncio.Event()
@@ -50,10 +59,10 @@ class Killer:
         while not await self._is_over(self._chance.uniform(0.5, 1.5) * every_s):
             victims += 1
             if victims % server_every == 0:
-                await self._kill_server(("broker", "database")[victims // server_every % 2])
+                await self._kill_server(SERVERS[victims // server_every % 2])
             elif idle := sorted(set(ROLES) - self._dying):
                 self._watches.add(asyncio.create_task(self._kill_worker(self._chance.choice(idle))))
-        for name in ("broker", "database"):
+        for name in SERVERS:
             if not self.kills[name]:  # a short run may have ended before its turn
                 await self._kill_server(name)
         await self._end_watches()
@@ -92,7 +101,7 @@ class Killer:
         worker = self._world.stack.workers[role]
         killed_at, pid = time.monotonic(), worker.pid
         worker.kill()
-        self.kills["workers"] += 1
+        self.kills[role] += 1
         # What the dying process still commits is no progress of the next one.
         while worker.pid == pid and worker.alive:  # noqa: ASYNC110 - an exit sets no event
             await asyncio.sleep(0.01)
@@ -100,7 +109,7 @@ class Killer:
             async with asyncio.timeout(4 * RESUMED_S_MAX):
                 await self._until_progress(role)
         # Nobody can go on while the broker or the database is dead as well.
-        self.resumed_s.append(time.monotonic() - max(killed_at, self._servers_back_at))
+        self.resumed_s[role].append(time.monotonic() - max(killed_at, self._servers_back_at))
         self._dying.discard(role)
 
     async def _until_progress(self, role: str) -> None:
@@ -136,73 +145,117 @@ async def run_kills(
     folder: Path,
     *,
     chains: Sequence[str],
-    deposits: int,
-    withdrawals: int,
-    rate_s: float,
+    size: Size,
     seed: int,
-    every_s: float = 2.0,
-    server_every: int = 6,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> list[Figure]:
-    """Move money on several chains at once while things are killed; then prove the effects.
-
-    `deposits`, `withdrawals` and `rate_s`, the deposits a second, are of all chains together.
-    """
+    """Move money on several chains at once while things are killed; then prove the effects."""
     async with open_world(folder, chains, rebroadcast_after_s=1.0) as world:
         await world.open_tenant()
-        loads = [ChainLoad(ground, seed) for ground in world.grounds.values()]
+        heard = Heard(world.sink)
+        pace = size.pace(len(world.grounds))
+        loads = [ChainLoad(ground, seed, pace) for ground in world.grounds.values()]
         async with asyncio.TaskGroup() as group:
             for load in loads:
                 group.create_task(load.prepare())
-        killer = Killer(world, seed)
-        share = Share(
-            math.ceil(deposits / len(loads)),
-            math.ceil(withdrawals / len(loads)),
-            rate_s / len(loads),
-        )
+        torment = Torment([Evidence(load, heard) for load in loads], Killer(world, seed), tell)
         mining = [asyncio.create_task(load.mine()) for load in loads]
-        killing = killer.run(every_s, server_every)
+        telling = asyncio.create_task(torment.keep_telling())
         try:
-            await _torment(loads, killer, share, killing)
+            await torment.run(size)
         finally:
-            await _stop(mining)
-        figures = [await load.prove() for load in loads]
-        return [*figures, *await prove_common(world), *_kill_figures(killer)]
+            await _stop([*mining, telling])
+        return [*await torment.prove(), *await prove_common(world)]
 
 
-class Share(NamedTuple):
-    """What one chain does while things are killed."""
+class Size(NamedTuple):
+    """How much is done on all chains together while things are killed, and how often they are."""
 
     deposits: int
     withdrawals: int
     rate_s: float
+    """Deposits a second."""
+    mine_every_s: float
+    owners: int
+    """On each chain."""
+    every_s: float
+    """Seconds between victims."""
+    server_every: int
+    """Every so many victims one is the broker or the database."""
+
+    def pace(self, chains: int) -> Pace:
+        """Return one chain's share."""
+        return Pace(
+            math.ceil(self.deposits / chains),
+            math.ceil(self.withdrawals / chains),
+            self.rate_s / chains,
+            self.mine_every_s,
+            self.owners,
+        )
 
 
-async def _torment(
-    loads: Sequence[ChainLoad],
-    killer: Killer,
-    share: Share,
-    killing: Coroutine[None, None, None],
-) -> None:
-    """Kill while money moves, and wait until it has come to rest."""
-    await loads[0].ground.world.until(_all_credited(loads), "the first deposits are credited")
-    async with asyncio.TaskGroup() as group:
-        group.create_task(killing)
-        async with asyncio.TaskGroup() as moving:
-            for load in loads:
-                rate_s = share.rate_s * share.withdrawals / share.deposits
-                moving.create_task(load.pay_in(share.deposits, share.rate_s))
-                moving.create_task(load.draw_out(share.withdrawals, rate_s))
-        killer.stop()
-    async with asyncio.TaskGroup() as settling:
-        for load in loads:
-            settling.create_task(load.settle())
+class Torment:
+    """Money moves on all chains while things are killed, and then comes to rest."""
 
+    def __init__(
+        self, evidence: Sequence[Evidence], killer: Killer, tell: Callable[[str], None]
+    ) -> None:
+        self._evidence = evidence
+        self._killer = killer
+        self._tell = tell
+        self._phase = "the first deposits are credited"
 
-def _all_credited(loads: Sequence[ChainLoad]) -> Callable[[], Awaitable[bool | None]]:
-    async def look() -> bool | None:
-        return not [load for load in loads if await load.count_wrong_accounts()] or None
+    async def run(self, size: Size) -> None:
+        """Return when all that was begun is done; what is stuck is left as it is."""
+        await self._until_done()
+        self._phase = "money moves, things are killed"
+        killing: Coroutine[None, None, None] = self._killer.run(size.every_s, size.server_every)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(killing)
+            async with asyncio.TaskGroup() as moving:
+                for evidence in self._evidence:
+                    moving.create_task(evidence.load.pay_in())
+                    moving.create_task(evidence.load.draw_out())
+            self._killer.stop()
+        self._phase = "all comes to rest"
+        await self._until_done()
 
-    return look
+    async def _until_done(self) -> None:
+        """Wait for as long as there is something open and it changes."""
+        seen, changed_at = None, time.monotonic()
+        while (still := await self._look()) and time.monotonic() - changed_at < STALLED_S:
+            if still != seen:
+                seen, changed_at = still, time.monotonic()
+            await asyncio.sleep(LOOK_S)
+
+    async def _look(self) -> dict[str, Counter[str]]:
+        found = {evidence.load.kind: await evidence.count_open() for evidence in self._evidence}
+        return {kind: open_ for kind, open_ in found.items() if open_}
+
+    async def keep_telling(self) -> None:
+        """Tell how far it is, again and again."""
+        started = time.monotonic()
+        while True:
+            await asyncio.sleep(TELL_S)
+            self._tell(f"{time.monotonic() - started:5.0f} s  {self._phase}: {self._describe()}")
+
+    def _describe(self) -> str:
+        loads = [evidence.load for evidence in self._evidence]
+        sent, wanted = sum(load.sent for load in loads), sum(load.deposits_max for load in loads)
+        orders = sum(len(load.orders) for load in loads)
+        heard = self._evidence[0].heard
+        heard.listen()
+        kills = self._killer.kills
+        return (
+            f"{sent:,} of {wanted:,} deposits sent, {heard.credited.total():,} credits and"
+            f" {heard.paid.total():,} of {orders:,} payments heard of,"
+            f" {kills.total()} kills"
+        )
+
+    async def prove(self) -> list[Figure]:
+        """Return the figures of each chain, and those of the kills."""
+        figures = [figure for evidence in self._evidence for figure in await evidence.prove()]
+        return [*figures, *kill_figures(self._killer.kills, self._killer.resumed_s)]
 
 
 async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -215,15 +268,29 @@ async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:
             raise error
 
 
-def _kill_figures(killer: Killer) -> list[Figure]:
-    worst = max(killer.resumed_s, default=0.0)
-    median = statistics.median(killer.resumed_s) if killer.resumed_s else 0.0
-    kills = ", ".join(f"{count} {victim}" for victim, count in killer.kills.items())
-    return [
-        Figure("killed", kills, all(killer.kills.values())),
-        Figure(
-            "resumed after a worker's death",
-            f"median {median:.1f} s, worst {worst:.1f} s of {len(killer.resumed_s)}",
-            0 < worst < RESUMED_S_MAX,
-        ),
-    ]
+def kill_figures(
+    kills: Mapping[str, int], resumed_s: Mapping[str, Sequence[float]]
+) -> Iterator[Figure]:
+    """Return how often each was killed, and how long each role of worker took to go on."""
+    every_s = [taken_s for taken in resumed_s.values() for taken_s in taken]
+    roles = {role: count for role, count in kills.items() if role not in SERVERS}
+    shown = ", ".join(f"{count} {role}" for role, count in roles.items())
+    yield Figure("killed: workers", f"{sum(roles.values())}: {shown}", any(roles.values()))
+    for server in SERVERS:
+        yield Figure(f"killed: {server}", str(kills[server]), kills[server] > 0)
+    for role, taken_s in resumed_s.items():
+        if taken_s:
+            yield Figure(f"resumed: {role}", _show_times(taken_s), max(taken_s) < RESUMED_S_MAX)
+    yield Figure(
+        "resumed: all workers", _show_times(every_s), 0 < max(every_s, default=0.0) < RESUMED_S_MAX
+    )
+
+
+def _show_times(times_s: Sequence[float]) -> str:
+    if not times_s:
+        return "none"
+    late = sum(time_s >= RESUMED_S_MAX for time_s in times_s)
+    return (
+        f"median {statistics.median(times_s):.1f} s, worst {max(times_s):.1f} s of {len(times_s)}"
+        + (f", {late} of them too late" if late else "")
+    )

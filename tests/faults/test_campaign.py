@@ -13,12 +13,12 @@ from tests.faults.kills import run_kills
 from tests.faults.proofs import read_report
 from tests.faults.reorgs import run_reorgs
 
-TIMED = {"resumed after a worker's death"}
+TIMED = "resumed: "
 """The campaign judges times; a test on a busy machine does not."""
 
 
 def expect_kept(figures: Sequence[Figure], seed: int) -> None:
-    broken = [figure for figure in figures if not figure.kept and figure.name not in TIMED]
+    broken = [figure for figure in figures if not figure.kept and not figure.name.startswith(TIMED)]
     assert not broken, f"seed {seed}: {broken}"
 
 
@@ -26,7 +26,9 @@ async def test_nothing_is_lost_or_doubled_on_any_chain_while_everything_is_kille
     servers_dir: Path,
 ) -> None:
     seed = secrets.randbelow(10**6)
-    figures = await run_kills(servers_dir / "kills", chains=tuple(NODES), seed=seed, **SHORT_KILLS)
+    figures = await run_kills(
+        servers_dir / "kills", chains=tuple(NODES), size=SHORT_KILLS, seed=seed
+    )
     expect_kept(figures, seed)
 
 
