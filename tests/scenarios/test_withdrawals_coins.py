@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from agents.runtime.transact import transact
-from chain_adapters.types import Coin, Payment, SignedTransaction
+from chain_adapters.types import Coin, Payment
 from chain_adapters.utxo.pay import HALF_ORDER
 from chain_adapters.utxo.transaction import encode_signature
 from custody.approve import MayBePaid, cancel_withdrawal
@@ -85,9 +85,7 @@ async def test_of_three_attempts_any_may_land_and_no_other_after_it(
         await world.land(one)
         assert await world.paid(address) == [PAID]
         for other in attempts:
-            answer = await world.node.adapter.broadcast(
-                SignedTransaction(other.transaction_id, other.raw)
-            )
+            answer = await world.submit(other)
             assert answer.outcome == ("accepted" if other == one else "nonce_used")
         await world.mine()
         assert (await world.withdrawal("order")).status == "confirmed"

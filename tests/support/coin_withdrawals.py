@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from chain_adapters.types import SignedTransaction
+from chain_adapters.types import Broadcast, SignedTransaction
 from chain_adapters.utxo.raw import read_transaction
 from devstack.chains.bitcoin import CoreNode
 from devstack.postgres import Postgres
@@ -94,10 +94,13 @@ class PayingCoinWorld(PayingWorld):
     async def land(self, transaction: Spending) -> None:
         """Let one transaction be the one that is mined: the pool forgets all others."""
         await self.node.chain.clear_pool()
-        signed = SignedTransaction(transaction.transaction_id, transaction.raw)
-        answer = await self.node.adapter.broadcast(signed)
-        assert answer.outcome == "accepted", answer
+        assert (await self.submit(transaction)).outcome == "accepted"
         await self.mine()
+
+    async def submit(self, transaction: Spending) -> Broadcast:
+        """Hand a transaction to the node, whatever it says."""
+        signed = SignedTransaction(transaction.transaction_id, transaction.raw)
+        return await self.node.adapter.broadcast(signed)
 
     async def finish(self) -> None:
         """Send again, replace and mine until every withdrawal is settled."""
