@@ -62,6 +62,20 @@ class Reader:
 
 def read_cells(encoded: str) -> list[Node]:
     """Return the cells of a bag in base64, the root first (the only root there may be)."""
+    boc, count, size, place = _open_bag(encoded)
+    nodes: list[Node] = []
+    for number in range(count):
+        node, place = _read_node(boc, place, size)
+        if node.refs and min(node.refs) <= number:
+            raise ValueError("a cell refers back")  # to walk them would never end
+        nodes.append(node)
+    if not nodes:
+        raise ValueError("an empty bag")
+    return nodes
+
+
+def _open_bag(encoded: str) -> tuple[bytes, int, int, int]:
+    """Return a bag's bytes, how many cells it has, the bytes of a reference, the root's place."""
     boc = binascii.a2b_base64(encoded)
     if boc[:4] != _MAGIC or len(boc) < 12:
         raise ValueError("no bag of cells")
@@ -73,16 +87,23 @@ def read_cells(encoded: str) -> list[Node]:
     place = 6 + 3 * size + offset_size
     if boc[place : place + size] != bytes(size) or count > _CELLS_MAX:
         raise ValueError("a bag with another root, or too large")
-    place += size + (count * offset_size if flags & 0x80 else 0)
-    nodes: list[Node] = []
-    for number in range(count):
-        node, place = _read_node(boc, place, size)
-        if node.refs and min(node.refs) <= number:
-            raise ValueError("a cell refers back")  # to walk them would never end
-        nodes.append(node)
-    if not nodes:
-        raise ValueError("an empty bag")
-    return nodes
+    return boc, count, size, place + size + (count * offset_size if flags & 0x80 else 0)
+
+
+def read_head(encoded: str, length: int) -> bytes | None:
+    """Return the first so many bytes of a bag's root; None if it has less. The rest is not read.
+
+    ValueError if there is no such bag, or it ends too early.
+    """
+    boc, count, _, place = _open_bag(encoded)
+    if not count or place + 2 > len(boc) or boc[place] & 16:
+        raise ValueError("the root cannot be read")
+    head = boc[place + 2 : place + 2 + length]
+    if boc[place + 1] < 2 * length:
+        return None
+    if len(head) < length:
+        raise ValueError("the bag ends too early")
+    return head
 
 
 def _read_node(boc: bytes, place: int, size: int) -> tuple[Node, int]:
@@ -152,8 +173,7 @@ def memo_text(data: bytes) -> str | None:
 def starts_with(encoded: str, *opcodes: int) -> bool:
     """Whether a body in base64 begins with these operation codes."""
     try:
-        root = Reader(read_cells(encoded)[0])
-        return all(root.uint(32) == opcode for opcode in opcodes)
+        return read_head(encoded, 4 * len(opcodes)) == b"".join(o.to_bytes(4) for o in opcodes)
     except ValueError:
         return False
 
@@ -191,15 +211,13 @@ def _forwarded_memo(nodes: list[Node], root: Reader) -> str | None:
 def read_opcode(encoded: str) -> int | None:
     """Return the operation code of a body, None if it is shorter or unreadable."""
     try:
-        return Reader(read_cells(encoded)[0]).uint(32)
+        head = read_head(encoded, 4)
     except ValueError:
         return None
+    return None if head is None else int.from_bytes(head)
 
 
 def read_query_id(encoded: str) -> int | None:
     """Return the query id behind an operation code; None if the body is shorter."""
-    root = Reader(read_cells(encoded)[0])
-    if root.left < 32 + 64:
-        return None
-    root.uint(32)
-    return root.uint(64)
+    head = read_head(encoded, 4 + 8)
+    return None if head is None else int.from_bytes(head[4:])

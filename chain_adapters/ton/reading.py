@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from chain_adapters.rpc import Absent, Endpoint
 from chain_adapters.ton import wire
@@ -80,8 +80,8 @@ class BlockReader:
         """Return the transaction that began a trace, None if the index does not reach back."""
         if trace_id not in self._roots:
             query = {"hash": trace_id, "limit": "1"}
-            answer = await get(endpoint, "transactions", query, wire.Transactions)
-            found = [t for t in answer.transactions if t.hash == trace_id]
+            answer = await ask_transactions(endpoint, "transactions", query)
+            found = [t for t in answer if t.hash == trace_id]
             if not found:
                 return None
             self._roots[trace_id] = read_root(found[0])
@@ -157,7 +157,13 @@ async def fetch_page(
 ) -> list[wire.Transaction]:
     """Return some transactions of a masterchain block."""
     query = {"seqno": str(height), "limit": str(rows), "offset": str(offset), "sort": "asc"}
-    path = "transactionsByMasterchainBlock"
+    return await ask_transactions(endpoint, "transactionsByMasterchainBlock", query)
+
+
+async def ask_transactions(
+    endpoint: Endpoint, path: str, query: Mapping[str, str]
+) -> list[wire.Transaction]:
+    """Return the transactions of an answer. Absent and NodeUnavailable as of `get`."""
     status, raw = await endpoint.ask(path, path, query=query)
     if status != 200:
         read_answer(status, raw, wire.Refusal)
