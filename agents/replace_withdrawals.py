@@ -2,7 +2,8 @@
 
 Runs in the signer's process. Old and new share the nonce or a coin, so that the chain takes one of
 them at most, and whichever lands is recognised. Where neither exists, a new one is made only once
-the final chain is beyond the old one's expiry without it. Everything is stored before sending.
+the final chain is beyond the old one's expiry without it, and nodes refuse the old one's bytes.
+Everything is stored before sending.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from agents.parts.expiry import final_clock
+from agents.parts.expiry import doubtful_expiries, final_clock
 from agents.parts.quotes import price_payments
 from agents.runtime.context import Context
 from agents.runtime.loop import Loop
@@ -64,7 +65,8 @@ class ReplaceWithdrawals(Loop):
                 )
             }
             rows = await transactions_sql.read_payments(conn, network, stuck, OPEN)
-        rows = [row for row in rows if row.halted_reason is None]
+        doubtful = await doubtful_expiries(self.context, network, stuck)
+        rows = [r for r in rows if r.halted_reason is None and r.withdrawal_id not in doubtful]
         priced = await price_payments(self.context.adapters[network], rows)
         for payment in ready_payments(priced, frozenset(stuck)):
             async with transact(self.context) as work:

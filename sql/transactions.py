@@ -35,6 +35,10 @@ class NonceRow(NamedTuple):
 
     next_nonce: int
     halted_reason: str | None
+    prepared_nonce: int | None = None
+    """The last one taken by a transaction that prepared the wallet."""
+    prepared_until: int | None = None
+    """That one can land as long as a block's clock is not above this; None: for ever."""
 
 
 class WalletRow(NamedTuple):
@@ -169,7 +173,16 @@ async def lock_nonces(
         senders=list(chain_nonces),
         next_nonces=list(chain_nonces.values()),
     )
-    return {row["sender"]: NonceRow(row["next_nonce"], row["halted_reason"]) for row in rows}
+    return {row["sender"]: NonceRow(*list(row)[1:]) for row in rows}
+
+
+async def take_prepared_nonce(
+    conn: Connection, network: str, sender: str, nonce: int, valid_until: int | None
+) -> None:
+    """Give a nonce to a transaction that is kept nowhere. The caller holds the wallet's lock."""
+    await _queries.take_prepared_nonce(
+        conn, network=network, sender=sender, nonce=nonce, valid_until=valid_until
+    )
 
 
 async def advance_nonces(conn: Connection, network: str, next_nonces: dict[str, int]) -> None:
@@ -318,6 +331,17 @@ async def expire_transactions(
     await _queries.expire_transactions(
         conn, withdrawal_ids=sorted(set(withdrawal_ids)), final_clock=final_clock
     )
+
+
+async def unguarded_attempts(
+    conn: Connection, withdrawal_ids: Iterable[int]
+) -> dict[str, tuple[int, RawTransaction]]:
+    """Return the transactions of withdrawals that only expiry keeps from landing twice, by id.
+
+    Each with its withdrawal.
+    """
+    rows = await _queries.unguarded_attempts(conn, withdrawal_ids=sorted(set(withdrawal_ids)))
+    return {row[1]: (row[0], RawTransaction(*row[1:])) for row in rows}
 
 
 async def release_nonce(conn: Connection, withdrawal_id: int) -> None:

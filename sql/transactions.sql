@@ -35,7 +35,18 @@ SELECT
 FROM unnest(:senders::text [], :next_nonces::bigint []) AS s (sender, next_nonce)
 ORDER BY s.sender
 ON CONFLICT (network, sender) DO UPDATE SET next_nonce = n.next_nonce
-RETURNING sender, next_nonce, halted_reason;
+RETURNING sender, next_nonce, halted_reason, prepared_nonce, prepared_until;
+
+-- name: take_prepared_nonce!
+-- Give a wallet's nonce to a transaction that prepares it. One before that had it may land as well.
+UPDATE nonces AS n SET
+    next_nonce = greatest(n.next_nonce, :nonce::bigint + 1),
+    prepared_nonce = :nonce::bigint,
+    prepared_until = CASE
+        WHEN n.prepared_nonce IS DISTINCT FROM :nonce::bigint THEN :valid_until::bigint
+        WHEN :valid_until::bigint IS NOT NULL THEN greatest(n.prepared_until, :valid_until::bigint)
+    END
+WHERE n.network = :network::text AND n.sender = :sender::text;
 
 -- name: advance_nonces!
 -- Remember which nonces were given out.
@@ -346,6 +357,20 @@ WHERE
     withdrawal_id = any(:withdrawal_ids::bigint [])
     AND state IN ('signed', 'broadcast')
     AND valid_until < :final_clock::bigint;
+
+-- name: unguarded_attempts
+-- Bytes of all transactions of these withdrawals that share neither nonce nor coin with the next:
+-- nothing but their expiry keeps them from landing beside it.
+SELECT
+    t.withdrawal_id,
+    t.transaction_id,
+    t.raw
+FROM transactions AS t
+WHERE
+    t.withdrawal_id = any(:withdrawal_ids::bigint [])
+    AND t.nonce IS NULL
+    AND t.coin IS NULL
+ORDER BY t.withdrawal_id, t.attempt;
 
 -- name: release_nonce!
 -- Give the nonce of a withdrawal whose transactions expired to the next one. There is no later one.

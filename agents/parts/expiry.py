@@ -1,11 +1,21 @@
-"""How far a chain is final and searched, in the measure by which its transactions expire."""
+"""Whether a transaction has expired for good: by the chain's measure, and by its nodes' word."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import structlog
+
 from agents.confirm_deposits import final_height_of
+from agents.parts.sending import send_all
+from agents.runtime.context import Context
+from chain_adapters.types import BroadcastOutcome
 from settings.model import Network
 from sql import chain as chain_sql
+from sql import transactions as transactions_sql
 from sql.pool import Connection
+
+log = structlog.get_logger(__name__)
 
 
 async def final_clock(conn: Connection, config: Network) -> int | None:
@@ -23,3 +33,30 @@ async def final_clock(conn: Connection, config: Network) -> int | None:
         cursor.settled_height - 1,
     )
     return await chain_sql.clock_at(conn, config.network, final_height)
+
+
+async def doubtful_expiries(
+    context: Context, network: str, withdrawal_ids: Iterable[int]
+) -> frozenset[int]:
+    """Return those of these withdrawals of which a transaction may land, or be in a block, yet.
+
+    Asked where nothing but expiry keeps old and new apart, after our own blocks have said that it
+    is over: a block that was read wrongly, dead-lettered or told with a wrong height would else
+    pay twice. The old bytes are sent once more, which is harmless; only a node that refuses them,
+    and knows of no block with them, takes the doubt away.
+    """
+    async with context.pool.acquire() as conn:
+        attempts = await transactions_sql.unguarded_attempts(conn, withdrawal_ids)
+    answers = await send_all(
+        context.adapters[network], network, [transaction for _, transaction in attempts.values()]
+    )
+    for answer in answers:
+        if answer.outcome == BroadcastOutcome.ACCEPTED:
+            log.error(
+                "expired by our blocks, but not by the node's",
+                network=network,
+                transaction_id=answer.transaction_id,
+                detail=answer.detail,
+            )
+    doubts = [one for one in answers if one.outcome != BroadcastOutcome.REFUSED]
+    return frozenset(attempts[one.transaction_id][0] for one in doubts)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from chain_adapters.types import Block
 from sql.pool import Pool
 from tests.support.fateful_node import Fate
 from tests.support.withdrawals import CONFIRMATIONS, SimulatedWorld
@@ -41,6 +43,7 @@ async def test_nothing_new_is_signed_before_the_old_one_has_expired_for_good(
         assert len(await world.attempts("w")) == 1
         await world.mine()
     await world.mine()
+    world.node.fates.clear()
     await world.replace.run_once()
     assert [a.state for a in await world.attempts("w")] == ["expired", "signed"]
 
@@ -79,6 +82,36 @@ async def test_a_payment_in_a_block_we_have_not_read_is_not_made_again(
     assert len(await world.attempts("w")) == 1
 
 
+async def test_a_payment_in_a_block_that_was_read_without_it_is_not_made_again(
+    world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch = world.node.fetch_block
+
+    async def fetch_without_transactions(height: int) -> Block | None:
+        block = await fetch(height)
+        return block and msgspec.structs.replace(block, transactions=())
+
+    monkeypatch.setattr(world.node, "fetch_block", fetch_without_transactions)
+    await world.request(world.command("w"))
+    await pass_expiry(world)
+    await world.replace.run_once()
+    await world.settle()
+    await world.mine(LIFETIME)
+    assert world.payments_to((await world.withdrawal("w")).address) == 1
+
+
+async def test_without_a_nonce_nothing_is_paid_again_before_a_node_refuses_the_old_bytes(
+    world: SimulatedWorld,
+) -> None:
+    await lose(world, "w")
+    await pass_expiry(world)
+    for attempts in (1, 2):
+        await world.replace.run_once()
+        has_nonce = (await world.withdrawal("w")).nonce is not None
+        assert len(await world.attempts("w")) == (2 if has_nonce else attempts)
+        world.node.fates.clear()
+
+
 async def test_what_expired_and_can_never_be_paid_gives_the_money_back(
     world: SimulatedWorld,
 ) -> None:
@@ -87,6 +120,7 @@ async def test_what_expired_and_can_never_be_paid_gives_the_money_back(
     withdrawal = await world.withdrawal("w")
     world.chain.reverting.add(withdrawal.address)
     await pass_expiry(world)
+    world.node.fates.clear()
     await world.replace.run_once()
     failed = await world.withdrawal("w")
     assert (failed.status, failed.reason) == ("failed", "recipient_reverts")
@@ -100,8 +134,8 @@ async def test_the_nonce_of_what_was_given_up_pays_the_next_withdrawal(
     await lose(world, "w")
     world.chain.reverting.add((await world.withdrawal("w")).address)
     await pass_expiry(world)
-    await world.replace.run_once()
     world.node.fates.clear()
+    await world.replace.run_once()
     [following] = await world.request(world.command("next"))
     await world.mine(CONFIRMATIONS)
     assert (await world.withdrawal("next")).status == "confirmed"
