@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import structlog
 
+from agents.parts.expiry import final_clock
 from agents.parts.quotes import measure_low_wallets, price_payments
 from agents.runtime.context import Context
 from agents.runtime.stage import Stage, Work
@@ -123,6 +124,7 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         }
         payments = [payment for payment in payments if payment.sender not in stopped]
         payments = await self._leave_room(work, network, payments)
+        payments, ours = await self._settle_nonces(work, network, payments, chain, ours)
         affordable = await self._leave_out_short(work, network, payments)
         purses = await self._open_purses(work, network, affordable, ours)
         signed, failed = pay.sign_in_order(
@@ -145,6 +147,29 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
             work.conn, network, (payment.sender for payment in payments)
         )
         return pay.leave_room(payments, in_flight, in_flight_max)
+
+    async def _settle_nonces(
+        self,
+        work: Work,
+        network: str,
+        payments: list[Ready],
+        chain: Mapping[str, int],
+        ours: dict[str, NonceRow],
+    ) -> tuple[list[Ready], dict[str, NonceRow]]:
+        """Return payments whose nonce the chain expects, where it takes one at a time.
+
+        A nonce that a preparation took in vain comes back; while it may yet land, payments wait.
+        """
+        if self._context.adapters[network].in_flight_max is None:
+            return payments, ours
+        clock = await final_clock(work.conn, self._context.settings.network(network))
+        usable = {s: pay.usable_nonce(chain[s], row, clock) for s, row in ours.items()}
+        for sender in {p.sender for p in payments if usable[p.sender] is None}:
+            log.warning("payments wait for the wallet's preparation", sender=sender)
+        return (
+            [payment for payment in payments if usable[payment.sender] is not None],
+            {s: r._replace(next_nonce=usable[s] or 0) for s, r in ours.items()},
+        )
 
     async def _open_purses(
         self,

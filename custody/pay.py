@@ -162,6 +162,23 @@ def find_foreign_use(chain: Mapping[str, int], ours: Mapping[str, NonceRow]) -> 
     ]
 
 
+def usable_nonce(chain_nonce: int, ours: NonceRow, final_clock: int | None) -> int | None:
+    """Return the nonce of a wallet's next payment if none of its payments waits. Pure.
+
+    The chain must expect just that. If it is behind, a preparation of the wallet took the nonce:
+    None until that is in a block, or can be in none up to `final_clock`.
+    """
+    if chain_nonce >= ours.next_nonce:
+        return ours.next_nonce
+    given_back = (
+        chain_nonce == ours.prepared_nonce == ours.next_nonce - 1
+        and ours.prepared_until is not None
+        and final_clock is not None
+        and ours.prepared_until < final_clock
+    )
+    return chain_nonce if given_back else None
+
+
 def sign_in_order(
     payer: ChainPayer, signer: Signer, payments: Sequence[Ready], purses: dict[str, Purse]
 ) -> tuple[list[NewTransaction], list[tuple[Ready, Exception]]]:

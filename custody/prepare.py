@@ -1,8 +1,9 @@
 """Makes a wallet of ours ready to receive a token, on chains where its owner must have agreed.
 
 Stellar calls this a trustline. It is a transaction of the wallet and takes one of its nonces, so it
-is made only while no payment of that wallet waits. Nothing is stored of it: made twice, it does
-nothing the second time, and a nonce that it took in vain is taken again.
+is made only while no payment of that wallet waits. Nothing is stored of it but its nonce and its
+expiry: made twice, it does nothing the second time, and a nonce that it took in vain is taken
+again, by another preparation at once or by a payment once it has expired.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from custody.errors import CustodyError
 from custody.signer import Signer
 from sql.custody import SystemWallet
 from sql.pool import Pool
-from sql.transactions import NonceRow, advance_nonces, count_in_flight, lock_nonces
+from sql.transactions import NonceRow, count_in_flight, lock_nonces, take_prepared_nonce
 
 READY_ALREADY = "trustline_exists"
 
@@ -76,12 +77,12 @@ async def _sign(
     payment = Payment(address, address, contract, 0)
     quote = await adapter.quote(payment)
     chain_nonce = quote.next_nonce or 0
+    unsigned = adapter.build(payment, quote, quote.next_nonce)
     async with pool.acquire() as conn, conn.transaction():
         ours = (await lock_nonces(conn, network, {address: chain_nonce}))[address]
         in_flight = await count_in_flight(conn, network, [address])
         check_idle(address, chain_nonce, ours, in_flight.get(address, 0))
-        await advance_nonces(conn, network, {address: max(ours.next_nonce, chain_nonce + 1)})
-    unsigned = adapter.build(payment, quote, quote.next_nonce)
+        await take_prepared_nonce(conn, network, address, chain_nonce, unsigned.valid_until)
     payloads = unsigned.signing_payloads
     signatures = (signer.sign(wallet.key_path, one, adapter.key_scheme) for one in payloads)
     return adapter.assemble(unsigned, tuple(signatures))
