@@ -20,6 +20,8 @@ from chain_adapters.ton.wire import (
     MethodResult,
     Refusal,
     StackItem,
+    Transaction,
+    decode_transactions,
 )
 from chain_adapters.types import NodeUnavailable
 
@@ -42,6 +44,16 @@ def read_answer(status: int, raw: bytes, kind: type[T]) -> T:
     if status != 200:
         raise NodeUnavailable(f"HTTP status {status} {refusal_text(raw)}".strip())
     return msgspec.json.decode(raw, type=kind)
+
+
+async def ask_transactions(
+    endpoint: Endpoint, path: str, query: Mapping[str, str]
+) -> list[Transaction]:
+    """Return the transactions of an answer. Absent and NodeUnavailable as of `get`."""
+    status, raw = await endpoint.ask(path, path, query=query)
+    if status != 200:
+        read_answer(status, raw, Refusal)
+    return decode_transactions(raw).transactions
 
 
 def refusal_text(raw: bytes) -> str:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from chain_adapters.rpc import Absent, Endpoint
 from chain_adapters.ton import wire
-from chain_adapters.ton.asking import fetch_header, get, read_answer
+from chain_adapters.ton.asking import ask_transactions, fetch_header, get
 from chain_adapters.ton.constants import MASTERCHAIN
 from chain_adapters.ton.decode import Facts, Root, hex_hash, needs_root, normalise_block, read_root
 from chain_adapters.ton.tokens import Tokens
@@ -158,16 +158,6 @@ async def fetch_page(
     """Return some transactions of a masterchain block."""
     query = {"seqno": str(height), "limit": str(rows), "offset": str(offset), "sort": "asc"}
     return await ask_transactions(endpoint, "transactionsByMasterchainBlock", query)
-
-
-async def ask_transactions(
-    endpoint: Endpoint, path: str, query: Mapping[str, str]
-) -> list[wire.Transaction]:
-    """Return the transactions of an answer. Absent and NodeUnavailable as of `get`."""
-    status, raw = await endpoint.ask(path, path, query=query)
-    if status != 200:
-        read_answer(status, raw, wire.Refusal)
-    return wire.decode_transactions(raw).transactions
 
 
 def check_complete(

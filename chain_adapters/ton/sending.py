@@ -13,8 +13,8 @@ from typing import NamedTuple
 from pytoniq_core import Address, Cell
 
 from chain_adapters.rpc import Absent, Endpoint, RpcClient
-from chain_adapters.ton.asking import get, read_answer, refusal_text
-from chain_adapters.ton.wire import SentMessage, Transactions, WalletStates
+from chain_adapters.ton.asking import ask_transactions, get, read_answer, refusal_text
+from chain_adapters.ton.wire import SentMessage, WalletStates
 from chain_adapters.types import (
     Broadcast,
     BroadcastOutcome,
@@ -100,9 +100,7 @@ async def is_mined(endpoint: Endpoint, transaction_id: str) -> bool:
     id_ = base64.b64encode(bytes.fromhex(transaction_id)).decode()
     query = {"msg_hash": id_, "direction": "in", "limit": "1"}
     try:
-        return bool(
-            (await get(endpoint, "transactionsByMessage", query, Transactions)).transactions
-        )
+        return bool(await ask_transactions(endpoint, "transactionsByMessage", query))
     except Absent:
         return False
 
