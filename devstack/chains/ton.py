@@ -2,7 +2,7 @@
 
 An emulator: transactions are run by the network's own executor (npm @ton/sandbox), so that fees,
 phases, bounces and contracts are as on the network; blocks, shards and the index around it are
-ours (`ton_node.cjs`). There is one shard, no validators and no reorganisation.
+ours (`ton_chain.cjs`, `ton_index.cjs`). There is one shard, no validators and no reorganisation.
 """
 
 from __future__ import annotations
