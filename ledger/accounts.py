@@ -53,15 +53,16 @@ async def lock_accounts(
     Raises RememberedInVain if one of them does not exist.
     """
     locked, entry_ids = await tables.lock_accounts(conn, list(ids.values()), entries)
-    if len(locked) < len(ids):
+    refs = {account_id: ref for ref, account_id in ids.items()}
+    accounts = {
+        (ref := refs[account_id]): Account(ref, account_id, int(balance_minor), frozen_reason)
+        for account_id, balance_minor, frozen_reason in locked
+    }
+    if len(accounts) < len(ids):
         for ref in ids:
             _remembered.pop(ref, None)
         raise RememberedInVain
-    refs = {account_id: ref for ref, account_id in ids.items()}
-    return {
-        (ref := refs[account_id]): Account(ref, account_id, int(balance_minor), frozen_reason)
-        for account_id, balance_minor, frozen_reason in locked
-    }, entry_ids
+    return accounts, entry_ids
 
 
 async def _find(conn: Connection, refs: Sequence[AccountRef]) -> dict[AccountRef, int]:

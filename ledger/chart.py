@@ -6,8 +6,10 @@ account's normal side: debits - credits for assets and expenses, credits - debit
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, NamedTuple
+from functools import cached_property
+from typing import Final
 
 
 class AccountKind(StrEnum):
@@ -20,7 +22,8 @@ class AccountKind(StrEnum):
     EXPENSE = "expense"
 
 
-class Bucket(NamedTuple):
+@dataclass(frozen=True)
+class Bucket:
     """What an account is for.
 
     `of_user`: kept for each user, else for the tenant itself (empty owner). `may_be_negative`:
@@ -31,15 +34,25 @@ class Bucket(NamedTuple):
     of_user: bool
     may_be_negative: bool
 
-    @property
+    @cached_property
     def debit_normal(self) -> bool:
         """Whether debits make the balance grow."""
         return self.kind in (AccountKind.ASSET, AccountKind.EXPENSE)
 
-    @property
+    @cached_property
     def is_debt(self) -> bool:
         """Whether the balance is what a user owes."""
         return self.of_user and self.kind is AccountKind.ASSET
+
+    @cached_property
+    def sign(self) -> int:
+        """What a debit of 1 does to the balance: 1 or -1."""
+        return 1 if self.debit_normal else -1
+
+    @cached_property
+    def lowest_minor(self) -> int:
+        """What a balance may not fall below."""
+        return 1 - BALANCE_MINOR_LIMIT if self.may_be_negative else 0
 
 
 BUCKETS: Final[dict[str, Bucket]] = {
@@ -57,6 +70,8 @@ BUCKETS: Final[dict[str, Bucket]] = {
     "capital": Bucket(AccountKind.EQUITY, False, True),
     "suspense": Bucket(AccountKind.LIABILITY, False, False),
 }
+
+DEBTS: Final = frozenset(name for name, bucket in BUCKETS.items() if bucket.is_debt)
 
 
 class Kind(StrEnum):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
+
+import msgspec
 
 from ledger.chart import BALANCE_MINOR_LIMIT, BUCKETS, REORGANISED_CREDIT
 from ledger.entries import AccountRef, Entry, Line, Outcome, PostResult
@@ -15,14 +17,7 @@ Key: TypeAlias = tuple[str, str]
 class Account:
     """A locked account while a batch is decided; its balance moves along."""
 
-    __slots__ = (
-        "account_id",
-        "asset",
-        "balance_minor",
-        "debit_normal",
-        "frozen_reason",
-        "may_be_negative",
-    )
+    __slots__ = ("account_id", "asset", "balance_minor", "frozen_reason", "lowest_minor", "sign")
 
     def __init__(
         self, ref: AccountRef, account_id: int, balance_minor: int, frozen_reason: str | None
@@ -30,8 +25,8 @@ class Account:
         bucket = BUCKETS[ref.bucket]
         self.account_id = account_id
         self.asset = ref.asset
-        self.debit_normal = bucket.debit_normal
-        self.may_be_negative = bucket.may_be_negative
+        self.sign = bucket.sign
+        self.lowest_minor = bucket.lowest_minor
         self.balance_minor = balance_minor
         self.frozen_reason = frozen_reason
 
@@ -52,10 +47,11 @@ class StoredEntry(NamedTuple):
     lines: list[StoredLine]
 
 
-class PlannedLine(NamedTuple):
-    """One row to write. `entry_number` counts the posted entries of the batch from 0."""
+class PlannedLine(msgspec.Struct, frozen=True, gc=False):
+    """One row to write."""
 
-    entry_number: int
+    entry: Entry
+    entry_id: int
     line: int
     asset: str
     debit_account: int
@@ -66,30 +62,15 @@ class PlannedLine(NamedTuple):
 
 
 class Plan:
-    """What to write, and each entry's result.
-
-    A posted entry, and a duplicate of one posted in the same batch, has its entry number in
-    place of the entry id until the database has given one.
-    """
+    """What to write, and each entry's result."""
 
     def __init__(self) -> None:
         self.results: list[PostResult] = []
-        self.numbered: list[bool] = []
-        self.posted: list[Entry] = []
         self.lines: list[PlannedLine] = []
         self.refused = False
         """Whether any entry was valid and still not posted."""
         self.frozen: set[int] = set()
         self.unfrozen: set[int] = set()
-
-    def results_with_ids(self, entry_ids: Sequence[int]) -> list[PostResult]:
-        """Return the results with entry numbers replaced by the ids given to them."""
-        return [
-            PostResult(result.outcome, entry_ids[result.entry_id], "", result.shortfall_minor)
-            if numbered and result.entry_id is not None
-            else result
-            for result, numbered in zip(self.results, self.numbered, strict=True)
-        ]
 
 
 def decide(
@@ -97,13 +78,15 @@ def decide(
     problems: Sequence[str],
     accounts: Mapping[AccountRef, Account],
     stored: Mapping[Key, StoredEntry],
+    entry_ids: Iterable[int],
 ) -> Plan:
     """Decide every entry in order, as if each were posted alone after the one before.
 
     `problems` are the validator's words, "" for a valid entry. `accounts` are the locked accounts
-    and are used up: their balances end as the plan leaves them.
+    and are used up: their balances end as the plan leaves them. Posted entries take `entry_ids`
+    in turn.
     """
-    decider = Decider(accounts, stored)
+    decider = Decider(accounts, stored, entry_ids)
     decider.run(entries, problems)
     return decider.plan
 
@@ -123,51 +106,88 @@ class Decider:
     """Decides entry after entry; see `decide`, which does it at one go."""
 
     def __init__(
-        self, accounts: Mapping[AccountRef, Account], stored: Mapping[Key, StoredEntry]
+        self,
+        accounts: Mapping[AccountRef, Account],
+        stored: Mapping[Key, StoredEntry],
+        entry_ids: Iterable[int],
     ) -> None:
         self._accounts = accounts
         self._stored = stored
+        self._entry_ids = iter(entry_ids)
+        self._next_id = next(self._entry_ids, 0)
         self._seen: dict[Key, tuple[Entry, int]] = {}
         self.plan = Plan()
 
     def run(self, entries: Sequence[Entry], problems: Sequence[str]) -> None:
         """Decide the next entries; the plan grows by them."""
-        plan = self.plan
+        results = self.plan.results
         for entry, problem in zip(entries, problems, strict=True):
             if problem:
-                result, numbered = PostResult(Outcome.INVALID, None, problem), False
+                results.append(PostResult(Outcome.INVALID, None, problem))
             else:
-                result, numbered = self._decide_entry(entry)
-            plan.results.append(result)
-            plan.numbered.append(numbered)
+                results.append(self._decide_entry(entry))
 
-    def _decide_entry(self, entry: Entry) -> tuple[PostResult, bool]:
+    def _decide_entry(self, entry: Entry) -> PostResult:
         key = (entry.tenant, entry.idempotency_key)
         if (stored := self._stored.get(key)) is not None:
-            return _compare(repeats(entry, stored), stored.entry_id), False
+            return _compare(repeats(entry, stored), stored.entry_id)
         if (seen := self._seen.get(key)) is not None:
-            earlier, number = seen
-            same = entry.kind == earlier.kind and entry.lines == earlier.lines
-            return _compare(same, number), True
+            earlier, entry_id = seen
+            return _compare(entry.kind == earlier.kind and entry.lines == earlier.lines, entry_id)
+        if self._post_simple(entry):
+            return self._posted(entry, 0)
         written, undo = len(self.plan.lines), list[tuple[Account, int]]()
         try:
-            shortfall_minor = self._post(entry, undo)
+            return self._posted(entry, self._post(entry, undo))
         except (_Refused, KeyError) as refused:
             del self.plan.lines[written:]
             for account, balance_minor in reversed(undo):
                 account.balance_minor = balance_minor
             self.plan.refused = True
-            return refused.result if isinstance(refused, _Refused) else _UNKNOWN, False
-        number = len(self.plan.posted)
-        self.plan.posted.append(entry)
-        self._seen[key] = (entry, number)
-        return PostResult(Outcome.POSTED, number, "", shortfall_minor), True
+            return refused.result if isinstance(refused, _Refused) else _UNKNOWN
+
+    def _posted(self, entry: Entry, shortfall_minor: int) -> PostResult:
+        entry_id = self._next_id
+        self._next_id = next(self._entry_ids, 0)
+        self._seen[entry.tenant, entry.idempotency_key] = (entry, entry_id)
+        return PostResult(Outcome.POSTED, entry_id, "", shortfall_minor)
+
+    def _post_simple(self, entry: Entry) -> bool:
+        """Post an entry of one line without detours or doubts, as nearly all are; False if not."""
+        line = entry.lines[0]
+        debit, credit = self._accounts.get(line.debit), self._accounts.get(line.credit)
+        if len(entry.lines) > 1 or line.overflow is not None or debit is None or credit is None:
+            return False
+        if debit.frozen_reason is not None or credit.frozen_reason is not None:
+            return False
+        amount_minor = line.amount_minor
+        after = debit.balance_minor + debit.sign * amount_minor
+        credit_after = credit.balance_minor - credit.sign * amount_minor
+        if not debit.lowest_minor <= after < BALANCE_MINOR_LIMIT:
+            return False
+        if not credit.lowest_minor <= credit_after < BALANCE_MINOR_LIMIT:
+            return False
+        debit.balance_minor = after
+        credit.balance_minor = credit_after
+        self.plan.lines.append(
+            PlannedLine(
+                entry,
+                self._next_id,
+                0,
+                debit.asset,
+                debit.account_id,
+                credit.account_id,
+                amount_minor,
+                after,
+                credit_after,
+            )
+        )
+        return True
 
     def _post(self, entry: Entry, undo: list[tuple[Account, int]]) -> int:
         accounts = self._accounts
         shortfall_minor = 0
         detours: list[tuple[Line, Account]] = []
-        first = len(self.plan.lines)
         for line in entry.lines:
             debit, credit = accounts[line.debit], accounts[line.credit]
             if debit.frozen_reason is not None and entry.enforce_frozen:
@@ -176,27 +196,27 @@ class Decider:
             if line.overflow is not None and debit.balance_minor < amount_minor:
                 over = accounts[line.overflow]
                 missing_minor = amount_minor - max(debit.balance_minor, 0)
-                self._move(over, credit, missing_minor, first, undo)
+                self._move(over, credit, missing_minor, entry, undo)
                 shortfall_minor += missing_minor
                 amount_minor -= missing_minor
                 detours.append((line, debit))
             elif line.repays is not None and credit.frozen_reason is not None:
-                amount_minor -= self._repay(line, debit, first, undo)
+                amount_minor -= self._repay(line, debit, entry, undo)
                 detours.append((line, credit))
             if amount_minor:
-                self._move(debit, credit, amount_minor, first, undo)
+                self._move(debit, credit, amount_minor, entry, undo)
         for line, account in detours:
             self._freeze_or_unfreeze(line, account)
         return shortfall_minor
 
     def _repay(
-        self, line: Line, debit: Account, first: int, undo: list[tuple[Account, int]]
+        self, line: Line, debit: Account, entry: Entry, undo: list[tuple[Account, int]]
     ) -> int:
         debt = self._accounts.get(line.repays) if line.repays is not None else None
         if debt is None or debt.balance_minor <= 0:
             return 0
         amount_minor = min(debt.balance_minor, line.amount_minor)
-        self._move(debit, debt, amount_minor, first, undo)
+        self._move(debit, debt, amount_minor, entry, undo)
         return amount_minor
 
     def _move(
@@ -204,29 +224,28 @@ class Decider:
         debit: Account,
         credit: Account,
         amount_minor: int,
-        first: int,
+        entry: Entry,
         undo: list[tuple[Account, int]],
     ) -> None:
         before, credit_before = debit.balance_minor, credit.balance_minor
-        after = before + amount_minor if debit.debit_normal else before - amount_minor
-        credit_after = (
-            credit_before - amount_minor if credit.debit_normal else credit_before + amount_minor
-        )
-        if after < 0 and not debit.may_be_negative:
+        after = before + debit.sign * amount_minor
+        credit_after = credit_before - credit.sign * amount_minor
+        if after < 0 and debit.lowest_minor == 0:
             raise _Refused(Outcome.INSUFFICIENT_FUNDS, f"{-after} minor units are missing")
-        if credit_after < 0 and not credit.may_be_negative:
+        if credit_after < 0 and credit.lowest_minor == 0:
             raise _Refused(Outcome.INSUFFICIENT_FUNDS, f"{-credit_after} minor units too many")
         if max(abs(after), abs(credit_after)) >= BALANCE_MINOR_LIMIT:
             raise _Refused(Outcome.INVALID, "a balance would have more than 78 digits")
+        line = len(undo) // 2
         undo.append((debit, before))
         undo.append((credit, credit_before))
         debit.balance_minor = after
         credit.balance_minor = credit_after
-        plan = self.plan
-        plan.lines.append(
+        self.plan.lines.append(
             PlannedLine(
-                len(plan.posted),
-                len(plan.lines) - first,
+                entry,
+                self._next_id,
+                line,
                 debit.asset,
                 debit.account_id,
                 credit.account_id,

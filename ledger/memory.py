@@ -37,10 +37,10 @@ class MemoryLedger:
             if not problem:
                 self._open(entry)
         accounts = {ref: Account(ref, *state) for ref, state in self._accounts.items()}
-        plan = decide(entries, problems, accounts, self._entries)
-        first_id = len(self._entries) + 1
-        self._keep(plan, first_id)
-        return plan.results_with_ids(range(first_id, first_id + len(plan.posted)))
+        entry_ids = range(len(self._entries) + 1, len(self._entries) + 1 + len(entries))
+        plan = decide(entries, problems, accounts, self._entries, entry_ids)
+        self._keep(plan)
+        return plan.results
 
     def balance_minor(self, ref: AccountRef) -> int:
         """Return the balance of an account in its normal side, 0 if it was never opened."""
@@ -68,20 +68,20 @@ class MemoryLedger:
                     self._accounts[ref] = _State(len(self._names), 0, None)
                     self._names.append(ref)
 
-    def _keep(self, plan: Plan, first_id: int) -> None:
-        for number, entry in enumerate(plan.posted):
-            key = (entry.tenant, entry.idempotency_key)
-            self._entries[key] = StoredEntry(first_id + number, entry.kind, [])
+    def _keep(self, plan: Plan) -> None:
         for line in plan.lines:
-            self._apply(line, plan.posted[line.entry_number])
+            self._apply(line)
         for account_ids, reason in ((plan.frozen, REORGANISED_CREDIT), (plan.unfrozen, None)):
             for account_id in account_ids:
                 ref = self._names[account_id]
                 self._accounts[ref] = self._accounts[ref]._replace(frozen_reason=reason)
 
-    def _apply(self, line: PlannedLine, entry: Entry) -> None:
+    def _apply(self, line: PlannedLine) -> None:
         debit, credit = self._names[line.debit_account], self._names[line.credit_account]
-        stored = self._entries[entry.tenant, entry.idempotency_key]
+        entry = line.entry
+        stored = self._entries.setdefault(
+            (entry.tenant, entry.idempotency_key), StoredEntry(line.entry_id, entry.kind, [])
+        )
         stored.lines.append(StoredLine(debit, credit, line.amount_minor))
         for ref, after in ((debit, line.debit_balance_after), (credit, line.credit_balance_after)):
             self._accounts[ref] = self._accounts[ref]._replace(balance_minor=after)

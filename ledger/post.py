@@ -14,7 +14,7 @@ import asyncpg
 
 import sql.ledger as tables
 from ledger.accounts import RememberedInVain, find_accounts, lock_accounts, open_accounts
-from ledger.chart import BUCKETS, REORGANISED_CREDIT
+from ledger.chart import DEBTS, REORGANISED_CREDIT
 from ledger.decide import Account, Decider, Key, Plan, PlannedLine, StoredEntry, StoredLine
 from ledger.entries import AccountRef, Entry, PostResult
 from ledger.validate import encode_metadata, problem_of
@@ -51,10 +51,11 @@ async def post(conn: Connection, entries: Sequence[Entry]) -> list[PostResult]:
             ids = await open_accounts(conn, _touched(valid))
             async with conn.transaction():  # a savepoint: a taken key undoes no more than this
                 accounts, entry_ids = await _lock(conn, valid, ids)
-                decider = Decider(accounts, await _find(conn, valid) if look_up else {})
+                stored = await _find(conn, valid) if look_up else {}
+                decider = Decider(accounts, stored, entry_ids)
                 chunks = _decide(decider, entries, problems, refusing=look_up)
-                await _write(conn, decider.plan, entry_ids, chunks)
-                return decider.plan.results_with_ids(entry_ids)
+                await _write(conn, decider.plan, chunks)
+                return decider.plan.results
         look_up = True
     raise RuntimeError(f"others took the keys {ATTEMPTS_MAX} times in a row")
 
@@ -95,7 +96,7 @@ async def _lock(
 
     Return the accounts, and an entry id for each entry that comes after all of theirs.
     """
-    debts = {ref: ids.pop(ref) for ref in list(ids) if BUCKETS[ref.bucket].is_debt}
+    debts = {ref: ids.pop(ref) for ref in list(ids) if ref.bucket in DEBTS}
     accounts, entry_ids = await lock_accounts(conn, ids, len(entries))
     frozen = {ref for ref, account in accounts.items() if account.frozen_reason is not None}
     if frozen:
@@ -138,33 +139,27 @@ async def _find(conn: Connection, entries: Sequence[Entry]) -> dict[Key, StoredE
     return stored
 
 
-async def _write(
-    conn: Connection, plan: Plan, entry_ids: Sequence[int], chunks: Iterable[Sequence[PlannedLine]]
-) -> None:
+async def _write(conn: Connection, plan: Plan, chunks: Iterable[Sequence[PlannedLine]]) -> None:
     """Write the lines of a plan that grows chunk by chunk, then freeze and unfreeze."""
-
-    def rows(lines: Sequence[PlannedLine]) -> list[JournalLine]:
-        return [_row(line, plan.posted[line.entry_number], entry_ids) for line in lines]
-
-    await tables.write_lines(conn, map(rows, chunks))
+    await tables.write_lines(conn, (map(_row, chunk) for chunk in chunks))
     if plan.frozen:
         await tables.freeze_accounts(conn, sorted(plan.frozen), REORGANISED_CREDIT)
     if plan.unfrozen:
         await tables.unfreeze_accounts(conn, sorted(plan.unfrozen), REORGANISED_CREDIT)
 
 
-def _row(planned: PlannedLine, entry: Entry, entry_ids: Sequence[int]) -> JournalLine:
-    number, line, asset, debited, credited, amount_minor, debited_after, credited_after = planned
-    return JournalLine(
-        entry_ids[number],
-        line,
-        debited,
-        credited,
-        amount_minor,
-        debited_after,
-        credited_after,
+def _row(planned: PlannedLine) -> JournalLine:
+    entry = planned.entry
+    return (
+        planned.entry_id,
+        planned.line,
+        planned.debit_account,
+        planned.credit_account,
+        planned.amount_minor,
+        planned.debit_balance_after,
+        planned.credit_balance_after,
         entry.tenant,
-        asset,
+        planned.asset,
         entry.kind,
         entry.idempotency_key,
         entry.reference_type,

@@ -31,38 +31,52 @@ def problem_of(entry: Entry) -> str:
 
 
 def _problem_of_line(line: Line, tenant: str) -> str:
-    debit, credit = line.debit, line.credit
     if not 0 < line.amount_minor < BALANCE_MINOR_LIMIT:
         return "an amount is not between 1 and 10^78 - 1"
+    return _problem_of_accounts(tenant, line.debit, line.credit, line.overflow, line.repays)
+
+
+@lru_cache(maxsize=50_000)  # the same accounts come again and again
+def _problem_of_accounts(
+    tenant: str,
+    debit: AccountRef,
+    credit: AccountRef,
+    overflow: AccountRef | None,
+    repays: AccountRef | None,
+) -> str:
     if not (debit.tenant == credit.tenant == tenant and debit.asset == credit.asset):
         return "a line mixes tenants or assets"
     if problem := _problem_of_account(debit) or _problem_of_account(credit):
         return problem
     if debit.bucket == credit.bucket and debit.owner == credit.owner:
         return "a line debits and credits the same account"
-    if line.overflow is not None or line.repays is not None:
-        return _problem_of_detour(line)
+    if overflow is not None or repays is not None:
+        return _problem_of_detour(debit, credit, overflow, repays)
     return ""
 
 
-def _problem_of_detour(line: Line) -> str:  # noqa: PLR0911 - one return a rule
-    detour = line.overflow or line.repays
-    if detour is None or (line.overflow is not None and line.repays is not None):
+def _problem_of_detour(  # noqa: PLR0911 - one return a rule
+    debit: AccountRef,
+    credit: AccountRef,
+    overflow: AccountRef | None,
+    repays: AccountRef | None,
+) -> str:
+    detour = overflow or repays
+    if detour is None or (overflow is not None and repays is not None):
         return "a line has both an overflow and a debt to repay"
-    if detour in (line.debit, line.credit):
+    if detour in (debit, credit):
         return "an overflow or debt is one of the line's own accounts"
-    if detour.tenant != line.debit.tenant or detour.asset != line.debit.asset:
+    if detour.tenant != debit.tenant or detour.asset != debit.asset:
         return "a line mixes tenants or assets"
     if problem := _problem_of_account(detour):
         return problem
     if not BUCKETS[detour.bucket].is_debt:
         return "an overflow or debt is not what a user owes"
-    if line.overflow is not None and BUCKETS[line.debit.bucket].debit_normal:
+    if overflow is not None and BUCKETS[debit.bucket].debit_normal:
         return "an overflow stands in for an account of assets or expenses"
     return ""
 
 
-@lru_cache(maxsize=50_000)  # the same accounts come again and again
 def _problem_of_account(ref: AccountRef) -> str:
     bucket = BUCKETS.get(ref.bucket)
     if bucket is None:

@@ -32,6 +32,7 @@ INSERT INTO buckets (bucket, kind, of_user, may_be_negative, meaning) VALUES
 -- One balance of one owner in one asset. The empty owner is the tenant itself.
 -- balance_minor is in the account's normal side: debits - credits for assets and expenses,
 -- credits - debits for the others. last_entry_id and last_line name the journal line that made it.
+-- What changes and what has a fixed width stands first: a row is rewritten with every line.
 CREATE TABLE accounts (
     -- Random, so that an id remembered from another database, from before a restore or from a
     -- transaction that was rolled back names nothing here, never somebody else's account. Odd if debits
@@ -39,23 +40,24 @@ CREATE TABLE accounts (
     account_id bigint PRIMARY KEY DEFAULT
     ('x' || encode(substr(uuid_send(gen_random_uuid()), 9), 'hex'))::bit(64)::bigint
     & 9223372036854775806,
-    tenant text NOT NULL REFERENCES tenants,
-    owner text NOT NULL CHECK (length(owner) <= 128),
-    asset text NOT NULL REFERENCES assets,
-    bucket text NOT NULL,             -- of buckets
-    kind text NOT NULL,               -- copied from there when the account is opened
-    may_be_negative boolean NOT NULL, -- likewise
-    debit_normal boolean NOT NULL GENERATED ALWAYS AS (kind IN ('asset', 'expense')) STORED,
-    balance_minor numeric(78, 0) NOT NULL DEFAULT 0,
     last_entry_id bigint NOT NULL DEFAULT 0,
     last_line smallint NOT NULL DEFAULT 0,
+    may_be_negative boolean NOT NULL, -- copied from buckets when the account is opened
+    debit_normal boolean NOT NULL,    -- whether debits make the balance grow, by its kind
+    balance_minor numeric(78, 0) NOT NULL DEFAULT 0,
+    tenant text NOT NULL REFERENCES tenants,
+    asset text NOT NULL REFERENCES assets,
+    owner text NOT NULL CHECK (length(owner) <= 128),
+    bucket text NOT NULL,             -- of buckets
+    kind text NOT NULL,               -- copied from there when the account is opened
     frozen_at timestamptz,
     frozen_reason text,
     UNIQUE (tenant, owner, asset, bucket),
     CHECK (may_be_negative OR balance_minor >= 0),
     CHECK ((account_id & 1 = 1) = debit_normal),
+    CHECK (debit_normal = (kind IN ('asset', 'expense'))),
     CHECK ((frozen_at IS NULL) = (frozen_reason IS NULL))
-) WITH (fillfactor = 70); -- room for updates in place: balances change, keys do not
+) WITH (fillfactor = 50); -- room for updates in place: balances change, keys do not
 
 CREATE SEQUENCE journal_entry_ids AS bigint;
 
@@ -81,7 +83,7 @@ CREATE TABLE journal_lines (
     PRIMARY KEY (entry_id, line),
     CHECK (debit_account <> credit_account)
 );
-CREATE UNIQUE INDEX journal_lines_key ON journal_lines (tenant, idempotency_key) WHERE line = 0;
+CREATE UNIQUE INDEX journal_lines_key ON journal_lines (idempotency_key, tenant) WHERE line = 0;
 CREATE INDEX journal_lines_debit ON journal_lines (debit_account, entry_id);
 CREATE INDEX journal_lines_credit ON journal_lines (credit_account, entry_id);
 
@@ -104,10 +106,11 @@ FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- Who an account belongs to never changes, and its history only grows.
 CREATE TRIGGER accounts_identity
-BEFORE UPDATE OF account_id, tenant, owner, asset, bucket, kind, may_be_negative ON accounts
+BEFORE UPDATE OF account_id, tenant, owner, asset, bucket, kind, debit_normal, may_be_negative
+ON accounts
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
-CREATE TRIGGER accounts_forward BEFORE UPDATE ON accounts
+CREATE TRIGGER accounts_forward AFTER UPDATE ON accounts
 FOR EACH ROW WHEN ((new.last_entry_id, new.last_line) < (old.last_entry_id, old.last_line))
 EXECUTE FUNCTION refuse_change();
 
@@ -123,7 +126,8 @@ BEGIN
     END IF;
     SELECT b.kind, b.may_be_negative, b.of_user INTO NEW.kind, NEW.may_be_negative, of_user
     FROM buckets AS b WHERE b.bucket = NEW.bucket;
-    NEW.account_id = NEW.account_id & ~1::bigint | (NEW.kind IN ('asset', 'expense'))::integer;
+    NEW.debit_normal = NEW.kind IN ('asset', 'expense');
+    NEW.account_id = NEW.account_id & ~1::bigint | NEW.debit_normal::integer;
     IF of_user IS DISTINCT FROM (NEW.owner <> '') THEN
         RAISE EXCEPTION 'bucket % does not fit owner "%"', NEW.bucket, NEW.owner
             USING ERRCODE = 'integrity_constraint_violation';
@@ -167,9 +171,9 @@ CREATE FUNCTION apply_journal_lines() RETURNS trigger LANGUAGE plpgsql SECURITY 
 SET search_path = public, pg_temp
 SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off AS $$
 DECLARE
+    sides_inserted bigint;
     sides_applied bigint;
-    lines_inserted bigint;
-    lines_first bigint;
+    more_lines boolean;
 BEGIN
     WITH sides AS (
         SELECT
@@ -198,6 +202,7 @@ BEGIN
             max(asset) AS asset_too,
             min(posting) AS first_posting,
             max(posting) AS last_posting,
+            max(posting & 32767) AS highest_line,
             sum(change) AS change,
             min(balance_after) AS lowest,
             coalesce(bool_and(balance_after = previous + change), true) AS unbroken
@@ -207,26 +212,27 @@ BEGIN
         UPDATE accounts AS a
         SET
             balance_minor = a.balance_minor + s.change,
-            last_entry_id = s.last_posting / 32768,
-            last_line = s.last_posting % 32768
+            last_entry_id = s.last_posting >> 15,
+            last_line = s.last_posting & 32767
         FROM steps AS s
         WHERE
             a.account_id = s.account_id
             AND s.unbroken
-            AND a.last_entry_id < s.first_posting / 32768
+            AND a.last_entry_id < s.first_posting >> 15
             AND (a.may_be_negative OR s.lowest >= 0)
             -- one expression, so that no index but that of account_id can serve
             AND (a.tenant, a.asset, a.tenant, a.asset)
             IS NOT DISTINCT FROM (s.tenant, s.asset, s.tenant_too, s.asset_too)
         RETURNING s.sides
     )
-    SELECT coalesce(sum(sides), 0) INTO sides_applied FROM applied;
-    SELECT count(*), count(*) FILTER (WHERE line = 0) INTO lines_inserted, lines_first FROM inserted;
-    IF sides_applied <> 2 * lines_inserted THEN
+    SELECT sum(sides), coalesce(max(highest_line), 0) > 0, (SELECT sum(sides) FROM applied)
+    INTO sides_inserted, more_lines, sides_applied
+    FROM steps;
+    IF sides_applied IS DISTINCT FROM sides_inserted THEN
         RAISE EXCEPTION 'journal lines do not continue the balances of their accounts'
             USING ERRCODE = 'integrity_constraint_violation';
     END IF;
-    IF lines_first < lines_inserted AND EXISTS (
+    IF more_lines AND EXISTS (
         SELECT FROM (
             SELECT
                 line,
