@@ -21,10 +21,12 @@ SINKS = frozenset({SYSTEM_PROGRAM, "1nc1nerator11111111111111111111111111111111"
 SIGNATURE_FEE_MINOR = 5000
 """Lamports for each signature of a transaction."""
 
+BLOCKHASH_BLOCKS = 150
+"""A blockhash is good for so many blocks (agave, MAX_PROCESSING_AGE)."""
 EXPIRY_MARGIN_BLOCKS = 8
 """Added to a node's lastValidBlockHeight before a transaction counts as expired.
 
-A blockhash is good for 150 blocks, and the node counts them from the block that carries it, while
-a leader counts from that block's parent: one block more than the number says. The rest is for
-nodes that answer from a block they have not finished.
+The node counts the blocks from the one that the hash is of, while a leader counts up to its own
+block's parent: one block more than the number says. The rest is for nodes that answer from a block
+they have not finished.
 """

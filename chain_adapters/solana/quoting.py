@@ -20,6 +20,7 @@ from chain_adapters.solana.address import is_wallet
 from chain_adapters.solana.asking import ask_all
 from chain_adapters.solana.pay import Plan, Source, TokenPlan, compose, make_reference
 from chain_adapters.solana.programs import (
+    BLOCKHASH_BLOCKS,
     SIGNATURE_FEE_MINOR,
     SYSTEM_PROGRAM,
     TOKEN_2022_PROGRAM,
@@ -62,7 +63,9 @@ SHORT_OF_RENT = "InsufficientFundsForRent"
 class Findings(msgspec.Struct, frozen=True):
     """What a node tells of the accounts of a payment."""
 
-    latest: wire.WireLatestBlockhash
+    blockhash: str
+    last_height: int
+    """The last block that can carry the blockhash, by the node's word."""
     rent_minor: int
     """What any account without data must hold or be empty."""
     unit_price: int
@@ -117,8 +120,8 @@ async def quote(endpoint: Endpoint, payment: Payment, fee_minor_cap: int) -> Quo
     if found.spendable_minor < SIGNATURE_FEE_MINOR + (payment.amount_minor if not token else 0):
         raise PaymentRefused("sender_lacks_funds", "the sender holds too little SOL")
     plan = Plan(
-        blockhash=found.latest.blockhash,
-        last_height=found.latest.last_valid_block_height,
+        blockhash=found.blockhash,
+        last_height=found.last_height,
         unit_limit=UNITS_TO_TRY,
         unit_price=0,
         seed=secrets.token_bytes(16),
@@ -156,18 +159,21 @@ async def look(endpoint: Endpoint, payment: Payment) -> Findings:
     addresses = [payment.sender, payment.recipient, *([mint] if mint else []), *targets.values()]
     requests = [
         Request("getLatestBlockhash", (FINALIZED,)),
+        Request("getBlockHeight", (FINALIZED,)),
         Request("getMinimumBalanceForRentExemption", (0,)),
         Request("getRecentPrioritizationFees", ([payment.sender],)),
         Request("getMultipleAccounts", (addresses, ACCOUNT_FORM)),
     ]
     if mint is not None:
         requests.append(balance_request(Holding(payment.sender, mint)))
-    latest, rent, priorities, accounts, *held = await ask_all(endpoint, requests)
+    latest, height, rent, priorities, accounts, *held = await ask_all(endpoint, requests)
+    blockhash = wire.decode_latest_blockhash(result_of(latest)).value
     found = wire.decode_accounts(result_of(accounts)).value
     if len(found) != len(addresses):
         raise NodeUnavailable("the node did not answer for every account")
     return Findings(
-        latest=wire.decode_latest_blockhash(result_of(latest)).value,
+        blockhash=blockhash.blockhash,
+        last_height=judge_expiry(blockhash, wire.decode_slot(result_of(height))),
         rent_minor=wire.decode_slot(result_of(rent)),
         unit_price=choose_price(wire.decode_priorities(result_of(priorities))),
         sender=found[0],
@@ -176,6 +182,19 @@ async def look(endpoint: Endpoint, payment: Payment) -> Findings:
         targets=dict(zip(targets, found[3:], strict=True)),
         held=wire.decode_held(result_of(held[0])).value if held else [],
     )
+
+
+def judge_expiry(latest: wire.WireLatestBlockhash, height: int) -> int:
+    """Return the last block that can carry a blockhash. `height` is the newest final block's.
+
+    A number that is too low would let us pay again while the first payment can still land: it is
+    never below what any final block's hash is good for. One that is far off is of another measure
+    (slots) or another chain.
+    """
+    last_height = latest.last_valid_block_height
+    if not height < last_height <= height + 2 * BLOCKHASH_BLOCKS:
+        raise NodeUnavailable("the node contradicts itself about when a blockhash expires")
+    return max(last_height, height + BLOCKHASH_BLOCKS)
 
 
 def choose_price(recent: Sequence[wire.WirePriority]) -> int:

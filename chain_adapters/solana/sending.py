@@ -69,22 +69,42 @@ def describe_refusal(fault: Fault) -> str:
 
 
 async def broadcast(rpc: RpcClient, signed: SignedTransaction) -> Broadcast:
-    """Send the bytes to endpoints in turn until one gives a definite answer."""
+    """Send the bytes to endpoints in turn until one gives a definite answer.
+
+    A refusal is what one node's own state says: one that lags does not know the blockhash yet, and
+    one that forgot, or never had it, does not know the transaction. So the others are asked too.
+    """
 
     async def send(endpoint: Endpoint) -> tuple[Endpoint, Broadcast]:
-        content = base64.b64encode(signed.raw).decode()
-        (reply,) = await endpoint.call([Request("sendTransaction", (content, SEND))])
-        answer = read_answer(reply, signed.transaction_id)
-        if answer.outcome is BroadcastOutcome.REFUSED and await is_known(endpoint, signed):
-            answer = _ON_CHAIN
-        return endpoint, answer
+        return endpoint, await send_to(endpoint, signed)
 
     witness, answer = await rpc.first(send)
     if answer.outcome is BroadcastOutcome.REFUSED:
         others = [endpoint for endpoint in rpc.endpoints if endpoint is not witness]
-        if any([await is_known_perhaps(endpoint, signed) for endpoint in others]):
-            return _ON_CHAIN
+        for endpoint in others:
+            other = await send_perhaps(endpoint, signed)
+            if other is not None and other.outcome is BroadcastOutcome.ACCEPTED:
+                return other
     return answer
+
+
+async def send_to(endpoint: Endpoint, signed: SignedTransaction) -> Broadcast:
+    """Return what one node says of the bytes, or what it knows of the transaction from before."""
+    content = base64.b64encode(signed.raw).decode()
+    (reply,) = await endpoint.call([Request("sendTransaction", (content, SEND))])
+    answer = read_answer(reply, signed.transaction_id)
+    if answer.outcome is BroadcastOutcome.REFUSED and await is_known(endpoint, signed):
+        return _ON_CHAIN
+    return answer
+
+
+async def send_perhaps(endpoint: Endpoint, signed: SignedTransaction) -> Broadcast | None:
+    """The same of an endpoint whose silence does not matter."""
+    try:
+        await endpoint.check_network()
+        return await send_to(endpoint, signed)
+    except (AdapterError, msgspec.MsgspecError):
+        return None
 
 
 def read_answer(reply: Reply, transaction_id: str) -> Broadcast:
@@ -107,13 +127,7 @@ async def is_known(endpoint: Endpoint, signed: SignedTransaction) -> bool:
     """
     parameters = ([signed.transaction_id], {"searchTransactionHistory": True})
     (reply,) = await endpoint.call([Request("getSignatureStatuses", parameters)])
-    return any(status is not None for status in wire.decode_statuses(result_of(reply)).value)
-
-
-async def is_known_perhaps(endpoint: Endpoint, signed: SignedTransaction) -> bool:
-    """The same of an endpoint whose silence does not matter."""
-    try:
-        await endpoint.check_network()
-        return await is_known(endpoint, signed)
-    except (AdapterError, msgspec.MsgspecError):
-        return False
+    statuses = wire.decode_statuses(result_of(reply)).value
+    if len(statuses) != 1:
+        raise NodeUnavailable("the node did not answer for the transaction")
+    return statuses[0] is not None

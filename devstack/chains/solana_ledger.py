@@ -115,6 +115,10 @@ class Ledger:
         made_at = self.heights.get(str(transaction.message.recent_blockhash))
         return made_at is not None and height - 1 - made_at <= BLOCKHASHES_AGE_MAX
 
+    def is_recent(self, slot: int) -> bool:
+        """Whether a node still has the outcomes of this slot's block in memory."""
+        return self.height - int(self.blocks[slot].header["blockHeight"]) <= BLOCKHASHES_AGE_MAX
+
     def execute(self, transaction: VersionedTransaction) -> dict[str, Any] | None:
         """Run a transaction; return how a block shows it, None if it cannot be in one."""
         signature = str(transaction.signatures[0])

@@ -180,9 +180,10 @@ class Node:
         return signature
 
     def getSignatureStatuses(  # noqa: D102, N802
-        self, signatures: list[str], _: object = None
+        self, signatures: list[str], options: dict[str, Any] | None = None
     ) -> dict[str, Any]:
-        return self._in_context([self._status(signature) for signature in signatures])
+        whole = bool((options or {}).get("searchTransactionHistory"))
+        return self._in_context([self._status(signature, whole) for signature in signatures])
 
     def _slots(self) -> list[int]:
         return [slot for slot in self.ledger.blocks if slot not in self.ledger.lost]
@@ -195,9 +196,9 @@ class Node:
         account = self.ledger.svm.get_account(Pubkey.from_string(address))
         return None if account is None or account.lamports == 0 else show_account(account)
 
-    def _status(self, signature: str) -> dict[str, Any] | None:
+    def _status(self, signature: str, whole: bool) -> dict[str, Any] | None:
         status = self.ledger.statuses.get(signature)
-        if status is None:
+        if status is None or not (whole or self.ledger.is_recent(status["slot"])):
             return None
         return {"confirmations": None, "confirmationStatus": "finalized", **status}
 
@@ -217,7 +218,7 @@ class Node:
         error: object = None
         outcome: dict[str, Any] = {"logs": [], "accounts": None, "unitsConsumed": 0}
         if not self.ledger.may_carry(transaction, self.ledger.height + 1):
-            error = "BlockhashNotFound"
+            error = "BlockhashNotFound"  # a node forgets what it executed with the blockhash
         elif str(transaction.signatures[0]) in self.ledger.statuses:
             error = "AlreadyProcessed"
         else:

@@ -12,6 +12,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from chain_adapters.solana.adapter import SolanaAdapter
+from chain_adapters.solana.quoting import judge_expiry
+from chain_adapters.solana.wire import WireLatestBlockhash
 from chain_adapters.types import (
     BroadcastOutcome,
     Holding,
@@ -224,6 +226,70 @@ async def test_an_old_transaction_that_landed_is_not_refused(
         "getSignatureStatuses": {"value": [{"slot": SLOT, "err": None, "confirmations": None}]},
     }
     assert (await adapter.broadcast(SIGNED)).outcome is BroadcastOutcome.ACCEPTED
+
+
+BLOCKHASH_UNKNOWN = {"code": -32002, "message": "x", "data": {"err": "BlockhashNotFound"}}
+UNSEEN: dict[str, object] = {"value": [None]}
+SEEN = {"value": [{"slot": SLOT, "err": None, "confirmations": None}]}
+
+
+@pytest.mark.parametrize(
+    ("of_other", "outcome"),
+    [
+        ({"sendTransaction": SIGNED.transaction_id}, BroadcastOutcome.ACCEPTED),
+        (
+            {"sendTransaction": BLOCKHASH_UNKNOWN, "getSignatureStatuses": SEEN},
+            BroadcastOutcome.ACCEPTED,
+        ),
+        (
+            {"sendTransaction": BLOCKHASH_UNKNOWN, "getSignatureStatuses": UNSEEN},
+            BroadcastOutcome.REFUSED,
+        ),
+        ({"getGenesisHash": "another chain"}, BroadcastOutcome.REFUSED),
+        ({"sendTransaction": None}, BroadcastOutcome.REFUSED),
+    ],
+)
+async def test_a_node_that_does_not_know_the_blockhash_yet_does_not_have_the_last_word(
+    node: FakeNode, of_other: dict[object, Any], outcome: BroadcastOutcome
+) -> None:
+    node.answers |= {"sendTransaction": BLOCKHASH_UNKNOWN, "getSignatureStatuses": UNSEEN}
+    other = FakeNode()
+    other.answers |= of_other
+    servers = [await serve(one) for one in (node, other)]
+    urls = [str(server.make_url("/")) for server in servers]
+    adapter = SolanaAdapter(f"solana:{GENESIS[:32]}", urls)
+    assert (await adapter.broadcast(SIGNED)).outcome is outcome
+    await adapter.close()
+    for server in servers:
+        await server.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"code": -32011, "message": "Transaction history is not available from this node"},
+        {"value": []},
+        {"value": ["finalized"]},
+        None,
+    ],
+)
+async def test_a_refusal_counts_only_of_a_node_that_knows_what_is_in_blocks(
+    adapter: SolanaAdapter, node: FakeNode, answer: object
+) -> None:
+    node.answers |= {"sendTransaction": BLOCKHASH_UNKNOWN, "getSignatureStatuses": answer}
+    with pytest.raises(NodeUnavailable):
+        await adapter.broadcast(SIGNED)
+
+
+@pytest.mark.parametrize(("told", "judged"), [(1150, 1150), (1181, 1181), (1100, 1150)])
+def test_a_blockhash_is_never_held_to_expire_before_the_rule_says(told: int, judged: int) -> None:
+    assert judge_expiry(WireLatestBlockhash("1" * 44, told), 1000) == judged
+
+
+@pytest.mark.parametrize("told", [0, 150, 1000, 1301, 10**8])
+def test_an_expiry_in_another_measure_is_not_believed(told: int) -> None:
+    with pytest.raises(NodeUnavailable):
+        judge_expiry(WireLatestBlockhash("1" * 44, told), 1000)
 
 
 @pytest.mark.parametrize(
