@@ -59,7 +59,7 @@ LONG_KILLS = Size(
     rate_s=20.0,
     mine_every_s=0.5,
     owners=40,
-    every_s=4.0,
+    every_s=5.0,
     server_every=8,
 )
 

@@ -13,6 +13,8 @@ from tests.faults.figures import Figure, check
 from tests.faults.load import ChainLoad
 
 BALANCES_A_CALL = 100
+BEHIND_MAX = 150
+"""Deposits of one chain."""
 FINAL = ("confirmed", "failed", "rejected")
 CREDITS = {"deposit.confirmed": 1, "deposit.reversed": -1}
 PAYMENTS = {"withdrawal.confirmed": 1, "withdrawal.reversed": -1}
@@ -34,6 +36,8 @@ class Heard:
 
     def __init__(self, sink: WebhookSink) -> None:
         self.credited: Counter[Credit] = Counter()
+        self.credits: Counter[str] = Counter()
+        """How many, by asset."""
         self.paid: Counter[str] = Counter()
         """By the producer's id."""
         self._sink = sink
@@ -47,6 +51,7 @@ class Heard:
             if kind in CREDITS:
                 credit = Credit(data["owner"], data["asset"], int(data["amount_minor"]))
                 self.credited[credit] += CREDITS[kind]
+                self.credits[credit.asset] += CREDITS[kind]
             elif kind in PAYMENTS:
                 self.paid[data["idempotency_key"]] += PAYMENTS[kind]
 
@@ -78,6 +83,12 @@ class Evidence:
                 "webhooks of withdrawals missing": self._count_unheard_payments(statuses),
             }
         )
+
+    def is_behind(self) -> bool:
+        """Whether much of what was paid in was not heard of yet."""
+        self.heard.listen()
+        heard = sum(self.heard.credits[asset] for asset in self._assets)
+        return len(self.load.deposits) - heard > BEHIND_MAX
 
     async def prove(self) -> list[Figure]:
         """Return the chain's figures; only the last looks into books of ours alone."""

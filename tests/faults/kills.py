@@ -60,6 +60,7 @@ class Killer:
             victims += 1
             if victims % server_every == 0:
                 await self._kill_server(SERVERS[victims // server_every % 2])
+                await self._breathe()
             elif idle := sorted(set(ROLES) - self._dying):
                 self._watches.add(asyncio.create_task(self._kill_worker(self._chance.choice(idle))))
         for name in SERVERS:
@@ -94,6 +95,12 @@ class Killer:
         await asyncio.sleep(self._chance.uniform(0, 1))
         await asyncio.to_thread(server.start)
         self._servers_back_at = time.monotonic()
+
+    async def _breathe(self) -> None:
+        """Leave all in peace until each worker has done something: else nothing ever moves."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2 * RESUMED_S_MAX):
+                await asyncio.gather(*(self._until_progress(role) for role in ROLES))
 
     async def _kill_worker(self, role: str) -> None:
         """Kill a worker of the role; until it has resumed, it is left in peace."""
@@ -214,7 +221,7 @@ class Torment:
             group.create_task(killing)
             async with asyncio.TaskGroup() as moving:
                 for evidence in self._evidence:
-                    moving.create_task(evidence.load.pay_in())
+                    moving.create_task(evidence.load.pay_in(evidence.is_behind))
                     moving.create_task(evidence.load.draw_out())
             self._killer.stop()
         self._phase = "all comes to rest"

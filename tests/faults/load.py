@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import NamedTuple
 
 from chain_adapters.types import Destination, NodeUnavailable
@@ -153,10 +154,15 @@ class ChainLoad:
         self.reorganisations += 1
         self._blocks[-depth:] = [[] for _ in range(depth)]
 
-    async def pay_in(self) -> None:
-        """Send deposits from the bank, now and then of tokens."""
+    async def pay_in(self, is_behind: Callable[[], bool]) -> None:
+        """Send deposits from the bank, now and then of tokens, none while Millrace is behind.
+
+        So the last ones, too, are sent while things are killed, whatever the machine's speed.
+        """
         units = self.ground.units
         for number in range(self.pace.deposits):
+            while is_behind():  # noqa: ASYNC110 - nothing tells when it is not
+                await asyncio.sleep(1.0)
             unit = units[-1] if number % TOKENS_EVERY == 0 else units[0]
             await self._pay_in(self._chance.choice(self.owners), unit, self.base_minor(unit))
             await asyncio.sleep(1 / self.pace.rate_s)
