@@ -19,6 +19,7 @@ from agents.runtime.context import Context
 from agents.runtime.loop import Loop
 from agents.runtime.stage import Work
 from agents.runtime.transact import transact
+from agents.sign_withdrawals import leave_out_twins
 from chain_adapters.types import PaymentRefused
 from custody import withdrawal_events as told
 from custody.approve import give_up_expired
@@ -119,6 +120,8 @@ class ReplaceWithdrawals(Loop):
                 transaction_id=attempt.transaction_id,
                 reason=refusal.reason,
             )
+            return
+        if not await leave_out_twins(work, network, [new]):
             return
         clock = await final_clock(work.conn, config)
         if clock is not None:

@@ -29,6 +29,7 @@ from custody.signer import Signer
 from metrics import catalogue
 from sql import chain as chain_sql
 from sql import coins as coins_sql
+from sql import deposits as deposits_sql
 from sql import transactions as transactions_sql
 from sql import withdrawals as withdrawals_sql
 from sql.transactions import NewTransaction, NonceRow, PaymentRow
@@ -136,7 +137,7 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
             network,
             {sender: purse.nonce for sender, purse in purses.items() if purse.nonce is not None},
         )
-        await store(work, network, signed)
+        await store(work, network, await leave_out_twins(work, network, signed))
 
     async def _leave_room(self, work: Work, network: str, payments: list[Ready]) -> list[Ready]:
         """Keep to what the chain lets wait at a time; the others are handed over again later."""
@@ -257,6 +258,19 @@ async def give_up(work: Work, hopeless: Sequence[Priced]) -> None:
         emit_events(work, [told.failed_event(withdrawal) for withdrawal in failed])
     for withdrawal in failed:
         catalogue.withdrawals_total.labels(withdrawal.network, withdrawal.asset, "failed").inc()
+
+
+async def leave_out_twins(
+    work: Work, network: str, signed: Sequence[NewTransaction]
+) -> Sequence[NewTransaction]:
+    """Leave those approved that would be another payment's transaction: the next quote differs."""
+    loose = [one.transaction_id for one in signed if one.nonce is None and one.coin is None]
+    if not loose:
+        return signed
+    kept = pay.without_twins(signed, await deposits_sql.own_transactions(work.conn, network, loose))
+    if len(kept) < len(signed):
+        log.warning("payments alike in everything", network=network, left=len(signed) - len(kept))
+    return kept
 
 
 async def store(work: Work, network: str, signed: Sequence[NewTransaction]) -> None:

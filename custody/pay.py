@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import NamedTuple
 
 import msgspec
@@ -199,6 +199,21 @@ def sign_in_order(
         signed.append(transaction)
         purses[payment.sender] = _after(purse, transaction)
     return signed, failed
+
+
+def without_twins(signed: Sequence[NewTransaction], known: Set[str]) -> list[NewTransaction]:
+    """Return the transactions that are no other payment's too: neither `known` nor repeated.
+
+    Two payments that are alike in everything would be one transaction, and one of them never made.
+    Nonces and coins keep them apart; without either (Solana, TRON) what the adapter draws for each
+    quote does, which is likely and not certain. Pure.
+    """
+    first = {one.transaction_id: one.withdrawal_id for one in reversed(signed)}
+    return [
+        one
+        for one in signed
+        if one.transaction_id not in known and first[one.transaction_id] == one.withdrawal_id
+    ]
 
 
 def _after(purse: Purse, transaction: NewTransaction) -> Purse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from contextlib import aclosing
 
 from agents.parts.reconcile_figures import Report
@@ -102,6 +103,17 @@ class PayingNodeWorld(PayingWorld):
         order_id = await self.order(asset, amount_minor, address)
         await self.confirm()
         return await self.withdrawal(order_id)
+
+    async def finish(self, order_ids: Iterable[str]) -> None:
+        """Hand over again what waits, and mine, until all these withdrawals are confirmed."""
+        waiting = list(order_ids)
+        for _ in range(10):
+            await self.resend.run_once()
+            await self.settle()
+            await self.mine(CONFIRMATIONS)
+            if all([(await self.withdrawal(i)).status == "confirmed" for i in waiting]):
+                return
+        raise AssertionError([await self.withdrawal(i) for i in waiting])
 
     async def adopt(self, address: str) -> None:
         """Take an address in as a cold wallet of the tenant, whatever is on its way to it."""
