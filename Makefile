@@ -13,8 +13,12 @@ NOT_ON_SURFPOOL := \
 	--deselect 'tests/contract/test_adapters.py::test_a_failed_transaction_moves_nothing_but_its_fee' \
 	--deselect tests/unit/test_solana_orders.py::test_a_payment_lands_until_its_blockhash_is_150_blocks_old
 
+# It finds no outputs by their script.
+NOT_ON_BTCD := \
+	--deselect 'tests/contract/test_adapters.py::test_balances_come_in_the_order_they_were_asked_for'
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test check format bench faults lock surfpool clean
+.PHONY: help install demo up down test check format bench faults lock surfpool btcd clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +67,11 @@ surfpool: install ## Build Surfpool (Rust, minutes) and run Solana's tests on it
 		--target-dir .cache/surfpool
 	MILLRACE_SURFPOOL=$(CURDIR)/.cache/surfpool/release/surfnode $(BIN)/python -m pytest -k solana \
 		tests/contract/test_adapters.py tests/unit/test_solana_orders.py $(NOT_ON_SURFPOOL)
+
+btcd: install ## Build btcd (Go, half a minute) and hold Bitcoin's adapter to its contract on it
+	GOBIN=$(CURDIR)/.cache/btcd go install github.com/btcsuite/btcd@v0.26.0
+	MILLRACE_BTCD=$(CURDIR)/.cache/btcd/btcd $(BIN)/python -m pytest -k bitcoin \
+		tests/contract/test_adapters.py $(NOT_ON_BTCD)
 
 clean: ## Delete what was installed, fetched and written
 	rm -rf $(VENV) .cache .millrace .mypy_cache .ruff_cache .pytest_cache .hypothesis \

@@ -89,8 +89,11 @@ def misses_method(fault: Fault) -> bool:
     """Whether the endpoint does not offer the method at all, as opposed to failing in it."""
     words = fault.message.lower()
     return fault.code in METHOD_MISSING or (
-        "method" in words
-        and any(hint in words for hint in ("not found", "not exist", "not supp", "not avail"))
+        (
+            "method" in words
+            and any(hint in words for hint in ("not found", "not exist", "not supp", "not avail"))
+        )
+        or words == "command unimplemented"  # btcd
     )
 
 

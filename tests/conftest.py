@@ -23,6 +23,7 @@ from devstack.kafka import Kafka
 from devstack.postgres import Postgres
 from sql.migrate import migrate
 from sql.pool import Pool, open_pool
+from tests.support.chain_worlds.btcd import Btcd
 
 TEMPLATE = "migrated_template"
 
@@ -98,6 +99,13 @@ def anvil(servers_dir: Path) -> Iterator[Anvil]:
 def bitcoin_node(servers_dir: Path) -> Iterator[CoreNode]:
     """A fresh chain for each test module, under Bitcoin's constants."""
     with BitcoinNode(servers_dir / f"bitcoin-{secrets.token_hex(6)}") as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def btcd(servers_dir: Path) -> Iterator[Btcd]:
+    """A fresh chain for each test module, on another node than the usual one: see `make btcd`."""
+    with Btcd(servers_dir / f"btcd-{secrets.token_hex(6)}") as node:
         yield node
 
 

@@ -75,7 +75,8 @@ def check_complete(block: PlainBlock) -> None:
 
 def plain_block(block: wire.WireBlock) -> PlainBlock:
     """Return what the JSON of verbosity 2 or 3 tells."""
-    if not all(is_hash(transaction.txid) for transaction in block.tx):
+    transactions = block.tx or block.rawtx
+    if not all(is_hash(transaction.txid) for transaction in transactions):
         raise NodeUnavailable("a transaction's id is none")
     plain = PlainBlock(
         height=block.height,
@@ -83,7 +84,7 @@ def plain_block(block: wire.WireBlock) -> PlainBlock:
         parent_id=block.previousblockhash,
         time=block.time,
         merkle_root=block.merkleroot,
-        transactions=[plain_transaction(transaction) for transaction in block.tx],
+        transactions=[plain_transaction(transaction) for transaction in transactions],
     )
     check_complete(plain)
     return plain

@@ -53,14 +53,22 @@ async def ask_bid(endpoint: Endpoint, chain: UtxoChain) -> Bid:
         ]
     )
     estimate, pool, node = replies
-    limits = wire.decode_pool(result_of(pool)), wire.decode_node(result_of(node))
+    pool_limits, node_limits = wire.decode_pool(result_of(pool)), read_limits(node)
     rates = (
         chain.fee_rate_min,
-        wire.minor_of(limits[0].mempoolminfee),
-        wire.minor_of(limits[1].relayfee),
+        wire.minor_of(pool_limits.mempoolminfee),
+        wire.minor_of(node_limits.relayfee),
         await read_estimate(endpoint, estimate),
     )
-    return Bid(max(rates), max(chain.fee_rate_step, wire.minor_of(limits[1].incrementalfee)))
+    return Bid(max(rates), max(chain.fee_rate_step, wire.minor_of(node_limits.incrementalfee)))
+
+
+def read_limits(reply: Reply) -> wire.WireNode:
+    """Return what the node passes on; btcd does not say."""
+    try:
+        return wire.decode_node(result_of(reply))
+    except MethodMissing:
+        return wire.WireNode()
 
 
 async def read_estimate(endpoint: Endpoint, reply: Reply) -> int:

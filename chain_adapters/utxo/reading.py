@@ -65,12 +65,17 @@ async def read_block(endpoint: Endpoint, chain: UtxoChain, height: int) -> Block
     later), else from a node that keeps an index of transactions (txindex=1).
     """
     (reply,) = await endpoint.call([Request("getblockhash", (height,))])
-    if reply.error is not None and reply.error.code == NOT_THERE:
+    if reply.error is not None and is_above_tip(reply.error):
         raise Absent(f"no block {height}")
     block = await read_plain(endpoint, chain, wire.decode_hash(result_of(reply)), height)
     if needed := lacking(block):
         fill_spent(block, await read_transactions(endpoint, needed))
     return normalise_block(chain, block)
+
+
+def is_above_tip(fault: Fault) -> bool:
+    """Whether a node has no block of that height yet: by its code, or by btcd's words."""
+    return fault.code == NOT_THERE or "number out of range" in fault.message.lower()
 
 
 async def read_plain(
@@ -101,7 +106,7 @@ async def read_transactions(endpoint: Endpoint, ids: Sequence[str]) -> dict[str,
     for chunk in chunks(ids):
         if TRANSACTION_INDEX in endpoint.lacks:
             return {}
-        replies = await endpoint.call([Request("getrawtransaction", (id_, False)) for id_ in chunk])
+        replies = await endpoint.call([Request("getrawtransaction", (id_, 0)) for id_ in chunk])
         for id_, reply in zip(chunk, replies, strict=True):
             if reply.error is not None and reply.error.code == NOT_FOUND:
                 endpoint.lacks.add(TRANSACTION_INDEX)

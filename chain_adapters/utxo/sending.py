@@ -1,6 +1,7 @@
 """Sending signed bytes, and finding out what became of them.
 
-Bitcoin Core names most refusals by words behind a code (src/rpc/protocol.h, src/validation.cpp).
+Bitcoin Core names most refusals by words behind a code (src/rpc/protocol.h, src/validation.cpp);
+btcd has words of its own (mempool/mempool.go).
 Missing inputs mean nothing by themselves: the transaction may be in a block already, another may
 have spent its coins, or a reorganisation took them away. Which it is, only the chain tells.
 """
@@ -17,8 +18,20 @@ from chain_adapters.utxo.plain import CoinId
 VERIFY_ERROR, VERIFY_REJECTED, ALREADY_IN_CHAIN, UNDECODABLE = -25, -26, -27, -22
 NOT_FOUND = -5
 
-_KNOWN = ("already-in-mempool", "already-known", "already in block chain", "already in mempool")
-_MISSING = ("missing inputs", "missingorspent", "missing-inputs", "txn-mempool-conflict")
+_KNOWN = (
+    "already-in-mempool",
+    "already-known",
+    "already in block chain",
+    "already in mempool",
+    "already have transaction",  # btcd
+)
+_MISSING = (
+    "missing inputs",
+    "missingorspent",
+    "missing-inputs",
+    "txn-mempool-conflict",
+    "orphan transaction",  # btcd
+)
 
 ACCEPTED = Broadcast(BroadcastOutcome.ACCEPTED, "already known")
 
@@ -89,7 +102,7 @@ async def find_places(
     endpoint: Endpoint, transaction_ids: Sequence[str]
 ) -> list[wire.WirePlace | None]:
     """Return where transactions are, None for those that are nowhere."""
-    asked = [Request("getrawtransaction", (id_, True)) for id_ in transaction_ids]
+    asked = [Request("getrawtransaction", (id_, 1)) for id_ in transaction_ids]
     return [find_place(reply) for reply in await endpoint.call(asked)]
 
 

@@ -1,8 +1,8 @@
 """The parts of a node's JSON that are read, as typed records.
 
-Field names: Bitcoin Core's RPC, 0.14 (Dogecoin Core 1.14) to 30. Amounts come as decimals of whole
-coins and are read as such, never as floats. Everything not named here is skipped without being
-decoded: no odd script, witness or comment can trip the reader.
+Field names: Bitcoin Core's RPC, 0.14 (Dogecoin Core 1.14) to 30, and where it differs btcd's, 0.26.
+Amounts come as decimals of whole coins and are read as such, never as floats. Everything not named
+here is skipped without being decoded: no odd script, witness or comment can trip the reader.
 """
 
 from __future__ import annotations
@@ -61,13 +61,14 @@ class WireTransaction(msgspec.Struct, gc=False):
 
 
 class WireBlock(msgspec.Struct):
-    """A block at verbosity 2 or 3. Block 0 has no parent."""
+    """A block at verbosity 2 or 3. Block 0 has no parent. btcd has its transactions in `rawtx`."""
 
     hash: Hash
     height: Count
     merkleroot: Hash
     time: Count
-    tx: list[WireTransaction]
+    tx: list[WireTransaction] = []
+    rawtx: list[WireTransaction] = []
     previousblockhash: Hash = "0" * 64
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import NamedTuple
 
 import coincurve
 import msgspec
@@ -411,6 +412,87 @@ async def test_another_block_than_asked_for_is_not_taken(
         adapter = open_adapter(gateway.url)
         with pytest.raises(NodeUnavailable, match="another block"):
             await adapter.fetch_block(8)
+        await adapter.close()
+
+
+BTCD_FAULTS = {
+    "getblockhash": fault(-1, "Block number out of range"),
+    "getnetworkinfo": fault(-1, "Command unimplemented"),
+    "estimatesmartfee": fault(-32601, "Method not found"),
+    "estimatefee": fault(-32603, "not enough blocks have been observed"),
+}
+
+
+async def test_btcds_words_for_what_it_has_not_are_understood(
+    world: CoreWorld, bitcoin_node: CoreNode, sender: str
+) -> None:
+    height = await world.height()
+
+    def reply(call: Call) -> Answer | None:
+        if call["method"] == "getblockhash" and call["params"][0] <= height:
+            return None
+        return BTCD_FAULTS.get(call["method"])
+
+    async with Gateway(bitcoin_node.rpc_url, reply).running() as gateway:
+        adapter = open_adapter(gateway.url)
+        assert await adapter.fetch_block(height + 1) is None
+        quote = await adapter.quote(Payment(sender, sender, None, ONE))
+        assert rate_of(quote) == REGTEST.fee_rate_min
+        await adapter.close()
+
+
+class Refusal(NamedTuple):
+    """What btcd says to a payment whose coin another one spends, which is `mined` or unheard of."""
+
+    name: str
+    code: int
+    words: str
+    mined: bool
+    outcome: BroadcastOutcome
+
+
+_ORPHAN = "orphan transaction {id} references outputs of unknown or fully-spent transaction"
+REFUSALS = [
+    Refusal("in the pool", -26, "already have transaction {id}", False, BroadcastOutcome.ACCEPTED),
+    Refusal(
+        "in a block",
+        -27,
+        "transaction already exists in blockchain",
+        False,
+        BroadcastOutcome.ACCEPTED,
+    ),
+    Refusal("coin used", -25, _ORPHAN, True, BroadcastOutcome.NONCE_USED),
+    Refusal("coin unknown", -25, _ORPHAN, False, BroadcastOutcome.REFUSED),
+    Refusal(
+        "too little fee",
+        -26,
+        "{id}: replacement transaction has an insufficient fee rate",
+        False,
+        BroadcastOutcome.REFUSED,
+    ),
+]
+
+
+@pytest.mark.parametrize("said", REFUSALS, ids=lambda said: said.name)
+async def test_btcds_refusals_are_understood(
+    world: CoreWorld, bitcoin_node: CoreNode, sender: str, said: Refusal
+) -> None:
+    first, second = [
+        await world.order(Payment(sender, world.new_address(), None, ONE)) for _ in range(2)
+    ]
+    if said.mined:
+        await world.adapter.broadcast(first)
+        await world.mine()
+
+    def reply(call: Call) -> Answer | None:
+        if call["method"] == "sendrawtransaction":
+            words = said.words.format(id=second.transaction_id)
+            return fault(said.code, f"TX rejected: {words}")
+        return None
+
+    async with Gateway(bitcoin_node.rpc_url, reply).running() as gateway:
+        adapter = open_adapter(gateway.url)
+        assert await outcome_of(adapter, second) is said.outcome
         await adapter.close()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from chain_adapters.bitcoin.chains import MAINNET, TESTNET4
+from chain_adapters.bitcoin.chains import MAINNET, REGTEST, TESTNET4
 from chain_adapters.types import Block, NodeUnavailable
 from chain_adapters.utxo import raw
 from chain_adapters.utxo.decode import fill_spent, lacking, normalise_block
@@ -204,6 +204,14 @@ def test_a_transactions_bytes_are_read_as_others_read_them(chain: Any, name: str
             assert output is not None
             assert output.script.hex() == expected["scriptPubKey"]["hex"]
             assert output.amount_minor == int(Decimal(expected["value"]) * 10**8)
+
+
+def test_btcds_json_of_a_block_says_what_its_bytes_say() -> None:
+    """It names the transactions otherwise, and does not tell what they spend."""
+    recorded = load_exactly("bitcoin/btcd_block_202.json")
+    from_json = read_json(REGTEST, encode(recorded["getblock 2"]))
+    assert from_json == read_raw(REGTEST, bytes.fromhex(recorded["getblock 0"]), 202)
+    assert [t.amount_minor for t in from_json.transactions[1].transfers] == [10**7, 489_998_590]
 
 
 def test_early_blocks_with_bare_keys_are_read_and_are_nobodys() -> None:

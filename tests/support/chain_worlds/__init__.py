@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 import pytest
 
 from tests.support.chain_worlds.bitcoin import open_core_world
+from tests.support.chain_worlds.btcd import VARIABLE, open_btcd_world
 from tests.support.chain_worlds.ethereum import AnvilWorld, open_anvil_world
 from tests.support.chain_worlds.simulated import SimulatedWorld
 from tests.support.chain_worlds.solana import open_solana_world
@@ -63,6 +65,8 @@ async def _open_solana(request: pytest.FixtureRequest) -> World:
 
 
 async def _open_bitcoin(request: pytest.FixtureRequest) -> World:
+    if VARIABLE in os.environ:
+        return await open_btcd_world(request.getfixturevalue("btcd"))
     return await open_core_world(request.getfixturevalue("bitcoin_node"))
 
 
