@@ -8,10 +8,11 @@ scripts, never from what a node calls the address.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from hashlib import new, sha256
 
 from chain_adapters.types import InvalidAddress
-from chain_adapters.utxo.base58 import decode_base58check, encode_base58check
+from chain_adapters.utxo.base58 import decode_base58check, encode_base58check, encode_many
 from chain_adapters.utxo.bech32 import decode_segwit, encode_segwit
 from chain_adapters.utxo.chain import UtxoChain
 
@@ -73,16 +74,42 @@ def is_witness(script: bytes) -> bool:
 
 
 def address_of(chain: UtxoChain, script: bytes) -> str | None:
-    """Return the address of an output script, None if it has none. Hot."""
+    """Return the address of an output script, None if it has none."""
+    payload = _base58_payload(chain, script)
+    return _segwit_address(chain, script) if payload is None else encode_base58check(payload)
+
+
+def addresses_of(chain: UtxoChain, scripts: Set[bytes]) -> dict[bytes, str | None]:
+    """Return the address of each script, None for those that have none. Hot."""
+    found: dict[bytes, str | None] = {}
+    payloads: dict[bytes, bytes] = {}
+    for script in scripts:
+        payload = _base58_payload(chain, script)
+        if payload is None:
+            found[script] = _segwit_address(chain, script)
+        else:
+            payloads[script] = payload
+    found.update(zip(payloads, encode_many(list(payloads.values())), strict=True))
+    return found
+
+
+def _base58_payload(chain: UtxoChain, script: bytes) -> bytes | None:
+    """Return version and hash of a P2PKH or P2SH script, None for others."""
     length = len(script)
-    if length == 22 and chain.bech32_prefix and script.startswith(_P2WPKH_HEAD):
-        return encode_segwit(chain.bech32_prefix, 0, script[2:])
     if length == 25 and script.startswith(_P2PKH_HEAD) and script.endswith(_P2PKH_TAIL):
-        return encode_base58check(bytes((chain.p2pkh_version,)) + script[3:23])
+        return chain.p2pkh_version.to_bytes() + script[3:23]
     if length == 23 and script.startswith(_P2SH_HEAD) and script.endswith(_P2SH_TAIL):
-        return encode_base58check(bytes((chain.p2sh_version,)) + script[2:22])
-    if length == 34 and chain.bech32_prefix and script.startswith((_P2WSH_HEAD, _P2TR_HEAD)):
-        return encode_segwit(chain.bech32_prefix, 1 if script[0] else 0, script[2:])
+        return chain.p2sh_version.to_bytes() + script[2:22]
+    return None
+
+
+def _segwit_address(chain: UtxoChain, script: bytes) -> str | None:
+    """Return the address of a witness program that someone can spend, None for other scripts."""
+    length, prefix = len(script), chain.bech32_prefix
+    if length == 22 and prefix and script.startswith(_P2WPKH_HEAD):
+        return encode_segwit(prefix, 0, script[2:])
+    if length == 34 and prefix and script.startswith((_P2WSH_HEAD, _P2TR_HEAD)):
+        return encode_segwit(prefix, 1 if script[0] else 0, script[2:])
     return None
 
 

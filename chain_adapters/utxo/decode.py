@@ -6,10 +6,10 @@ money are nobody's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from chain_adapters.types import Block, Transaction, Transfer
-from chain_adapters.utxo.address import address_of
+from chain_adapters.utxo.address import addresses_of
 from chain_adapters.utxo.chain import UtxoChain
 from chain_adapters.utxo.plain import CoinId, Output, PlainBlock, PlainTransaction
 
@@ -23,21 +23,34 @@ def normalise_block(chain: UtxoChain, block: PlainBlock) -> Block:
         block_id=block.block_id,
         parent_id=block.parent_id,
         time=block.time,
-        transactions=tuple(
-            normalise_transaction(chain, transaction) for transaction in block.transactions
-        ),
+        transactions=normalise_transactions(chain, block.transactions),
     )
 
 
-def normalise_transaction(chain: UtxoChain, transaction: PlainTransaction) -> Transaction:
-    """Return one transaction; every one that is in a block took effect."""
-    sender = sender_of(chain, transaction)
-    depth_min = 1 if transaction.spends else chain.maturity
+def normalise_transactions(
+    chain: UtxoChain, transactions: Sequence[PlainTransaction]
+) -> tuple[Transaction, ...]:
+    """Return transactions of a block, every one of which took effect."""
+    addresses = addresses_of(chain, scripts_of(transactions))
+    return tuple([_normalise(t, addresses, chain.maturity) for t in transactions])
+
+
+def scripts_of(transactions: Sequence[PlainTransaction]) -> set[bytes]:
+    """Return the scripts whose addresses are told."""
+    received = {output.script for t in transactions for output in t.outputs if output is not None}
+    return received | {t.spent[0].script for t in transactions if t.spent}
+
+
+def _normalise(
+    transaction: PlainTransaction, addresses: Mapping[bytes, str | None], maturity: int
+) -> Transaction:
+    sender = sender_of(transaction, addresses)
+    depth_min = 1 if transaction.spends else maturity
     transfers = []
     for position, output in enumerate(transaction.outputs):
         if output is None or output.amount_minor == 0:
             continue
-        address = address_of(chain, output.script)
+        address = addresses[output.script]
         if address is not None:
             index = index_of(position)
             transfers.append(
@@ -51,12 +64,12 @@ def index_of(position: int) -> str:
     return _INDEXES[position] if position < len(_INDEXES) else f"out:{position}"
 
 
-def sender_of(chain: UtxoChain, transaction: PlainTransaction) -> str | None:
+def sender_of(transaction: PlainTransaction, addresses: Mapping[bytes, str | None]) -> str | None:
     """Return the only address whose money is spent, None if there are several or none is known."""
     spent = transaction.spent
     if not spent or any(output.script != spent[0].script for output in spent):
         return None
-    return address_of(chain, spent[0].script)
+    return addresses[spent[0].script]
 
 
 def fee_of(transaction: PlainTransaction) -> int | None:

@@ -7,6 +7,8 @@ proven by its hashes, so that nothing here need be trusted.
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from chain_adapters.types import NodeUnavailable
 from chain_adapters.utxo.base58 import hash_twice
 from chain_adapters.utxo.plain import (
@@ -20,7 +22,7 @@ from chain_adapters.utxo.plain import (
 _HEADER = 80
 _AUXPOW_BIT = 0x100
 """Bit of a block's version that says that an AuxPoW follows the header."""
-_NOTHING = bytes(32)
+_NOTHING = "00" * 32
 _SIZES = {0xFD: 2, 0xFE: 4, 0xFF: 8}
 
 
@@ -91,8 +93,11 @@ def read_transaction(raw: bytes, at: int) -> tuple[PlainTransaction, int]:
     end = at + 4
     if end > len(raw):
         raise IndexError
-    id_ = hash_twice(raw[start : start + 4] + raw[body:body_end] + raw[at:end])[::-1].hex()
-    if len(spends) == 1 and spends[0][0] == _NOTHING.hex():
+    signed = raw[start:end]
+    if has_witness:
+        signed = raw[start : start + 4] + raw[body:body_end] + raw[at:end]
+    id_ = sha256(sha256(signed).digest()).digest()[::-1].hex()
+    if len(spends) == 1 and spends[0][0] == _NOTHING:
         return PlainTransaction(id_, [], outputs, [], 0), end
     return PlainTransaction(id_, spends, outputs), end
 
@@ -101,13 +106,13 @@ def _read_inputs(raw: bytes, at: int) -> tuple[list[CoinId], int]:
     count, at = read_size(raw, at)
     spends = []
     for _ in range(count):
-        spent = raw[at : at + 36]
+        id_, number = raw[at : at + 32], raw[at + 32 : at + 36]
         length = raw[at + 36]
         at += 37
         if length >= 0xFD:
             length, at = read_size(raw, at - 1)
         at += length + 4
-        spends.append((spent[31::-1].hex(), int.from_bytes(spent[32:], "little")))
+        spends.append((id_[::-1].hex(), int.from_bytes(number, "little")))
     return spends, at
 
 

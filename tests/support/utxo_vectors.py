@@ -12,7 +12,7 @@ from chain_adapters.types import Block, Transaction
 from chain_adapters.utxo import raw, wire
 from chain_adapters.utxo.base58 import hash_twice
 from chain_adapters.utxo.chain import UtxoChain
-from chain_adapters.utxo.decode import normalise_block, normalise_transaction
+from chain_adapters.utxo.decode import normalise_block, normalise_transactions
 from chain_adapters.utxo.plain import PlainBlock, merkle_root, plain_block, plain_transaction
 
 FOLDER = Path(__file__).parent.parent / "vectors"
@@ -62,7 +62,7 @@ def read_json(chain: UtxoChain, content: bytes) -> Block:
 def read_json_transaction(chain: UtxoChain, answer: object) -> Transaction:
     """Read one transaction out of its block."""
     decoded = wire.decode_transaction(encode(answer))
-    return normalise_transaction(chain, plain_transaction(decoded))
+    return normalise_transactions(chain, [plain_transaction(decoded)])[0]
 
 
 def raw_id(content: bytes) -> str:
