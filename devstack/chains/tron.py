@@ -106,8 +106,13 @@ class TronChain:
         if frozen is not None:
             await self._drive("put", value=True, key=["frozen", contract, frozen])
 
-    async def stake_energy(self, address: str, energy: int) -> None:
-        """Give an address energy for each day."""
+    async def stake_energy(self, address: str, energy: int, staked_minor: int = 0) -> None:
+        """Give an address energy for each day, for so much of its TRX."""
+        account = await self.call("wallet/getaccount", address=address)
+        await self._drive(
+            "put", value=account.get("balance", 0) - staked_minor, key=["trx", address]
+        )
+        await self._drive("put", value=staked_minor, key=["staked", address])
         await self._drive("put", value=energy, key=["energy_limit", address])
 
     async def misbehave(self, fault: str, times: int = 1) -> None:

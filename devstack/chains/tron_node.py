@@ -105,6 +105,8 @@ class Node:
         account: Body = {"address": address}
         if balance := state.amount("trx", address):
             account["balance"] = balance
+        if staked := state.amount("staked", address):
+            account["frozenV2"] = [{}, {"type": "ENERGY", "amount": staked}, {"type": "TRON_POWER"}]
         return account | ({"type": kind} if kind != "Normal" else {})
 
     def _get_resources(self, body: Body) -> Answer:

@@ -149,6 +149,16 @@ async def test_staked_energy_pays_for_a_sender_without_trx_to_burn(world: TronWo
     assert (await send(world, payment)).fee_minor == 0
 
 
+async def test_staked_trx_is_not_there_to_be_paid(world: TronWorld, sender: str) -> None:
+    """So a wallet's means are what can leave it now (within_means counts what a quote says)."""
+    held_minor, free_minor = await world.balance(sender, None, await world.height()), 50_000_000
+    await world.chain.stake_energy(sender, 100_000, staked_minor=held_minor - free_minor)
+    quote = await world.adapter.quote(Payment(sender, world.new_address(), None, 40_000_000))
+    assert quote.held_minor == quote.held_native_minor == free_minor
+    more = Payment(sender, world.new_address(), None, free_minor + 1)
+    assert await refusal_of(world, more) == "sender_lacks_funds"
+
+
 async def test_payments_that_cannot_succeed_are_refused(world: TronWorld, sender: str) -> None:
     token, recipient, poor = (
         await world.issue_token(sender, 100),
