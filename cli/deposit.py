@@ -47,6 +47,8 @@ def list_(
     rows = session.run(_list(tenant, owner, limit, unassigned=unassigned))
     if json_wanted:
         rows = [{k: v for k, v in row.items() if k != "amount"} for row in rows]
+    else:  # what comes to a wallet is the tenant's, and what has no owner yet is nobody's
+        rows = [{**row, "owner": row["owner"] or f"({row['purpose']})"} for row in rows]
     columns = UNASSIGNED_COLUMNS if unassigned else COLUMNS
     print_rows(rows, json_wanted=json_wanted, empty="No deposits.", columns=columns)
 

@@ -35,6 +35,9 @@ def not_found(what: str, remedy: str = "") -> Problem:
 
 NO_DATABASE = "Is MILLRACE_DATABASE_URL right, and does the server run? `millrace doctor` tells."
 NO_BROKER = "Is MILLRACE_KAFKA_BOOTSTRAP right, and does the broker run? `millrace doctor` tells."
+NOT_ASSIGNED = (
+    "`millrace deposit list --unassigned` shows what waits, `millrace address list` the users."
+)
 NOT_SET_UP = "Run `millrace init`; it is harmless to run it again."
 
 
@@ -139,7 +142,7 @@ def _of_ours(error: BaseException) -> Problem | None:
     from custody.errors import CustodyError, WrongKey
 
     if isinstance(error, NotAssignable):
-        return Problem(str(error), remedy="`millrace deposit list --unassigned` shows what waits.")
+        return Problem(str(error), remedy=NOT_ASSIGNED)
     if isinstance(error, WrongKey):
         return Problem(str(error), remedy="Give the key it was sealed with in the environment.")
     if isinstance(error, CustodyError):

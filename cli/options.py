@@ -25,7 +25,7 @@ Chains: TypeAlias = Annotated[
 ]
 NetworkWanted: TypeAlias = Annotated[
     str | None,
-    typer.Option("--network", help="CAIP-2 id, e.g. eip155:1. Needed if there are several."),
+    typer.Option("--network", help="CAIP-2 id, e.g. eip155:1, or its kind. Needed if several."),
 ]
 Limit: TypeAlias = Annotated[
     int, typer.Option("--limit", min=1, max=10_000, help="At most so many rows.")

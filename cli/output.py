@@ -62,6 +62,10 @@ def _is_amount(name: str) -> bool:
     return "minor" in name.split("_")
 
 
+def _is_figure(name: str) -> bool:
+    return _is_amount(name) or "amount" in name
+
+
 def print_rows(
     rows: Sequence[Mapping[str, Any]], *, json_wanted: bool, empty: str, columns: Sequence[str] = ()
 ) -> None:
@@ -82,7 +86,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> No
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in columns:
-        table.add_column(name.replace("_", " "), justify="right" if "amount" in name else "left")
+        table.add_column(name.replace("_", " "), justify="right" if _is_figure(name) else "left")
     for row in rows:
         table.add_row(*(Text(_cell(row[name])) for name in columns))
     console().print(table)

@@ -111,6 +111,7 @@ async def _last(wanted: str | None) -> list[dict[str, Any]]:
         found = await run_differences(conn, [run.run_id for run in runs])
     if not runs:
         raise not_found("nothing was compared yet", "The role chain does it by itself, in time.")
+    runs.sort(key=lambda run: run.network is None)  # the books in themselves come last, as ever
     return await _show_accounts(config, [_kept(run, found[run.run_id]) for run in runs])
 
 

@@ -105,15 +105,14 @@ async def chain(network: Network) -> AsyncIterator[ChainAdapter]:
 
 
 def pick_network(config: Settings, wanted: str | None) -> Network:
-    """Return the network asked for, or the only one there is."""
-    names = [network.network for network in config.networks]
-    if wanted is None and len(names) == 1:
-        return config.networks[0]
-    if wanted is None:
-        raise misused(f"say which --network: {', '.join(names) or 'none is configured'}")
-    if wanted not in names:
-        raise misused(f"network {wanted} is not configured; there is {', '.join(names) or 'none'}")
-    return config.network(wanted)
+    """Return the network asked for, by its id or its kind, or the only one there is."""
+    found = [n for n in config.networks if wanted in {None, n.network, n.kind}]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(f"{n.network} ({n.kind})" for n in found or config.networks)
+    if wanted is None or found:
+        raise misused(f"say which --network: {names or 'none is configured'}")
+    raise misused(f"network {wanted} is not configured; there is {names or 'none'}")
 
 
 def _words(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from cli.errors import Problem, not_found
 from cli.options import JsonWanted
 from cli.output import as_json, print_fields, print_rows
 from cli.shown import show_addresses
+from cli.tenant import require_tenant
 
 if TYPE_CHECKING:
     from settings.model import Settings
@@ -77,11 +78,14 @@ async def _trust(config: Settings, network: str, tenant: str, asset: str) -> lis
         a.contract for a in config.assets if (a.asset, a.network) == (asset, chosen.network)
     ]
     if not contracts or contracts[0] is None:
-        raise not_found(f"no token {asset!r} on {network}", "`millrace asset list`")
+        raise not_found(
+            f"there is no token {asset!r} on {chosen.network}", "`millrace asset list` shows all."
+        )
     rows: list[dict[str, str]] = []
     async with session.database(config) as pool, session.chain(chosen) as adapter:
         async with pool.acquire() as conn:
-            wallets = await list_system_wallets(conn, tenant, network)
+            await require_tenant(conn, tenant)
+            wallets = await list_system_wallets(conn, tenant, chosen.network)
             signer = await open_signer(conn, wallet_passphrase(config), {adapter.key_scheme})
         for wallet in wallets:
             made = await prepare_wallet(

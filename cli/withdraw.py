@@ -28,7 +28,10 @@ FINAL = frozenset({"confirmed", "failed", "rejected"})
 STATUSES = (
     "requested", "awaiting_approval", "approved", "signed", "broadcast", *sorted(FINAL),
 )  # fmt: skip
-COLUMNS = ("id", "owner", "amount", "asset", "address", "status", "reason", "updated_at")
+COLUMNS = (
+    "id", "owner", "amount", "asset", "address", "memo", "status", "reason", "updated_at",
+)  # fmt: skip
+PARTIES = ("address", "sender")
 POLL_S = 0.2
 
 OrderId = Annotated[str, typer.Argument(metavar="ID", help="The producer's id of the order.")]
@@ -121,11 +124,11 @@ def cancel(
 @app.command("status")
 def status(order_id: OrderId, *, tenant: Tenant, json_wanted: JsonWanted = False) -> None:
     """Show where a withdrawal stands, with every transaction that was made for it."""
-    row, transactions = session.run(_status(tenant, order_id))
+    row, transactions, amount = session.run(_status(tenant, order_id))
     if json_wanted:
         print_fields({**row, "transactions": transactions}, json_wanted=True)
         return
-    print_fields(row, json_wanted=False)
+    print_fields({**row, "amount_minor": f"{row['amount_minor']} ({amount})"}, json_wanted=False)
     if transactions:
         columns = ("attempt", "nonce", "state", "transaction_id", "height", "last_outcome")
         print_rows(transactions, json_wanted=False, empty="", columns=columns)
@@ -153,7 +156,7 @@ def list_(
 
 async def show(config: Settings, withdrawal: Withdrawal) -> dict[str, Any]:
     """Return a withdrawal as it is printed."""
-    return (await show_addresses(config, [_fields(withdrawal)]))[0]
+    return (await show_addresses(config, [_fields(withdrawal)], PARTIES))[0]
 
 
 def _fields(withdrawal: Withdrawal) -> dict[str, Any]:
@@ -269,7 +272,8 @@ async def _cancel(tenant: str, order_id: str, detail: str) -> dict[str, Any]:
     return await show(config, cancelled)
 
 
-async def _status(tenant: str, order_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+async def _status(tenant: str, order_id: str) -> tuple[dict[str, Any], list[dict[str, Any]], str]:
+    """Return a withdrawal, its transactions, and its amount as people write it."""
     from sql.transactions import list_transactions
     from sql.withdrawals import find_withdrawal
 
@@ -282,7 +286,8 @@ async def _status(tenant: str, order_id: str) -> tuple[dict[str, Any], list[dict
                 "A command that was sent is taken up within a second if the role withdrawals runs.",
             )
         transactions = await list_transactions(conn, found.withdrawal_id)
-    return await show(config, found), [as_json(row) for row in transactions]
+        amount = f"{_whole(found, await decimals_by_asset(conn))} {found.asset}"
+    return await show(config, found), [as_json(row) for row in transactions], amount
 
 
 async def _list(
@@ -295,9 +300,8 @@ async def _list(
         await require_tenant(conn, tenant)
         rows = await list_withdrawals(conn, tenant, owner, status_wanted, limit)
         decimals = await decimals_by_asset(conn)
-    return await show_addresses(
-        config, [{**_fields(row), "amount": _whole(row, decimals)} for row in rows]
-    )
+    shown = [{**_fields(row), "amount": _whole(row, decimals)} for row in rows]
+    return await show_addresses(config, shown, PARTIES)
 
 
 def _whole(row: Withdrawal, decimals: dict[str, int]) -> str:

@@ -65,6 +65,10 @@ async def test_an_operator_says_whose_a_deposit_is(world: World, millrace: Comma
     assert (again.exit_code, "alice's" in again.stderr) == (1, True)
     assert await millrace.json(*listing) == []
     assert await world.available() == 500
+    world.chain.mint(address, None, 7, "who knows")
+    await world.follow()
+    told = await millrace.run("deposit", "list", "--tenant", world.tenant)
+    assert "(pooled)" in told.stdout
     async with world.pool.acquire() as conn:
         actor = await conn.fetchval(
             "SELECT assigned_by FROM deposits WHERE deposit_id = $1", row["deposit_id"]

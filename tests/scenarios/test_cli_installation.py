@@ -260,6 +260,8 @@ async def test_an_approval_is_kept_with_its_actor_and_published_once(
     shown = await installed.json("withdraw", "status", "w-2", "--tenant", "acme")
     assert (shown["status"], shown["transactions"]) == ("approved", [])
     assert shown["address"] == row["address"]
+    told = await installed.run("withdraw", "status", "w-2", "--tenant", "acme")
+    assert "7 (0.000000000000000007 ETH)" in told.stdout
     prefix = installed.environ["MILLRACE_TOPIC_PREFIX"]
     assert sorted(row.topic for row in await empty_outbox(db)) == [
         prefix + "events",

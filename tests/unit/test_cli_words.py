@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from cli.dev_env import NAME, adopt_dev_env, read_env, write_env
 from cli.errors import MISUSED, Problem, explain
 from cli.main import app
 from cli.output import as_json, minor, whole
+from cli.session import pick_network
 from cli.shown import show_addresses
 from cli.work import require_port
 from settings.model import Network, Settings, load_settings
@@ -293,6 +295,21 @@ async def test_an_address_is_shown_even_if_the_node_cannot_be_asked() -> None:
     network = TRON.model_copy(update={"rpc_headers": {"X-API-Key": "${NOT_SET}"}})
     rows = [{"network": network.network, "address": "41" + "ab" * 20}]
     assert await show_addresses(Settings(networks=(network,)), rows) == rows
+
+
+def test_a_network_is_named_by_its_id_or_by_its_kind_if_that_is_plain() -> None:
+    nile = TRON.model_copy(update={"network": "tron:0xcd8690dc"})
+    ton = TRON.model_copy(update={"network": "ton:mainnet", "kind": "ton"})
+    settings = Settings(networks=(TRON, nile, ton))
+    assert pick_network(settings, nile.network) == nile
+    assert pick_network(settings, "ton") == ton
+    assert pick_network(Settings(networks=(nile,)), None) == nile
+    for wanted, told in {
+        "tron": "say which --network: tron:0x2b6653dc (tron), tron:0xcd8690dc (tron)",
+        "eip155:1": "network eip155:1 is not configured; there is tron:0x2b6653dc (tron), ",
+    }.items():
+        with pytest.raises(Problem, match=re.escape(told)):
+            pick_network(settings, wanted)
 
 
 def test_a_dead_letter_is_listed_with_its_reason_not_with_a_line_of_code() -> None:
