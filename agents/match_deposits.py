@@ -88,7 +88,8 @@ class MatchDeposits(LocalStage[BlockRecord]):
         by_network: dict[str, list[BlockRecord]] = defaultdict(list)
         for record in records:
             by_network[record.network].append(record)
-        for network, block_records in by_network.items():
+        # In one order in all stages: each holds a network's cursor until its transaction ends.
+        for network, block_records in sorted(by_network.items()):
             await self._match_network(work, network, block_records)
 
     async def _match_network(

@@ -1,6 +1,6 @@
 """All that Millrace promises under faults, on the real broker, database and nodes, with figures.
 
-    python -m tests.faults.campaign [--short] [--seed N] [--only NAME]
+    python -m tests.faults.campaign [--short] [--seed N] [--only NAME] [--chain KIND …]
 
 Ends with 1 if a promise was broken; the seed and the folder with all logs are then printed.
 """
@@ -32,7 +32,19 @@ from tests.faults.reorgs import run_reorgs
 
 Tell = Callable[[str], None]
 """Shown while a promise is put to the test."""
-Run = Callable[[Path, int, bool, Tell], Coroutine[None, None, list[Figure]]]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How a promise is put to the test. `chains` count for the kills alone."""
+
+    seed: int
+    short: bool
+    chains: tuple[str, ...]
+    tell: Tell
+
+
+Run = Callable[[Path, Terms], Coroutine[None, None, list[Figure]]]
 
 
 @dataclass(frozen=True)
@@ -57,10 +69,10 @@ LONG_KILLS = Size(
     deposits=20_000,
     withdrawals=800,
     rate_s=20.0,
-    mine_every_s=0.5,
+    mine_every_s=1.0,
     owners=40,
     every_s=5.0,
-    server_every=8,
+    server_every=10,
 )
 
 
@@ -69,26 +81,21 @@ def short_depths(seed: int) -> list[int]:
     return [1, random.Random(seed).randrange(2, 32), 32]
 
 
-async def _kills(folder: Path, seed: int, short: bool, tell: Tell) -> list[Figure]:
-    size = SHORT_KILLS if short else LONG_KILLS
-    return await run_kills(folder, chains=tuple(NODES), size=size, seed=seed, tell=tell)
+async def _kills(folder: Path, terms: Terms) -> list[Figure]:
+    size = SHORT_KILLS if terms.short else LONG_KILLS
+    return await run_kills(folder, chains=terms.chains, size=size, seed=terms.seed, tell=terms.tell)
 
 
-async def _reorgs(folder: Path, seed: int, short: bool, tell: Tell) -> list[Figure]:
-    depths = short_depths(seed) if short else range(1, 33)
-    return await run_reorgs(folder, depths=depths, seed=seed)
+async def _reorgs(folder: Path, terms: Terms) -> list[Figure]:
+    depths = short_depths(terms.seed) if terms.short else range(1, 33)
+    return await run_reorgs(folder, depths=depths, seed=terms.seed)
 
 
 async def _proofs(
-    folder: Path,
-    seed: int,
-    short: bool,
-    tell: Tell,
-    *,
-    paths: Sequence[str],
-    examples: int,
+    folder: Path, terms: Terms, *, paths: Sequence[str], examples: int
 ) -> list[Figure]:
-    return await run_proofs(folder, paths, seed=seed, examples=None if short else examples)
+    examples_wanted = None if terms.short else examples
+    return await run_proofs(folder, paths, seed=terms.seed, examples=examples_wanted)
 
 
 PROMISES = (
@@ -145,19 +152,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tests.faults.campaign", description=__doc__)
     parser.add_argument("--short", action="store_true", help="a few minutes' worth, less sure")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--chain", choices=NODES, action="append", help="for kills; else all")
     parser.add_argument("--only", choices=[promise.name for promise in PROMISES])
     chosen = parser.parse_args()
     for name in ("asyncpg", "aiokafka"):  # killed on purpose: they need not tell of it each time
         logging.getLogger(name).setLevel(logging.CRITICAL)
     promises = [p for p in PROMISES if chosen.only in (None, p.name)]
-    sys.exit(run_campaign(promises, chosen.seed, chosen.short, Console()))
+    console = Console()
+    chains = tuple(chosen.chain or NODES)
+    terms = Terms(chosen.seed, chosen.short, chains, partial(console.print, soft_wrap=True))
+    sys.exit(run_campaign(promises, terms, console))
 
 
-def run_campaign(promises: Sequence[Promise], seed: int, short: bool, console: Console) -> int:
+def run_campaign(promises: Sequence[Promise], terms: Terms, console: Console) -> int:
     """Run promises one after the other; return the exit status."""
     folder = Path(tempfile.mkdtemp(prefix="millrace-faults-"))
     folder.chmod(0o711)  # the database's own user has to get through
-    console.print(f"seed {seed}, logs in {folder}")
+    console.print(f"seed {terms.seed}, logs in {folder}")
     table = Table(title="Promises under faults")
     for column in ("promise", "figure", "value", "kept"):
         table.add_column(column, overflow="fold")
@@ -165,7 +176,7 @@ def run_campaign(promises: Sequence[Promise], seed: int, short: bool, console: C
     for promise in promises:
         console.print(f"{promise.name}: {promise.text} …")
         started = time.monotonic()
-        figures = run_promise(promise, folder / promise.name, seed, short, _teller(console))
+        figures = run_promise(promise, folder / promise.name, terms)
         figures.append(Figure("took", f"{time.monotonic() - started:.0f} s", kept=True))
         for number, figure in enumerate(figures):
             mark = "[green]yes" if figure.kept else "[bold red]NO"
@@ -176,21 +187,14 @@ def run_campaign(promises: Sequence[Promise], seed: int, short: bool, console: C
     if kept:
         shutil.rmtree(folder, ignore_errors=True)
         return 0
-    console.print(f"[bold red]A promise was broken.[/] Seed {seed}; logs in {folder}")
+    console.print(f"[bold red]A promise was broken.[/] Seed {terms.seed}; logs in {folder}")
     return 1
 
 
-def _teller(console: Console) -> Tell:
-    def tell(text: str) -> None:
-        console.print(text, highlight=False, soft_wrap=True)
-
-    return tell
-
-
-def run_promise(promise: Promise, folder: Path, seed: int, short: bool, tell: Tell) -> list[Figure]:
+def run_promise(promise: Promise, folder: Path, terms: Terms) -> list[Figure]:
     """Run one promise; a run that does not come to its end is a broken promise as well."""
     try:
-        return asyncio.run(promise.run(folder, seed, short, tell))
+        return asyncio.run(promise.run(folder, terms))
     except Exception as error:
         print(f"{promise.name}: {error!r}", file=sys.stderr)  # noqa: T201
         return [Figure("came to its end", repr(error)[:500], kept=False)]

@@ -101,6 +101,7 @@ class Evidence:
         open_ = await self.count_open()
         unpaid = len(load.orders) - len(paid)
         lost = f", {load.dropped} more dropped by {load.reorganisations} reorganisations"
+        leapt = f", {await self._count_replaced()} replaced, expiry passed {load.leaps} times"
         return [
             Figure(
                 f"{kind}: deposits credited once",
@@ -108,7 +109,11 @@ class Evidence:
                 + (lost if load.ground.node.reorganises else ""),
                 load.reorganisations > 0 or not load.ground.node.reorganises,
             ),
-            Figure(f"{kind}: orders paid once", f"{len(paid)} of {len(load.orders)}", not unpaid),
+            Figure(
+                f"{kind}: orders paid once",
+                f"{len(paid)} of {len(load.orders)}{leapt}",
+                not unpaid,
+            ),
             check(f"{kind}: recipients on chain without just their money", wrong_paid, 0),
             check(f"{kind}: chain against ledger, differences", len(report.differences), 0),
             check(f"{kind}: lost, doubled or unheard", dict(open_), {}),
@@ -168,6 +173,16 @@ class Evidence:
         )
         rows = await self._fetch(query, self._prefix + "%")
         return {row["idempotency_key"]: row["status"] for row in rows}
+
+    async def _count_replaced(self) -> int:
+        """Return how many transactions were made beyond the first of each withdrawal."""
+        query = (
+            "SELECT count(*) - count(DISTINCT t.withdrawal_id) AS more FROM transactions AS t"
+            " INNER JOIN withdrawals AS w USING (withdrawal_id)"
+            " WHERE w.tenant = $1 AND w.idempotency_key LIKE $2"
+        )
+        [row] = await self._fetch(query, self._prefix + "%")
+        return int(row["more"])
 
     async def _fetch(self, query: str, argument: object) -> list[Any]:
         world = self.load.ground.world

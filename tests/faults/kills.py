@@ -28,6 +28,8 @@ LOOK_S = 1.0
 """Between looks at what has not come about yet."""
 STALLED_S = 120.0
 """Without any change of that, it is taken for lost."""
+RECOVERED_S_MAX = 300.0
+"""For the broker to read its logs again, on a machine that has much else to do."""
 TELL_S = 20.0
 SERVERS = ("broker", "database")
 STAGES = {
@@ -90,6 +92,7 @@ class Killer:
         stack = self._world.stack
         server: Server | None = stack.kafka if name == "broker" else stack.postgres
         assert server is not None
+        server.start_timeout_s = RECOVERED_S_MAX
         await asyncio.to_thread(server.kill)
         self.kills[name] += 1
         await asyncio.sleep(self._chance.uniform(0, 1))

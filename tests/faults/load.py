@@ -10,9 +10,12 @@ from typing import NamedTuple
 from chain_adapters.types import Destination, NodeUnavailable
 from cli.playground_chain import Ground, Unit
 from devstack.chains.ethereum import EthereumChain
+from tests.faults.leaps import let_time_pass
 
 REORGANISE_EVERY = 40
 """Blocks, on the average."""
+LEAP_EVERY = 80
+"""Blocks, on the average, until so much time passes at once that what is signed expires."""
 DEPTH_MAX = 5
 """Deep enough to undo what is credited after three confirmations."""
 STAKE = 50
@@ -80,6 +83,7 @@ class ChainLoad:
         self.sent = 0
         self.dropped = 0
         self.reorganisations = 0
+        self.leaps = 0
         self._chance = random.Random(f"{seed} {self.kind}")
         self._addresses: dict[str, Destination] = {}
         self._memos: dict[str, Destination] = {}
@@ -136,6 +140,8 @@ class ChainLoad:
                 await self._mine()
                 if self.ground.node.reorganises and not self._chance.randrange(REORGANISE_EVERY):
                     await self._reorganise(self._chance.randint(1, DEPTH_MAX))
+                if not self._chance.randrange(LEAP_EVERY):
+                    await self._leap()
             await asyncio.sleep(self.pace.mine_every_s)
 
     async def _mine(self) -> None:
@@ -153,6 +159,12 @@ class ChainLoad:
         self.dropped += len(lost)
         self.reorganisations += 1
         self._blocks[-depth:] = [[] for _ in range(depth)]
+
+    async def _leap(self) -> None:
+        if blocks := await let_time_pass(self.ground.chain):
+            self._blocks += [self._fresh, *([] for _ in range(blocks - 1))]
+            self._fresh = []
+            self.leaps += 1
 
     async def pay_in(self, is_behind: Callable[[], bool]) -> None:
         """Send deposits from the bank, now and then of tokens, none while Millrace is behind.
