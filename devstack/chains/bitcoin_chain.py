@@ -157,6 +157,10 @@ class BitcoinChain:
         """Mine blocks at once; the first takes what is in the pool."""
         await self.call("generatetoaddress", blocks, await self._fresh_name())
 
+    async def mine_to(self, address: str) -> None:
+        """Mine one block whose reward is somebody's."""
+        await self.call("generatetoaddress", 1, self._own_name(address))
+
     async def reorganise(self, depth: int) -> None:
         """Replace the last `depth` blocks by empty ones; the pool is lost too."""
         first = await self.height() - depth + 1

@@ -60,6 +60,18 @@ async def test_change_is_a_coin_once_it_is_in_a_block_and_not_before(
     await check(world, first, second)
 
 
+async def test_a_mined_coin_is_spent_after_100_blocks_and_not_before(
+    world: PayingCoinWorld,
+) -> None:
+    await world.node.chain.mine_to(world.hot_wallet)
+    await world.node.chain.mine(98)
+    await world.follow()
+    address = await order(world, "order")
+    assert (await world.withdrawal("order")).status == "approved"
+    await world.mine()
+    await check(world, address)
+
+
 async def test_withdrawals_at_the_same_time_have_coins_of_their_own(
     world: PayingCoinWorld,
 ) -> None:

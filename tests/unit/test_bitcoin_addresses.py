@@ -6,8 +6,9 @@ import secrets
 
 import coincurve
 import pytest
+from mnemonic import Mnemonic
 
-from chain_adapters.bitcoin.chains import CHAINS, MAINNET, REGTEST, SIGNET, TESTNET4
+from chain_adapters.bitcoin.chains import CHAINS, MAINNET, REGTEST, SIGNET, TESTNET3, TESTNET4
 from chain_adapters.litecoin.chains import MAINNET as LITECOIN
 from chain_adapters.types import InvalidAddress
 from chain_adapters.utxo.adapter import UtxoAdapter
@@ -24,7 +25,7 @@ from chain_adapters.utxo.address import (
 from chain_adapters.utxo.base58 import encode_base58check
 from chain_adapters.utxo.bech32 import decode_segwit, encode_segwit
 from chain_adapters.utxo.chain import UtxoChain, find_chain
-from tests.support.oracles import Key
+from tests.support.oracles import HDKey, Key
 from tests.support.utxo_vectors import load
 
 BIP_350 = load("bitcoin/bip350_bech32_vectors.json")
@@ -77,6 +78,104 @@ def test_the_first_addresses_of_bip_84_and_bip_86() -> None:
     for script, address in zip(first[::2], first[1::2], strict=True):
         assert address_of(MAINNET, bytes.fromhex(script)) == address
         assert parse_address(MAINNET, address) == address
+
+
+MNEMONIC = "abandon " * 11 + "about"
+
+
+@pytest.mark.parametrize(
+    ("chain", "path", "address"),
+    [
+        (MAINNET, "m/44'/0'/0'/0/0", "1LqBGSKuX5yYUonjxT5qGfpUsXKYYWeabA"),
+        (TESTNET4, "m/49'/1'/0'/0/0", "2Mww8dCYPUpKHofjgcXcBCEGmniw9CoaiD2"),
+        (MAINNET, "m/84'/0'/0'/0/0", "bc1qcr8te4kr609gcawutmrza0j4xv80jy8z306fyu"),
+        (MAINNET, "m/84'/0'/0'/0/1", "bc1qnjg0jd8228aq7egyzacy8cys3knf9xvrerkf9g"),
+        (MAINNET, "m/84'/0'/0'/1/0", "bc1q8c6fshw2dlwun7ekn9qwf37cu2rn755upcp6el"),
+        (
+            MAINNET,
+            "m/86'/0'/0'/0/0",
+            "bc1p5cyxnuxmeuwuvkwfem96lqzszd02n6xdcjrs20cac6yqjjwudpxqkedrcr",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value[0] == "m" else "",
+)
+def test_the_published_addresses_of_each_standard_path_are_read(
+    chain: UtxoChain, path: str, address: str
+) -> None:
+    """Of BIP-44, 49, 84 and 86, for one mnemonic; the scripts from another implementation's key."""
+    network = "testnet" if chain is TESTNET4 else "bitcoin"
+    key = HDKey.from_seed(Mnemonic.to_seed(MNEMONIC), network=network).subkey_for_path(path)
+    public_key = bytes.fromhex(key.public_hex)
+    by_purpose = {
+        "44": p2pkh_script(hash_key(public_key)),
+        "49": p2sh_script(hash_key(witness_script(0, hash_key(public_key)))),
+        "84": witness_script(0, hash_key(public_key)),
+    }
+    script = by_purpose.get(path[2:4])  # a taproot address holds a tweaked key: BIP-86's are above
+    assert script is None or script_of(chain, address) == script
+    assert parse_address(chain, address) == address
+
+
+NETWORKS = [MAINNET, TESTNET4, TESTNET3, SIGNET, REGTEST]
+FORMS = {
+    "P2PKH": p2pkh_script(b"\5" * 20),
+    "P2SH": p2sh_script(b"\5" * 20),
+    "P2WPKH": witness_script(0, b"\5" * 20),
+    "P2WSH": witness_script(0, b"\5" * 32),
+    "P2TR": witness_script(1, b"\5" * 32),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("chain", NETWORKS, ids=lambda chain: chain.name)
+def test_an_address_is_read_on_the_networks_that_write_it_so_and_on_no_other(
+    chain: UtxoChain, form: str
+) -> None:
+    """The test networks write old addresses alike, and all but regtest write new ones alike."""
+    script = FORMS[form]
+    address = address_of(chain, script) or ""
+    for other in NETWORKS:
+        if address == address_of(other, script):
+            assert script_of(other, address) == script
+        else:
+            with pytest.raises(InvalidAddress):
+                parse_address(other, address)
+    with pytest.raises(InvalidAddress):
+        parse_address(LITECOIN, address)
+    assert (address == address_of(MAINNET, script)) == (chain is MAINNET)
+    assert address != address_of(LITECOIN, script)
+
+
+@pytest.mark.parametrize("form", ["P2WPKH", "P2WSH", "P2TR"])
+def test_upper_case_is_read_mixed_case_and_the_other_checksum_are_not(form: str) -> None:
+    address = address_of(MAINNET, FORMS[form]) or ""
+    assert parse_address(MAINNET, address.upper()) == address
+    with pytest.raises(InvalidAddress, match="case"):
+        parse_address(MAINNET, address[:-1] + address[-1].upper() + "Q")
+    _, version, program = decode_segwit(address)
+    for wrong in (with_checksum(version, program, 1), with_checksum(version, program, 0x2BC830A3)):
+        if wrong != address:
+            with pytest.raises(InvalidAddress, match="checksum"):
+                parse_address(MAINNET, wrong)
+
+
+def with_checksum(version: int, program: bytes, constant: int) -> str:
+    """Write an address with bech32's checksum (1) or bech32m's, whichever belongs to it."""
+    bits = "".join(f"{byte:08b}" for byte in program)
+    bits += "0" * (-len(bits) % 5)
+    values = [version, *(int(bits[at : at + 5], 2) for at in range(0, len(bits), 5))]
+    prefix = [3, 3, 0, 2, 3]  # "bc", expanded
+    state = 1
+    for value in [*prefix, *values, *[0] * 6]:
+        top = state >> 25
+        state = (state & 0x1FFFFFF) << 5 ^ value
+        for bit, generator in enumerate(
+            (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
+        ):
+            state ^= generator if top >> bit & 1 else 0
+    state ^= constant
+    values += [state >> 5 * (5 - place) & 31 for place in range(6)]
+    return "bc1" + "".join("qpzry9x8gf2tvdw0s3jn54khce6mua7l"[value] for value in values)
 
 
 def test_the_addresses_of_bip_341() -> None:

@@ -3,6 +3,7 @@ read in docs/odd_deposits/bitcoin.md, which is made from the table below."""
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ KEY = bytes.fromhex("0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b1
 HASH = hash_key(KEY)
 OURS = witness_script(0, HASH)
 OLD, NESTED = p2pkh_script(HASH), p2sh_script(hash_key(OURS))
+TAPROOT, SCRIPT = witness_script(1, KEY[1:]), witness_script(0, sha256(OLD).digest())
 THEIRS = witness_script(0, b"\7" * 20)
 ID = "d" * 64
 WAIT = None
@@ -36,6 +38,8 @@ NAMES = {
         OURS: "our address",
         OLD: "the key's P2PKH address",
         NESTED: "the key's nested address",
+        TAPROOT: "the key's P2TR address",
+        SCRIPT: "a script's address",
         THEIRS: "another's address",
     }.items()
 }
@@ -118,6 +122,48 @@ CASES = [
         [("out:0", NESTED, 50_000_000)],
     ),
     Case(
+        "taproot address of the key",
+        "P2TR of our key: another address",
+        sent(out(TAPROOT)),
+        [("out:0", TAPROOT, 50_000_000)],
+    ),
+    Case(
+        "script address",
+        "P2WSH of a script with our key: another address",
+        sent(out(SCRIPT)),
+        [("out:0", SCRIPT, 50_000_000)],
+    ),
+    Case(
+        "dust",
+        "294 satoshi: recorded, and credited if the asset's minimum allows it",
+        sent(out(OURS, 0.00000294)),
+        [("out:0", OURS, 294)],
+    ),
+    Case(
+        "dust by the hundred",
+        "300 outputs to our address are 300 deposits",
+        sent(*(out(OURS, 0.00000546, n) for n in range(300))),
+        [(f"out:{n}", OURS, 546) for n in range(300)],
+    ),
+    Case(
+        "other push",
+        "our key's hash behind OP_PUSHDATA1: no witness program, anyone can spend it",
+        sent(out(b"\x00\x4c\x14" + HASH)),
+        [],
+    ),
+    Case(
+        "never spendable",
+        "an opcode that fails, then our script",
+        sent(out(b"\xff" + OURS)),
+        [],
+    ),
+    Case(
+        "without witness",
+        "as nodes send it to those who do not ask for witnesses",
+        sent(out(OURS), vin=[{"txid": "c" * 64, "vout": 0, "sequence": 0}]),
+        [HALF],
+    ),
+    Case(
         "data",
         "OP_RETURN followed by our script",
         sent(out(b"\x6a" + bytes((len(OURS),)) + OURS)),
@@ -187,6 +233,62 @@ CASES = [
 ]
 
 
+NODE = "tests/contract/test_bitcoin_node.py"
+BLOCKS = "tests/unit/test_bitcoin_blocks.py"
+COINS = "tests/scenarios/test_withdrawals_coins.py"
+MINED = "tests/scenarios/test_deposits_coins.py"
+DEPOSITS = "tests/scenarios/test_deposits.py"
+IN_TIME = [
+    (
+        "unconfirmed",
+        "no deposit before it is in a block",
+        f"{NODE}::test_what_is_in_no_block_is_no_deposit",
+    ),
+    (
+        "replaced",
+        "what was replaced before it was in a block never was a deposit",
+        f"{NODE}::test_of_a_replaced_payment_nothing_arrives",
+    ),
+    (
+        "block left the chain",
+        "taken back, and its money too if it was credited",
+        f"{DEPOSITS}::test_a_credit_is_taken_back_when_its_block_leaves_the_chain",
+    ),
+    (
+        "mined again in another block",
+        "the same deposit, credited once more",
+        f"{MINED}::test_a_credited_deposit_that_is_mined_again_elsewhere_is_credited_once",
+    ),
+    (
+        "mined to us",
+        "credited after 100 confirmations",
+        f"{MINED}::test_what_is_mined_to_a_user_is_credited_after_100_blocks",
+    ),
+    (
+        "mined to the hot wallet",
+        "a coin of ours after 100 confirmations",
+        f"{COINS}::test_a_mined_coin_is_spent_after_100_blocks_and_not_before",
+    ),
+    (
+        "same id twice in a block",
+        "the block is asked for again (CVE-2012-2459)",
+        f"{BLOCKS}::test_ids_repeated_under_the_same_root_make_no_block",
+    ),
+    (
+        "same id in two blocks",
+        "one deposit; since BIP-34 and BIP-30 it cannot be",
+        f"{MINED}::test_one_id_in_two_blocks_is_one_deposit",
+    ),
+]
+"""What is odd in when and where it is mined, and the test that tells."""
+
+
+@pytest.mark.parametrize("row", IN_TIME, ids=lambda row: row[0])
+def test_what_is_listed_of_time_is_tested(row: tuple[str, str, str]) -> None:
+    path, _, name = row[2].partition("::")
+    assert f"def {name}(" in (LISTING.parents[2] / path).read_text()
+
+
 def read(transaction: dict[str, Any]) -> Transaction:
     return read_json(MAINNET, json_block(transaction)).transactions[-1]
 
@@ -228,6 +330,8 @@ def test_of_a_sender_without_address_nothing_is_said() -> None:
 def describe(case: Case) -> str:
     if case.expected is WAIT:
         return "block asked for again"
+    if len(case.expected) > 2:
+        return f"{len(case.expected)} deposits"
     found = [
         f"{amount} to {NAMES[address_of(MAINNET, script)]} ({index})"
         for index, script, amount in case.expected
@@ -238,13 +342,16 @@ def describe(case: Case) -> str:
 def make_listing() -> str:
     """Return docs/odd_deposits/bitcoin.md."""
     rows = [f"| {case.name} | {case.what} | {describe(case)} |" for case in CASES]
+    timely = [f"| {name} | {what} | {test} |" for name, what, test in IN_TIME]
     return (
         "# Odd deposits on Bitcoin\n\n"
         "Each line is a crafted transaction that pays, or seems to pay, an address of ours, and"
         " what is read of it, in satoshi.\nMade from the table in"
         " tests/unit/test_bitcoin_fakes.py, which tests every line. A transaction that is not in"
         " a block is not read at all.\n\n"
-        "| name | what | read as |\n| --- | --- | --- |\n" + "\n".join(rows) + "\n"
+        "| name | what | read as |\n| --- | --- | --- |\n" + "\n".join(rows) + "\n\n"
+        "And what is odd in when and where it is mined:\n\n"
+        "| name | what comes of it | tested by |\n| --- | --- | --- |\n" + "\n".join(timely) + "\n"
     )
 
 
