@@ -12,8 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import asyncpg
+import structlog
 
 from agents.confirm_deposits import final_height_of
+from agents.parts.landings import Landings, halt_wallets, sort_landings
 from agents.runtime.context import Context
 from agents.runtime.stage import InvariantBroken, LocalStage, Work
 from metrics import catalogue
@@ -21,7 +23,7 @@ from sql import chain as chain_sql
 from sql import coins as coins_sql
 from sql import transactions as transactions_sql
 from sql import withdrawals as withdrawals_sql
-from sql.transactions import Inclusion, MinedTransaction
+from sql.transactions import Inclusion, MinedTransaction, OpenTransaction
 from sql.withdrawals import Withdrawal, WithdrawalPolicy
 from topics.blocks import BLOCKS, BlockAdded, BlockRecord, TransactionRecord
 from topics.ledger import (
@@ -33,6 +35,8 @@ from topics.ledger import (
     batch_facts,
 )
 from topics.withdrawals import WITHDRAWALS_APPROVED, WithdrawalsApproved
+
+log = structlog.get_logger(__name__)
 
 FactT = TypeVar("FactT", bound=WithdrawalFact)
 APPROVALS_WOKEN = 50
@@ -86,13 +90,39 @@ class ConfirmWithdrawals(LocalStage[BlockRecord]):
             work.conn, network, [(record.height, record.block_id) for record in records]
         )
         seen = transactions_in(records, canonical)
-        ours = await transactions_sql.open_transactions(work.conn, network, list(seen))
-        mined = [mined_transaction(*seen[i], policies[asset], n) for i, (asset, n) in ours.items()]
+        landings = sort_landings(
+            await transactions_sql.open_transactions(work.conn, network, list(seen))
+        )
+        await halt_wallets(work, network, landings)
+        mined = {
+            transaction_id: mined_transaction(*seen[transaction_id], policies[t.asset], t)
+            for transaction_id, t in landings.first.items()
+        }
         if mined:
-            await self._mine(work, network, mined)
+            await self._reopen(work, network, landings, mined, policies)
+            await transactions_sql.supersede_rivals(work.conn, network, list(mined))
+            await self._mine(work, network, list(mined.values()))
             await self._make_room(work, network)
         if returned:
             await self._take_returns(work, network, seen, policies)
+
+    async def _reopen(
+        self,
+        work: Work,
+        network: str,
+        landings: Landings,
+        mined: Mapping[str, MinedTransaction],
+        policies: Mapping[str, WithdrawalPolicy],
+    ) -> None:
+        """Open withdrawals again that were given up, and take back the money they gave back."""
+        if not landings.reopened:
+            return
+        log.critical("given up, and in a block all the same", transactions=list(landings.reopened))
+        inclusions = {
+            transaction.withdrawal_id: inclusion_of(mined[transaction_id])
+            for transaction_id, transaction in landings.reopened.items()
+        }
+        await self._unsettle(work, network, inclusions, policies)
 
     async def _make_room(self, work: Work, network: str) -> None:
         """Wake the signer where payments have to wait for those before them."""
@@ -193,7 +223,10 @@ async def mark_settled(work: Work, network: str, records: Sequence[BlockRecord])
 
 
 def mined_transaction(
-    block: BlockAdded, transaction: TransactionRecord, policy: WithdrawalPolicy, amount_minor: int
+    block: BlockAdded,
+    transaction: TransactionRecord,
+    policy: WithdrawalPolicy,
+    ours: OpenTransaction,
 ) -> MinedTransaction:
     """Return what is to be remembered of a transaction in a block. Pure."""
     return MinedTransaction(
@@ -202,8 +235,13 @@ def mined_transaction(
         block_id=block.block_id,
         succeeded=transaction.succeeded,
         fee_minor=None if transaction.fee_minor is None else int(transaction.fee_minor),
-        confirm_height=block.height + policy.confirmations_of(amount_minor) - 1,
+        confirm_height=block.height + policy.confirmations_of(ours.amount_minor) - 1,
     )
+
+
+def inclusion_of(mined: MinedTransaction) -> Inclusion:
+    """Return where a transaction is. Pure."""
+    return Inclusion(mined.transaction_id, mined.height, mined.block_id, mined.fee_minor or 0)
 
 
 def fact_of(

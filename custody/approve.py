@@ -120,6 +120,7 @@ async def release_holds(work: Outgoing, withdrawals: list[Withdrawal]) -> None:
                 w.amount_minor,
                 fee_minor=w.fee_minor,
                 withdrawal_id=w.withdrawal_id,
+                revision=w.revision,
             )
             for w in withdrawals
         ],

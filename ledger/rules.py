@@ -137,11 +137,25 @@ def withdrawal_held(
 
 
 def withdrawal_released(
-    tenant: str, owner: str, asset: str, amount_minor: int, *, fee_minor: int, withdrawal_id: int
+    tenant: str,
+    owner: str,
+    asset: str,
+    amount_minor: int,
+    *,
+    fee_minor: int,
+    withdrawal_id: int,
+    revision: int = 0,
 ) -> Entry:
     """Give amount and fee back: the withdrawal was rejected and will not be on chain."""
     line = _release_line(tenant, owner, asset, amount_minor + fee_minor)
-    return _entry(tenant, Kind.WITHDRAWAL_RELEASED, "withdrawal", withdrawal_id, "release", line)
+    return _entry(
+        tenant,
+        Kind.WITHDRAWAL_RELEASED,
+        "withdrawal",
+        withdrawal_id,
+        f"release:{revision}",
+        line,
+    )
 
 
 def withdrawal_settled(
@@ -202,8 +216,8 @@ def withdrawal_failed_on_chain(
 def withdrawal_unsettled(settled: Entry) -> Entry:
     """Take a settlement or an on-chain failure back because its block left the chain.
 
-    `settled` is the entry to reverse. A failure's money may be spent again already: what is
-    missing is owed, as with a deposit.
+    Or a release, because the payment is in a block after all. `settled` is the entry to reverse.
+    Money that was given back may be spent already: what is missing is owed, as with a deposit.
     """
     return Entry(
         settled.tenant,

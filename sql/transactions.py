@@ -127,6 +127,22 @@ class MinedTransaction(NamedTuple):
     confirm_height: int
 
 
+class OpenTransaction(NamedTuple):
+    """A transaction of ours that is not known to be in a block, and its withdrawal."""
+
+    transaction_id: str
+    withdrawal_id: int
+    idempotency_key: str
+    sender: str
+    asset: str
+    amount_minor: int
+    given_up: bool
+    """The withdrawal failed, and its money was given back."""
+    nonce_released: bool
+    is_paid: bool
+    """Another transaction of the withdrawal is in a block."""
+
+
 class Inclusion(NamedTuple):
     """Where a transaction is, or was, in the chain."""
 
@@ -373,23 +389,28 @@ async def unsettle_withdrawals(conn: Connection, withdrawal_ids: Iterable[int]) 
 
 
 async def revive_attempts(conn: Connection, withdrawal_ids: Iterable[int]) -> None:
-    """Let superseded attempts land again."""
+    """Let superseded attempts land again that share a nonce or a coin with the others."""
     await _queries.revive_attempts(conn, withdrawal_ids=sorted(set(withdrawal_ids)))
 
 
 async def has_open_transactions(conn: Connection, network: str) -> bool:
-    """Whether any transaction of the network may yet be mined."""
+    """Whether any transaction of the network may yet be mined, be it given up."""
     return bool(await _queries.has_open_transactions(conn, network=network))
 
 
 async def open_transactions(
     conn: Connection, network: str, transaction_ids: Sequence[str]
-) -> dict[str, tuple[str, int]]:
-    """Return (asset, amount) of those that are ours and not mined yet, by transaction."""
+) -> list[OpenTransaction]:
+    """Return those that are ours and not mined yet, the earliest attempts first."""
     rows = await _queries.open_transactions(
         conn, network=network, transaction_ids=list(transaction_ids)
     )
-    return {row["transaction_id"]: (row["asset"], int(row["amount_minor"])) for row in rows}
+    return [OpenTransaction(*row)._replace(amount_minor=int(row["amount_minor"])) for row in rows]
+
+
+async def supersede_rivals(conn: Connection, network: str, transaction_ids: Sequence[str]) -> None:
+    """Send no more of the attempts beside these, where the chain would take both."""
+    await _queries.supersede_rivals(conn, network=network, transaction_ids=list(transaction_ids))
 
 
 async def mine_transactions(

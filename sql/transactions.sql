@@ -305,7 +305,10 @@ WITH latest AS (
         t.sender,
         t.nonce,
         t.coin,
-        t.valid_until,
+        (
+            SELECT max(o.valid_until) FROM transactions AS o
+            WHERE o.withdrawal_id = t.withdrawal_id
+        ) AS valid_until, -- of any of its attempts, as one given up may still land
         t.first_sent_at,
         t.last_outcome
     FROM transactions AS t
@@ -453,29 +456,54 @@ RETURNING
     w.detail, w.revision, w.decided_by, w.sender, w.nonce, w.created_at, w.updated_at;
 
 -- name: revive_attempts!
--- The other attempts at these withdrawals may land again.
+-- The other attempts at these withdrawals may land again: one of them, as they share nonce or coin.
 UPDATE transactions SET state = 'broadcast'
-WHERE withdrawal_id = any(:withdrawal_ids::bigint []) AND state = 'superseded';
+WHERE
+    withdrawal_id = any(:withdrawal_ids::bigint [])
+    AND state = 'superseded'
+    AND num_nonnulls(nonce, coin) = 1;
 
 -- name: has_open_transactions$
--- Whether any transaction of the network may yet be mined.
+-- Whether any transaction of the network may yet be mined, be it given up.
 SELECT exists(
     SELECT 1 FROM transactions
-    WHERE network = :network::text AND state IN ('signed', 'broadcast', 'expired')
+    WHERE network = :network::text AND state <> 'mined'
 );
 
 -- name: open_transactions
--- Which of these transactions are ours and not in a block yet.
+-- Which of these transactions are ours and not in a block yet; in that order blocks decide on them.
 SELECT
     t.transaction_id,
+    t.withdrawal_id,
+    w.idempotency_key,
+    t.sender,
     w.asset,
-    w.amount_minor::text AS amount_minor
+    w.amount_minor::text AS amount_minor,
+    w.status = 'failed' AS given_up,
+    w.nonce_released,
+    EXISTS (
+        SELECT 1 FROM transactions AS o
+        WHERE o.withdrawal_id = t.withdrawal_id AND o.state = 'mined'
+    ) AS is_paid
 FROM transactions AS t
 INNER JOIN withdrawals AS w ON t.withdrawal_id = w.withdrawal_id
 WHERE
     t.network = :network::text
     AND t.transaction_id = any(:transaction_ids::text [])
-    AND t.state IN ('signed', 'broadcast', 'expired');
+    AND t.state <> 'mined'
+ORDER BY t.withdrawal_id, t.attempt;
+
+-- name: supersede_rivals!
+-- Attempts beside these that share neither nonce nor coin with them: the chain would take both.
+UPDATE transactions AS t SET state = 'superseded'
+FROM transactions AS landed
+WHERE
+    landed.network = :network::text
+    AND landed.transaction_id = any(:transaction_ids::text [])
+    AND t.withdrawal_id = landed.withdrawal_id
+    AND t.transaction_id <> landed.transaction_id
+    AND t.state IN ('signed', 'broadcast')
+    AND num_nonnulls(t.nonce, t.coin) = 0;
 
 -- name: mine_transactions!
 -- Transactions of ours are in blocks. A fee that the node does not tell is what we signed for.
@@ -495,7 +523,7 @@ FROM
 WHERE
     t.network = :network::text
     AND t.transaction_id = m.transaction_id
-    AND t.state IN ('signed', 'broadcast', 'expired');
+    AND t.state <> 'mined';
 
 -- name: return_transactions
 -- The money of these transactions came back: they took no effect after all.

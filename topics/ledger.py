@@ -107,7 +107,10 @@ class WithdrawalFailed(WithdrawalFact, frozen=True, tag="withdrawal_failed"):
 
 
 class WithdrawalUnsettled(WithdrawalFact, frozen=True, tag="withdrawal_unsettled"):
-    """Its block left the chain after it was settled: undo that, it will be mined again."""
+    """Its block left the chain after it was settled, or it is in one after it was given up.
+
+    Undo what was posted; it will be mined again, or was.
+    """
 
 
 LedgerFact: TypeAlias = (

@@ -40,7 +40,7 @@ def original_of(fact: LedgerFact) -> list[Entry]:
     if isinstance(fact, NetworkCostOrphaned):
         return [_expense(fact)]
     if isinstance(fact, WithdrawalUnsettled):
-        return [_settlement(fact), _failure(fact)]
+        return [_settlement(fact), _failure(fact), _release(fact)]
     return []
 
 
@@ -141,6 +141,18 @@ def _failure(fact: WithdrawalFact) -> Entry:
         revision=fact.revision,
         native_asset=fact.network_fee_asset,
         gas_minor=int(fact.network_fee_minor),
+    )
+
+
+def _release(fact: WithdrawalFact) -> Entry:
+    return rules.withdrawal_released(
+        fact.tenant,
+        fact.owner,
+        fact.asset,
+        int(fact.amount_minor),
+        fee_minor=int(fact.fee_minor),
+        withdrawal_id=fact.withdrawal_id,
+        revision=fact.revision,
     )
 
 

@@ -30,7 +30,7 @@ CREATE TABLE withdrawals (
     )),
     reason text,                   -- machine-readable, of a rejection or failure
     detail text,
-    -- Counts how often it was settled and its block left the chain.
+    -- Counts how often it was settled and its block left the chain, or given up and in a block after all.
     revision integer NOT NULL DEFAULT 0,
     decided_by text,               -- 'limits', or the operator who approved or rejected
     sender text,                   -- the hot wallet, from signing on
@@ -195,6 +195,7 @@ CREATE UNIQUE INDEX transactions_mined ON transactions (withdrawal_id) WHERE sta
 CREATE UNIQUE INDEX transactions_live ON transactions (withdrawal_id)
 WHERE nonce IS NULL AND coin IS NULL AND state IN ('signed', 'broadcast', 'mined');
 CREATE INDEX transactions_open ON transactions (network) WHERE state IN ('signed', 'broadcast');
+CREATE INDEX transactions_unmined ON transactions (network) WHERE state <> 'mined';
 CREATE INDEX transactions_block ON transactions (network, height) WHERE state = 'mined';
 
 -- Attempts that were in a block and whose change another withdrawal spends. If a reorganisation
