@@ -481,7 +481,7 @@ SELECT
     w.amount_minor::text AS amount_minor,
     w.status = 'failed' AS given_up,
     w.nonce_released,
-    EXISTS (
+    exists(
         SELECT 1 FROM transactions AS o
         WHERE o.withdrawal_id = t.withdrawal_id AND o.state = 'mined'
     ) AS is_paid
