@@ -66,7 +66,8 @@ surfpool: install ## Build Surfpool (Rust, minutes) and run Solana's tests on it
 	cargo build --release --locked --manifest-path devstack/surfpool/Cargo.toml \
 		--target-dir .cache/surfpool
 	MILLRACE_SURFPOOL=$(CURDIR)/.cache/surfpool/release/surfnode $(BIN)/python -m pytest -k solana \
-		tests/contract/test_adapters.py tests/unit/test_solana_orders.py $(NOT_ON_SURFPOOL)
+		tests/contract/test_adapters.py tests/unit/test_solana_orders.py \
+		tests/scenarios/test_withdrawals_solana.py $(NOT_ON_SURFPOOL)
 
 btcd: install ## Build btcd (Go, half a minute) and hold Bitcoin's adapter to its contract on it
 	GOBIN=$(CURDIR)/.cache/btcd go install github.com/btcsuite/btcd@v0.26.0

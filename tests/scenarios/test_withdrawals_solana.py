@@ -46,7 +46,6 @@ class PayingSolanaWorld(PayingWorld):
             rpc_urls=(url,),
             native_asset="SOL",
             confirmations=CONFIRMATIONS,
-            start_height=0,
             rebroadcast_after_s=AT_ONCE_S,
             replace_after_s=AT_ONCE_S,
         )
@@ -56,6 +55,7 @@ class PayingSolanaWorld(PayingWorld):
     async def start(self) -> None:
         """Also fund the hot wallet by a real transfer, and alice in the ledger."""
         await super().start()
+        await self.follow()
         await self.chain.pay(self.hot_wallet, 10**9)
         await self.credit("alice", self.coin, 10**6)
         await self.mine(CONFIRMATIONS)
@@ -171,10 +171,10 @@ async def test_what_no_leader_saw_is_paid_once_after_its_expiry_and_not_before(
     order_id = await world.order()
     assert (await world.withdrawal(order_id)).status == "broadcast"
     gateway.instead["sendTransaction"] = lag
-    for _ in range(4):
-        await world.mine(LIFETIME // 4)
+    for blocks in (1, LIFETIME // 2):
+        await world.mine(blocks)
         assert await world.tried(order_id) == 1
-    await world.mine(CONFIRMATIONS + 4)
+    await world.mine(LIFETIME // 2 + CONFIRMATIONS + 4)
     assert await world.tried(order_id) == 2
     gateway.behave()
     await world.finish(order_id)
