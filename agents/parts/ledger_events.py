@@ -18,6 +18,7 @@ from topics.ledger import (
     WithdrawalConfirmed,
     WithdrawalFact,
     WithdrawalFailed,
+    WithdrawalUnsettled,
 )
 
 
@@ -33,6 +34,8 @@ def events_of(fact: LedgerFact, result: PostResult, now: datetime) -> list[Event
         return [_paid(fact, now)]
     if isinstance(fact, WithdrawalFailed):
         return [_failed(fact, now)]
+    if isinstance(fact, WithdrawalUnsettled) and result.shortfall_minor > 0:
+        return [_owing(fact, result, now)]
     return []
 
 
@@ -51,6 +54,23 @@ def _unassigned(fact: DepositConfirmed, now: datetime) -> Event:
         tenant=fact.tenant,
         occurred_at=now,
         data=event_data.Deposit(**deposit_data(fact, fact.tip_height - fact.height + 1)),
+    )
+
+
+def _owing(fact: WithdrawalUnsettled, result: PostResult, now: datetime) -> Event:
+    """Money that was given back had been spent when the payment turned out to be under way."""
+    return events.AccountFrozen(
+        id=events.make_event_id(
+            now, "account.frozen", "withdrawal", fact.withdrawal_id, fact.revision
+        ),
+        tenant=fact.tenant,
+        occurred_at=now,
+        data=event_data.Account(
+            owner=fact.owner,
+            asset=fact.asset,
+            reason=REORGANISED_CREDIT,
+            detail=f"{result.shortfall_minor} minor units given back by a withdrawal were spent",
+        ),
     )
 
 

@@ -16,6 +16,7 @@ from sql import ledger as ledger_sql
 from sql.pool import Pool
 from tests.support.fateful_node import Fate
 from tests.support.withdrawals import CONFIRMATIONS, FEE_MINOR, SimulatedWorld
+from topics.events import AccountFrozen
 
 START_MINOR = 10**6
 LIFETIME = 5
@@ -84,6 +85,9 @@ async def test_what_was_spent_of_money_given_back_too_early_is_owed(
     assert spent.status in ("approved", "broadcast")
     await world.mine(CONFIRMATIONS)
     assert await world.balance("receivable") == AMOUNT_MINOR + FEE_MINOR
+    (told,) = [event.data for event in world.events() if isinstance(event, AccountFrozen)]
+    assert told.owner == "alice"
+    assert str(AMOUNT_MINOR + FEE_MINOR) in told.detail
     assert await world.balance("available") == 0
     async with world.pool.acquire() as conn:
         assert await ledger_sql.fetch_imbalances(conn) == []
