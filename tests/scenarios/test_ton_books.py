@@ -45,6 +45,19 @@ async def hops(request: pytest.FixtureRequest, node: TonWorld) -> None:
     await node.chain.drive("hops", hops=request.param)
 
 
+async def gains(world: PayingNodeWorld) -> int:
+    """Return what the journal has of network costs below zero: all must be there."""
+    async with world.pool.acquire() as conn:
+        [[recorded, posted]] = await conn.fetch(
+            "SELECT coalesce(sum(amount_minor), 0)::text, (SELECT coalesce(sum(l.amount_minor), 0)"
+            " FROM journal_lines AS l INNER JOIN accounts AS a ON l.credit_account = a.account_id"
+            " WHERE l.reference_type = 'cost' AND a.bucket = 'network_fees')::text"
+            " FROM network_costs WHERE amount_minor < 0"
+        )
+    assert int(recorded) == -int(posted)
+    return int(recorded)
+
+
 async def test_coins_and_jettons_are_paid_and_what_comes_back_is_booked(
     world: PayingNodeWorld, node: TonWorld
 ) -> None:
@@ -52,9 +65,22 @@ async def test_coins_and_jettons_are_paid_and_what_comes_back_is_booked(
     coins = await world.withdraw(world.coin, 3 * TON, stranger)
     jettons = await world.withdraw(world.token, 700, stranger)
     assert (coins.status, jettons.status) == ("confirmed", "confirmed")
-    assert await world.held(stranger) >= 3 * TON
+    assert await world.held(stranger) == 3 * TON + 1, "a nanoton comes with the jettons"
     assert await world.held(stranger, world.contract) == 700
+    assert await gains(world) < 0, "what the jettons did not need for gas came back"
     await world.check_books()
+
+
+async def test_storage_that_falls_due_is_an_expense(world: PayingNodeWorld, node: TonWorld) -> None:
+    """Time costs money, which is taken when something happens next; of an empty account later."""
+    address = await world.new_address()
+    await world.pay_in(address, 1, 50)
+    for _ in range(2):
+        await node.chain.drive("shift-clock", seconds=30 * 86_400)
+        await world.pay_in(address, TON, 50)
+        await world.pay_in(world.hot_wallet, TON)
+        await world.withdraw(world.coin, TON, node.new_address())
+        await world.check_books()
 
 
 async def test_a_bounced_payment_fails_and_costs_what_was_lost_on_the_way(
