@@ -70,7 +70,8 @@ CHAIN_DEFAULTS: dict[str, dict[str, Any]] = {
 class StrictModel(BaseModel):
     """A section of the configuration: unknown names are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Addresses of nodes may hold keys, and headers do.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Network(StrictModel):

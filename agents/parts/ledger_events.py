@@ -24,19 +24,21 @@ from topics.ledger import (
 
 def events_of(fact: LedgerFact, result: PostResult, now: datetime) -> list[Event]:
     """Return the events of a posted fact. Money of the tenant's own wallets has none."""
-    if isinstance(fact, DepositFact) and not is_from_customer(fact):
-        return []
-    if isinstance(fact, DepositConfirmed):
-        return [_confirmed(fact, now) if fact.owner else _unassigned(fact, now)]
-    if isinstance(fact, DepositOrphaned):
-        return _reversed(fact, result, now)
-    if isinstance(fact, WithdrawalConfirmed):
-        return [_paid(fact, now)]
-    if isinstance(fact, WithdrawalFailed):
-        return [_failed(fact, now)]
-    if isinstance(fact, WithdrawalUnsettled) and result.shortfall_minor > 0:
-        return [_owing(fact, result, now)]
-    return []
+    told: list[Event] = []
+    match fact:
+        case DepositFact() if not is_from_customer(fact):
+            pass
+        case DepositConfirmed():
+            told = [_confirmed(fact, now) if fact.owner else _unassigned(fact, now)]
+        case DepositOrphaned():
+            told = _reversed(fact, result, now)
+        case WithdrawalConfirmed():
+            told = [_paid(fact, now)]
+        case WithdrawalFailed():
+            told = [_failed(fact, now)]
+        case WithdrawalUnsettled() if result.shortfall_minor:
+            told = [_owing(fact, result, now)]
+    return told
 
 
 def _confirmed(fact: DepositConfirmed, now: datetime) -> Event:

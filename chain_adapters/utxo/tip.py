@@ -15,7 +15,7 @@ import zmq
 import zmq.asyncio
 
 from chain_adapters.rpc import RpcClient
-from chain_adapters.types import Tip
+from chain_adapters.types import NodeUnavailable, Tip
 from chain_adapters.utxo.reading import poll_tip
 
 TOPIC = b"hashblock"
@@ -31,10 +31,20 @@ def listen(push_url: str | None) -> Iterator[zmq.asyncio.Socket | None]:
     try:
         socket = context.socket(zmq.SUB)
         socket.subscribe(TOPIC)
-        socket.connect(push_url)
+        _connect(socket, push_url)
         yield socket
     finally:
         context.destroy(linger=0)
+
+
+def _connect(socket: zmq.asyncio.Socket, push_url: str) -> None:
+    """Raise NodeUnavailable for what is no address, without repeating it: it may hold a key."""
+    try:
+        socket.connect(push_url)
+    except zmq.ZMQError:
+        raise NodeUnavailable(
+            "push_url is no address that ZeroMQ connects to, such as tcp://host:port"
+        ) from None
 
 
 class TipWatcher:
