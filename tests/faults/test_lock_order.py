@@ -1,0 +1,79 @@
+"""Stages that work on the same networks at once wait for each other, and never in a circle."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Any
+
+import pytest
+
+from agents.confirm_withdrawals import ConfirmWithdrawals
+from agents.match_deposits import MatchDeposits
+from agents.runtime.context import Context
+from agents.runtime.kafka_io import Publisher
+from agents.runtime.stage import LocalStage, Work
+from settings.model import Settings
+from sql.pool import Pool
+from topics.blocks import BlockAdded, BlockRecord
+
+
+@pytest.mark.parametrize("stage_type", [MatchDeposits, ConfirmWithdrawals])
+async def test_a_stage_takes_the_networks_of_a_batch_in_one_order(
+    pool: Pool, database_url: str, stage_type: type[MatchDeposits | ConfirmWithdrawals]
+) -> None:
+    """Whatever order their records come in: it waits for the first and holds no later one yet."""
+    settings = Settings(database_url=database_url)  # type: ignore[arg-type]
+    stage: LocalStage[Any] = stage_type(Context(settings, pool, {}, Publisher(settings)))
+    first, last = await add_networks(pool)
+    records: list[BlockRecord] = [
+        BlockAdded(n, 1, "here", "before", 0, 0, 1, []) for n in (last, first)
+    ]
+    async with pool.acquire() as holder, pool.acquire() as worker, pool.acquire() as other:
+        async with holder.transaction():
+            await lock(holder, first)
+            working = asyncio.create_task(apply(stage, worker, records))
+            await blocked(holder, worker, working)
+            async with other.transaction():
+                await lock(other, last)
+        await working
+
+
+async def add_networks(pool: Pool) -> list[str]:
+    """Return two networks that are followed, in the order in which they are taken."""
+    networks = sorted(f"sim:{secrets.token_hex(6)}" for _ in range(2))
+    async with pool.acquire() as conn:
+        for network in networks:
+            await conn.execute(
+                "INSERT INTO networks (network, kind, native_asset, confirmations)"
+                " VALUES ($1, 'simulated', 'COIN', 1)",
+                network,
+            )
+            await conn.execute(
+                "INSERT INTO cursors (network, height, node_height) VALUES ($1, 1, 1)", network
+            )
+            await conn.execute(
+                "INSERT INTO blocks (network, height, block_id, parent_id, clock, published)"
+                " VALUES ($1, 1, 'here', 'before', 1, true)",
+                network,
+            )
+    return networks
+
+
+async def lock(conn: Any, network: str) -> None:  # noqa: ANN401 - a connection of a pool
+    """Take the network's cursor now, or raise LockNotAvailableError."""
+    await conn.execute("SELECT 1 FROM cursors WHERE network = $1 FOR UPDATE NOWAIT", network)
+
+
+async def apply(stage: LocalStage[Any], conn: Any, records: list[BlockRecord]) -> None:  # noqa: ANN401
+    async with conn.transaction():
+        await stage.apply(Work(conn), records, None)
+
+
+async def blocked(holder: Any, waiter: Any, work: asyncio.Task[None]) -> None:  # noqa: ANN401
+    """Return when the waiter waits for the holder; AssertionError if it ends without."""
+    query = "SELECT $1 = any(pg_blocking_pids($2))"
+    async with asyncio.timeout(15):
+        while not await holder.fetchval(query, holder.get_server_pid(), waiter.get_server_pid()):
+            assert not work.done(), work.exception() or "it did not wait"
+            await asyncio.sleep(0.02)
