@@ -128,8 +128,8 @@ def normalise_transaction(transaction: WireTransaction, meta: WireMeta) -> Trans
         if is_vote(message):
             return None
         return Transaction(id_, payer, succeeded=True, fee_minor=lost_minor)
-    check_token_balances(meta)
     keys = resolve_keys(message, meta)
+    check_token_balances(meta, len(keys))
     if len(keys) != len(before):
         raise NodeUnavailable("the node leaves out accounts that a transaction loaded")
     fee_minor, transfers = native_transfers(keys, meta)
@@ -204,10 +204,11 @@ def token_positions(meta: WireMeta) -> set[int]:
     return {balance.account_index for balance in balances}
 
 
-def check_token_balances(meta: WireMeta) -> None:
+def check_token_balances(meta: WireMeta, accounts: int) -> None:
     """Raise NodeUnavailable if balances before could be missing: they would be taken for 0.
 
-    A node tells both lists or none, and owner and program of all accounts or of none.
+    A node tells both lists or none, owner and program of all accounts or of none, and each of the
+    transaction's `accounts` at most once in a list.
     """
     before, after = meta.pre_token_balances, meta.post_token_balances
     if before is None or after is None:
@@ -217,6 +218,10 @@ def check_token_balances(meta: WireMeta) -> None:
     untold = [b for b in (*before, *after) if b.owner is None or b.program_id is None]
     if untold and len({(b.owner is None, b.program_id is None) for b in (*before, *after)}) > 1:
         raise NodeUnavailable("the node does not tell whose all token balances are")
+    for balances in (before, after):
+        positions = {balance.account_index for balance in balances}
+        if len(positions) < len(balances) or max(positions, default=0) >= accounts:
+            raise NodeUnavailable("the node tells a token account twice, or one that is not there")
 
 
 def token_transfers(meta: WireMeta) -> list[Transfer]:

@@ -135,6 +135,17 @@ def test_a_part_left_out_adds_no_credit(path: tuple[str | int, ...]) -> None:
 
 
 @settings(max_examples=200, deadline=None)
+@given(path=st.sampled_from([p for p in PATHS if isinstance(p[-1], int)]))
+def test_a_part_told_twice_adds_no_credit(path: tuple[str | int, ...]) -> None:
+    block = copy.deepcopy(ORIGINAL)
+    parts = place(block, path[:-1])
+    parts.append(copy.deepcopy(parts[path[-1]]))
+    found = read(block)
+    if found is not None and not {"accountKeys", "writable", "readonly"} & set(path):
+        assert credits_of(found) <= EXPECTED
+
+
+@settings(max_examples=200, deadline=None)
 @given(
     position=st.integers(0, len(ORIGINAL["transactions"]) - 1),
     odd=st.one_of(ODD, st.recursive(ODD, lambda inner: st.lists(inner, max_size=3), max_leaves=5)),
