@@ -43,6 +43,8 @@ dnsseed=0
 txindex=1
 # All workers and whoever drives the node ask at once.
 rpcworkqueue=64
+# Nobody is cut off who has been silent for a while: what was just sent would be lost or not.
+rpcservertimeout=86400
 rpcuser={user}
 rpcpassword={password}
 fallbackfee=0.0001
