@@ -113,7 +113,9 @@ async function main() {
   );
   const folder = options["data-dir"];
   const chain = await Chain.open(folder ? path.join(folder, "blocks.jsonl") : null);
-  http.createServer(serve(chain)).listen(Number(options.port), "127.0.0.1");
+  // Nobody is cut off who was silent for a while: what was just sent would be lost or not.
+  http.createServer({ keepAliveTimeout: 0 }, serve(chain))
+    .listen(Number(options.port), "127.0.0.1");
   const every = Number(options["block-time-s"] || 0);
   if (every) setInterval(() => { turn = turn.then(() => chain.mine()); }, every * 1000);
 }
