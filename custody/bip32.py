@@ -34,7 +34,7 @@ class ExtendedKey:
     def public_key(self) -> bytes:
         """The compressed public key, 33 bytes; made when first asked for, which costs the most."""
         if self._public_key is None:
-            self._public_key = PublicKey.from_secret(bytes(self._private_key)).format()
+            self._public_key = PublicKey.from_valid_secret(bytes(self._private_key)).format()
         return self._public_key
 
     def reveal(self) -> tuple[bytes, bytes]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import coincurve
+from eth_hash.auto import keccak
 from eth_utils.address import to_checksum_address
-from eth_utils.crypto import keccak
 
 from chain_adapters.types import InvalidAddress
 

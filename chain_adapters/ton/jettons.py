@@ -8,12 +8,12 @@ took effect there came from the master or from another such wallet (TEP-74).
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import NamedTuple
 
 from pytoniq_core import Cell
 
 from chain_adapters.ton.cells import Node, Reader, child
+from chain_adapters.ton.hashing import hash_cell
 
 
 class Layout(NamedTuple):
@@ -42,10 +42,10 @@ class Master:
         assert self.layout is not None
         zeros, with_code = self.layout
         bits = (_address_bits(owner) << 267) | self._master_bits
-        data = _representation(bits, zeros + 2 * 267, self._code_refs() if with_code else ())
+        data = hash_cell(bits, zeros + 2 * 267, self._code_refs() if with_code else ())
         data_depth = self._code_depth + 1 if with_code else 0
         refs = ((self._code_depth, self.code_hash), (data_depth, data))
-        return "0:" + _representation(0b00110, 5, refs).hex()
+        return "0:" + hash_cell(0b00110, 5, refs).hex()
 
     def _code_refs(self) -> tuple[tuple[int, bytes], ...]:
         return ((self._code_depth, self.code_hash),)
@@ -55,16 +55,6 @@ def _address_bits(address: str) -> int:
     """An addr_std without anycast: 10, 0, workchain in 8 bits, account in 256."""
     workchain, _, account = address.partition(":")
     return (0b100 << 264) | ((int(workchain) & 0xFF) << 256) | int(account, 16)
-
-
-def _representation(bits: int, length: int, refs: tuple[tuple[int, bytes], ...]) -> bytes:
-    """Return the hash of an ordinary cell, given depth and hash of what it refers to."""
-    whole = -(-length // 8)
-    if length % 8:
-        bits = ((bits << 1) | 1) << (8 * whole - length - 1)
-    data = bytes([len(refs), length // 8 + whole]) + bits.to_bytes(whole)
-    depths = b"".join(depth.to_bytes(2) for depth, _ in refs)
-    return sha256(data + depths + b"".join(digest for _, digest in refs)).digest()
 
 
 def make_master(address: str, code: Cell, known: dict[str, str]) -> Master:

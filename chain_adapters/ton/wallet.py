@@ -10,6 +10,7 @@ import base64
 from pytoniq_core import Address, Cell, begin_cell
 
 from chain_adapters.ton.constants import BRANCH_STEP, COMMENT, SEND_MODE, WALLET_ID
+from chain_adapters.ton.hashing import hash_cell
 
 _CODE_BOC = (
     "te6ccgECFAEAAtQAART/APSkE/S88sgLAQIBIAIPAgFIAwYC5tAB0NMDIXGwkl8E4CLXScEgkl8E4ALTHyGCEHBsdWe9"
@@ -27,6 +28,9 @@ _CODE_BOC = (
 """The contract's published code; its hash is WALLET_CODE_HASH."""
 
 CODE = Cell.one_from_boc(base64.b64decode(_CODE_BOC))
+_CODE_REF = (CODE.get_depth(), CODE.hash)
+_DATA_BITS = 32 + 32 + 256 + 1
+"""Of `initial_data`."""
 COMMENT_CELL_BYTES = 127
 """What fits into a cell: 1023 bits."""
 
@@ -55,16 +59,15 @@ def state_init(code: Cell, data: Cell) -> Cell:
     return begin_cell().store_uint(0b00110, 5).store_ref(code).store_ref(data).end_cell()
 
 
-def contract_address(code: Cell, data: Cell) -> str:
-    """Return the canonical address in the basechain of a contract that begins so."""
-    return f"0:{state_init(code, data).hash.hex()}"
-
-
 def wallet_address(public_key: bytes, number: int) -> str:
-    """Return a wallet's canonical address. ValueError if the key is not 32 bytes."""
+    """Return a wallet's canonical address, as of `state_init` with `initial_data`.
+
+    ValueError if the key is not 32 bytes.
+    """
     if len(public_key) != 32:
         raise ValueError("a public key has 32 bytes")
-    return contract_address(CODE, initial_data(public_key, number))
+    data = hash_cell(number << 257 | int.from_bytes(public_key) << 1, _DATA_BITS)
+    return "0:" + hash_cell(0b00110, 5, (_CODE_REF, (0, data))).hex()
 
 
 def comment_cell(text: str) -> Cell:

@@ -9,7 +9,7 @@ import re
 from hashlib import sha256
 
 import coincurve
-from eth_utils.crypto import keccak
+from eth_hash.auto import keccak
 
 from chain_adapters.types import InvalidAddress
 

@@ -121,6 +121,7 @@ def test_wallets_begin_as_another_implementation_has_them() -> None:
     state = Cell.one_from_boc(encoded)
     data = wallet.initial_data(bytes.fromhex(key), WALLET_ID)
     assert wallet.state_init(wallet.CODE, data).hash == state.hash
+    assert wallet.wallet_address(bytes.fromhex(key), WALLET_ID) == "0:" + state.hash.hex()
     other = "0:" + Cell.one_from_boc(newest["literals"][1]["value"]).hash.hex()
     assert parse_address(show_address(other)) == other  # a wallet v5 is an address like any other
 
