@@ -145,3 +145,18 @@ async def test_withdrawals_to_what_became_a_wallet_of_ours_are_counted_once(
         await world.confirm()
         assert (await world.withdrawal(order_id)).status == "confirmed"
         await world.check_books()
+
+
+async def test_the_books_agree_after_every_block_on_the_way(
+    world: PayingNodeWorld, node: TonWorld
+) -> None:
+    bounces = await node.deploy(THROWS)
+    for asset, amount_minor, address in (
+        (world.coin, 2 * TON, bounces),
+        (world.token, 40, node.new_address()),
+    ):
+        order_id = await world.order(asset, amount_minor, address)
+        for _ in range(8):
+            await world.mine()
+            await world.check_books()
+        assert (await world.withdrawal(order_id)).status in ("confirmed", "failed")
