@@ -39,66 +39,82 @@ WHERE network = :network::text AND transaction_id = any(:transaction_ids::text [
 -- Write transfers to our addresses as deposits. A transfer that is there already is left alone,
 -- unless its block left the chain: then it starts anew with the next revision, and remains whose an
 -- operator said it is.
-INSERT INTO deposits AS d (
-    network, transaction_id, transfer_index, tenant, owner, purpose, address, sender, contract,
-    asset, amount_minor, memo, height, block_id, status, ignored_reason, confirm_height
-)
-SELECT
-    :network::text,
-    t.transaction_id,
-    t.transfer_index,
-    t.tenant,
-    t.owner,
-    t.purpose,
-    t.address,
-    t.sender,
-    t.contract,
-    t.asset,
-    t.amount_minor::numeric,
-    t.memo,
-    t.height,
-    t.block_id,
-    CASE WHEN t.ignored_reason IS NULL THEN 'detected' ELSE 'ignored' END,
-    t.ignored_reason,
-    t.confirm_height
-FROM
-    unnest(
-        :transaction_ids::text [], :transfer_indexes::text [], :tenants::text [],
-        :owners::text [], :purposes::text [], :addresses::text [], :senders::text [],
-        :contracts::text [], :assets::text [], :amounts_minor::text [], :memos::text [],
-        :heights::bigint [], :block_ids::text [], :ignored_reasons::text [],
-        :confirm_heights::bigint []
-    ) AS t (
-        transaction_id, transfer_index, tenant, owner, purpose, address, sender, contract,
-        asset, amount_minor, memo, height, block_id, ignored_reason, confirm_height
+WITH written AS (
+    INSERT INTO deposits AS d (
+        network, transaction_id, transfer_index, tenant, owner, purpose, address, sender, contract,
+        asset, amount_minor, memo, height, block_id, status, ignored_reason, confirm_height
     )
-ON CONFLICT (network, transaction_id, transfer_index) DO UPDATE SET
-    tenant = excluded.tenant,
-    owner = CASE WHEN d.assigned_by IS NULL THEN excluded.owner ELSE d.owner END,
-    purpose = excluded.purpose,
-    address = excluded.address,
-    sender = excluded.sender,
-    contract = excluded.contract,
-    asset = excluded.asset,
-    amount_minor = excluded.amount_minor,
-    memo = excluded.memo,
-    height = excluded.height,
-    block_id = excluded.block_id,
-    status = excluded.status,
-    ignored_reason = excluded.ignored_reason,
-    confirm_height = excluded.confirm_height,
-    revision = d.revision + 1,
-    detected_at = now(),
-    confirmed_at = NULL
-WHERE d.status = 'orphaned'
-RETURNING
-    d.deposit_id, d.revision, d.tenant, d.owner, d.purpose, d.asset,
-    d.amount_minor::text AS amount_minor, d.network, d.address, d.transaction_id,
-    d.transfer_index, d.height, d.memo, d.status, d.ignored_reason, d.sender, d.contract,
-    d.confirm_height, d.block_id;
+    SELECT
+        :network::text,
+        t.transaction_id,
+        t.transfer_index,
+        t.tenant,
+        t.owner,
+        t.purpose,
+        t.address,
+        t.sender,
+        t.contract,
+        t.asset,
+        t.amount_minor::numeric,
+        t.memo,
+        t.height,
+        t.block_id,
+        CASE WHEN t.ignored_reason IS NULL THEN 'detected' ELSE 'ignored' END,
+        t.ignored_reason,
+        t.confirm_height
+    FROM
+        unnest(
+            :transaction_ids::text [], :transfer_indexes::text [], :tenants::text [],
+            :owners::text [], :purposes::text [], :addresses::text [], :senders::text [],
+            :contracts::text [], :assets::text [], :amounts_minor::text [], :memos::text [],
+            :heights::bigint [], :block_ids::text [], :ignored_reasons::text [],
+            :confirm_heights::bigint []
+        ) AS t (
+            transaction_id, transfer_index, tenant, owner, purpose, address, sender, contract,
+            asset, amount_minor, memo, height, block_id, ignored_reason, confirm_height
+        )
+    ON CONFLICT (network, transaction_id, transfer_index) DO UPDATE SET
+        tenant = excluded.tenant,
+        owner = CASE WHEN d.assigned_by IS NULL THEN excluded.owner ELSE d.owner END,
+        purpose = excluded.purpose,
+        address = excluded.address,
+        sender = excluded.sender,
+        contract = excluded.contract,
+        asset = excluded.asset,
+        amount_minor = excluded.amount_minor,
+        memo = excluded.memo,
+        height = excluded.height,
+        block_id = excluded.block_id,
+        status = excluded.status,
+        ignored_reason = excluded.ignored_reason,
+        confirm_height = excluded.confirm_height,
+        revision = d.revision + 1,
+        detected_at = now(),
+        confirmed_at = NULL
+    WHERE d.status = 'orphaned'
+    RETURNING
+        d.deposit_id, d.revision, d.tenant, d.owner, d.purpose, d.asset,
+        d.amount_minor::text AS amount_minor, d.network, d.address, d.transaction_id,
+        d.transfer_index, d.height, d.memo, d.status, d.ignored_reason, d.sender, d.contract,
+        d.confirm_height, d.block_id
+),
+
+waiting AS (
+    INSERT INTO waiting_deposits (network, confirm_height, deposit_id)
+    SELECT
+        network,
+        confirm_height,
+        deposit_id
+    FROM written
+    WHERE status = 'detected'
+    ON CONFLICT DO NOTHING
+)
+
+SELECT * FROM written;
 
 -- name: orphan_deposits
--- Mark the deposits of blocks that left the chain, and tell what each was before.
+-- Mark the deposits of blocks that left the chain, and tell what each was before. IS TRUE makes Postgres
+-- hash the ids: as a join of tables it knows little of, it would compare each with each.
 WITH gone AS (
     SELECT
         d.deposit_id,
@@ -110,43 +126,70 @@ WITH gone AS (
     WHERE d.network = :network::text AND d.status <> 'orphaned'
     ORDER BY d.deposit_id
     FOR UPDATE OF d
+),
+
+orphaned AS (
+    UPDATE deposits AS d SET status = 'orphaned', ignored_reason = NULL
+    FROM gone
+    WHERE d.deposit_id = gone.deposit_id
+    RETURNING
+        d.deposit_id, d.revision, d.tenant, d.owner, d.purpose, d.asset,
+        d.amount_minor::text AS amount_minor, d.network, d.address, d.transaction_id,
+        d.transfer_index, d.height, d.memo, gone.was AS status, d.ignored_reason, d.sender,
+        d.contract, d.confirm_height, d.block_id
+),
+
+waiting AS (
+    DELETE FROM waiting_deposits
+    WHERE
+        network = :network::text
+        AND (deposit_id IN (SELECT deposit_id FROM orphaned)) IS TRUE
 )
 
-UPDATE deposits AS d SET status = 'orphaned', ignored_reason = NULL
-FROM gone
-WHERE d.deposit_id = gone.deposit_id
-RETURNING
-    d.deposit_id, d.revision, d.tenant, d.owner, d.purpose, d.asset,
-    d.amount_minor::text AS amount_minor, d.network, d.address, d.transaction_id,
-    d.transfer_index, d.height, d.memo, gone.was AS status, d.ignored_reason, d.sender,
-    d.contract, d.confirm_height, d.block_id;
+SELECT * FROM orphaned;
 
 -- name: confirm_deposits
 -- Confirm every deposit that is deep enough and whose block is on the best chain at this moment.
 -- A block older than all we remember is beyond any reorganisation we allow.
-UPDATE deposits AS d SET
-    status = 'confirmed',
-    confirmed_at = now()
-WHERE
-    d.network = :network::text
-    AND d.status = 'detected'
-    AND d.confirm_height <= :tip_height::bigint
-    AND d.height <= :final_height::bigint
-    AND (
-        EXISTS (
-            SELECT 1 FROM blocks AS b
-            WHERE
-                b.network = d.network
-                AND b.height = d.height
-                AND b.block_id = d.block_id
+WITH confirmed AS (
+    UPDATE deposits AS d SET
+        status = 'confirmed',
+        confirmed_at = now()
+    WHERE
+        d.deposit_id = any(ARRAY(
+            SELECT w.deposit_id FROM waiting_deposits AS w
+            WHERE w.network = :network::text AND w.confirm_height <= :tip_height::bigint
+        ))
+        AND d.network = :network::text
+        AND d.status = 'detected'
+        AND d.confirm_height <= :tip_height::bigint
+        AND d.height <= :final_height::bigint
+        AND (
+            EXISTS (
+                SELECT 1 FROM blocks AS b
+                WHERE
+                    b.network = d.network
+                    AND b.height = d.height
+                    AND b.block_id = d.block_id
+            )
+            OR d.height < (SELECT min(b.height) FROM blocks AS b WHERE b.network = d.network)
         )
-        OR d.height < (SELECT min(b.height) FROM blocks AS b WHERE b.network = d.network)
-    )
-RETURNING
-    d.deposit_id, d.revision, d.tenant, d.owner, d.purpose, d.asset,
-    d.amount_minor::text AS amount_minor, d.network, d.address, d.transaction_id,
-    d.transfer_index, d.height, d.memo, d.status, d.ignored_reason, d.sender, d.contract,
-    d.confirm_height, d.block_id;
+    RETURNING
+        d.deposit_id, d.revision, d.tenant, d.owner, d.purpose, d.asset,
+        d.amount_minor::text AS amount_minor, d.network, d.address, d.transaction_id,
+        d.transfer_index, d.height, d.memo, d.status, d.ignored_reason, d.sender, d.contract,
+        d.confirm_height, d.block_id
+),
+
+waiting AS (
+    DELETE FROM waiting_deposits
+    WHERE
+        network = :network::text
+        AND confirm_height <= :tip_height::bigint
+        AND (deposit_id IN (SELECT deposit_id FROM confirmed)) IS TRUE
+)
+
+SELECT * FROM confirmed;
 
 -- name: read_deposits
 -- Deposits by their ids.
