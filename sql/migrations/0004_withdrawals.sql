@@ -198,6 +198,20 @@ CREATE INDEX transactions_open ON transactions (network) WHERE state IN ('signed
 CREATE INDEX transactions_unmined ON transactions (network) WHERE state <> 'mined';
 CREATE INDEX transactions_block ON transactions (network, height) WHERE state = 'mined';
 
+-- What was signed stays as it was signed, and is known for ever: it may be in a block any day.
+CREATE TRIGGER withdrawals_permanent BEFORE TRUNCATE ON withdrawals
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER transactions_permanent BEFORE DELETE OR TRUNCATE ON transactions
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER transactions_identity
+BEFORE UPDATE OF
+    network, transaction_id, withdrawal_id, sender, nonce, coin, coins, valid_until, attempt, unsigned,
+    raw, fee_minor_max, created_at
+ON transactions
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
 -- Attempts that were in a block and whose change another withdrawal spends. If a reorganisation
 -- opens them again they have to land: were another attempt at the same withdrawal to land instead,
 -- that coin would never be, and nothing that spends it could.

@@ -107,7 +107,7 @@ async def test_a_payment_that_is_not_ours_is_found(books: Books) -> None:
 
 async def test_a_deleted_deposit_is_found_at_its_address_and_in_the_ledger(books: Books) -> None:
     address = await books.deposit(700)
-    async with books.pool.acquire() as conn:
+    async with books.past_the_guards() as conn:
         deposit_id = await conn.fetchval(
             "DELETE FROM deposits WHERE address = $1 RETURNING deposit_id", address
         )

@@ -26,8 +26,11 @@ FORBIDDEN = [
     (
         "UPDATE transactions SET nonce = nonce + 1 WHERE sender IN"
         " (SELECT address FROM addresses WHERE tenant = $1)",
-        "transactions_withdrawal_id",
+        "not allowed",
     ),
+    ("UPDATE transactions SET raw = '' WHERE $1 <> ''", "not allowed"),
+    ("UPDATE transactions SET valid_until = 0 WHERE $1 <> ''", "not allowed"),
+    ("DELETE FROM transactions WHERE $1 <> ''", "not allowed"),
     (
         "INSERT INTO transactions (network, transaction_id, withdrawal_id, sender, nonce, attempt,"
         " unsigned, raw, fee_minor_max) SELECT network, 'other', withdrawal_id, sender, nonce + 1,"
@@ -51,6 +54,37 @@ async def test_the_database_refuses_what_could_pay_twice(
     async with world.pool.acquire() as conn:
         with pytest.raises(asyncpg.IntegrityConstraintViolationError, match=words):
             await conn.execute(statement, world.tenant)
+
+
+@pytest.mark.parametrize("table", ["withdrawals", "transactions", "deposits", "addresses"])
+async def test_no_table_that_keeps_from_paying_twice_is_emptied(
+    world: SimulatedWorld, table: str
+) -> None:
+    async with world.pool.acquire() as conn:
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="not allowed"):
+            await conn.execute(f"TRUNCATE {table} CASCADE")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE memos SET owner = 'mallory'",
+        "DELETE FROM memos",
+        "UPDATE addresses SET owner = 'mallory'",
+        "UPDATE addresses SET key_path = NULL",
+        "DELETE FROM addresses",
+        "UPDATE key_pool SET public_key = ''",
+        "DELETE FROM key_pool",
+        "DELETE FROM deposits",
+        "UPDATE deposits SET transfer_index = 'other'",
+    ],
+)
+async def test_whose_money_it_is_cannot_be_turned_into_anothers(
+    world: SimulatedWorld, statement: str
+) -> None:
+    async with world.pool.acquire() as conn:
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="not allowed"):
+            await conn.execute(statement)
 
 
 async def test_two_withdrawals_never_share_a_nonce(world: SimulatedWorld) -> None:
