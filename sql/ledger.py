@@ -114,11 +114,18 @@ class WrongAccount(NamedTuple):
 
 
 class WrongPosting(NamedTuple):
-    """A posting whose running balance does not follow from the one before."""
+    """The first posting of an account whose running balance does not follow from the one before."""
 
-    account_id: int
     entry_id: int
     line: int
+    tenant: str
+    owner: str
+    asset: str
+    bucket: str
+    balance_minor: int
+    """What the posting says."""
+    following_minor: int
+    """What the posting before it and its amount make."""
 
 
 async def open_accounts(
@@ -299,6 +306,12 @@ async def verify_ledger(conn: Connection) -> list[WrongAccount]:
 
 
 async def verify_running_balances(conn: Connection) -> list[WrongPosting]:
-    """Return the first 1,000 postings whose running balance is wrong. Reads the whole journal."""
+    """Recompute every running balance; return the first wrong one of each account, or none.
+
+    Reads the whole journal: minutes on a large one.
+    """
     rows = _queries.verify_running_balances(conn)
-    return [WrongPosting(*row) async for row in rows]
+    return [
+        WrongPosting._make((*names, int(balance), int(following)))
+        async for *names, balance, following in rows
+    ]

@@ -239,14 +239,29 @@ WHERE
 ORDER BY 1;
 
 -- name: verify_running_balances
--- Postings whose balance_after does not follow from the posting before. Reads the whole journal.
-SELECT
-    p.account_id,
+-- Of each account the first posting whose balance_after does not follow from the posting before.
+-- Reads the whole journal.
+SELECT DISTINCT ON (p.account_id)
     p.entry_id,
-    p.line
+    p.line,
+    a.tenant,
+    a.owner,
+    a.asset,
+    a.bucket,
+    p.balance_after::text AS balance_minor,
+    (
+        p.previous + CASE
+            WHEN a.debit_normal = (p.side = 'debit') THEN p.amount_minor ELSE -p.amount_minor
+        END
+    )::text AS following_minor
 FROM (
     SELECT
-        postings.*,
+        account_id,
+        entry_id,
+        line,
+        side,
+        amount_minor,
+        balance_after,
         lag(balance_after, 1, 0) OVER (PARTITION BY account_id ORDER BY entry_id, line) AS previous
     FROM postings
 ) AS p
@@ -256,5 +271,4 @@ WHERE
         WHEN a.debit_normal = (p.side = 'debit') THEN p.amount_minor
         ELSE -p.amount_minor
     END
-ORDER BY p.entry_id, p.line
-LIMIT 1000;
+ORDER BY p.account_id, p.entry_id, p.line;
