@@ -193,6 +193,16 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _ton_is_one(self) -> Self:
+        if sum(network.kind == "ton" for network in self.networks) > 1:
+            raise ValueError(
+                "there are two networks of TON: their wallets have the same key and numbers, and"
+                " what is signed for one can be sent on the other. Give each its own installation,"
+                " with words of its own"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _kafka_fits(self) -> Self:
         if self.kafka_uses_sasl and not (self.kafka_sasl_user and self.kafka_sasl_password):
             raise ValueError("SASL needs kafka_sasl_user, and MILLRACE_KAFKA_SASL_PASSWORD")
