@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from agents.parts.deposit_events import deposit_fact
@@ -52,8 +53,8 @@ class ConfirmDeposits(LocalStage[BlockMatched]):
         ] + [cost_fact(NetworkCostConfirmed, cost) for cost in sorted(costs)]
         for record in batch_facts(facts):
             work.emit(LEDGER, network, record)
-        for deposit in confirmed:
-            catalogue.deposits_total.labels(network, deposit.asset, "confirmed").inc()
+        for asset, count in Counter(deposit.asset for deposit in confirmed).items():
+            catalogue.deposits_total.labels(network, asset, "confirmed").inc(count)
 
 
 def final_height_of(cursor: Cursor, finality: str) -> int:

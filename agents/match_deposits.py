@@ -8,7 +8,7 @@ What the network took from our addresses beside transfers is found and undone in
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate
@@ -297,7 +297,6 @@ def not_among(found: Sequence[NewDeposit], detected: Sequence[Deposit]) -> list[
 
 
 def _count(deposits: Sequence[Deposit], status: str | None) -> None:
-    for deposit in deposits:
-        catalogue.deposits_total.labels(
-            deposit.network, deposit.asset or "unknown", status or deposit.status
-        ).inc()
+    counts = Counter((d.network, d.asset or "unknown", status or d.status) for d in deposits)
+    for labels, count in counts.items():
+        catalogue.deposits_total.labels(*labels).inc(count)

@@ -8,12 +8,13 @@ behind the reversal of its first. Repeats are dropped by idempotency key.
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Final, Literal
 
 import structlog
-from prometheus_client import Counter
+from prometheus_client import Counter as Metric
 
 from agents.parts.deposit_events import is_from_customer
 from agents.parts.ledger_entries import entry_of, original_of, with_gas, with_undoings
@@ -42,6 +43,11 @@ from topics.ledger import (
 log = structlog.get_logger(__name__)
 
 Item = tuple[LedgerFact, Entry]
+_Volume = Literal["deposits", "withdrawals"]
+_VOLUMES: Final[dict[_Volume, Metric]] = {
+    "deposits": catalogue.deposit_volume_total,
+    "withdrawals": catalogue.withdrawal_volume_total,
+}
 
 
 class PostLedger(LocalStage[LedgerRecord]):
@@ -76,12 +82,19 @@ class PostLedger(LocalStage[LedgerRecord]):
         self._count(items, results)
 
     def _count(self, items: Sequence[Item], results: Sequence[PostResult]) -> None:
-        for (fact, entry), result in zip(items, results, strict=True):
-            catalogue.ledger_entries_total.labels(entry.kind, result.outcome).inc()
+        outcomes = Counter(
+            (entry.kind, result.outcome) for (_, entry), result in zip(items, results, strict=True)
+        )
+        for labels, count in outcomes.items():
+            catalogue.ledger_entries_total.labels(*labels).inc(count)
+        volumes: defaultdict[tuple[_Volume, str, str], int] = defaultdict(int)
+        for (fact, _), result in zip(items, results, strict=True):
             volume = _volume_of(fact)
             if result.outcome is Outcome.POSTED and volume and fact.asset in self._decimals:
-                amount = whole_units(int(fact.amount_minor), self._decimals[fact.asset])
-                volume.labels(fact.network, fact.asset).inc(amount)
+                volumes[volume, fact.network, fact.asset] += int(fact.amount_minor)
+        for (volume, network, asset), amount_minor in volumes.items():
+            amount = whole_units(amount_minor, self._decimals[asset])
+            _VOLUMES[volume].labels(network, asset).inc(amount)
 
     async def _postable(self, work: Work, facts: Sequence[LedgerFact]) -> list[Item]:
         """Return the entries of the facts that hold, in order."""
@@ -167,10 +180,10 @@ def same_key(entry: Entry, candidates: Iterable[Entry]) -> Entry:
     return next(c for c in candidates if c.idempotency_key == entry.idempotency_key)
 
 
-def _volume_of(fact: LedgerFact) -> Counter | None:
+def _volume_of(fact: LedgerFact) -> _Volume | None:
     if isinstance(fact, DepositConfirmed) and is_from_customer(fact):
-        return catalogue.deposit_volume_total
-    return catalogue.withdrawal_volume_total if isinstance(fact, WithdrawalConfirmed) else None
+        return "deposits"
+    return "withdrawals" if isinstance(fact, WithdrawalConfirmed) else None
 
 
 def _status(fact: WithdrawalConfirmed | WithdrawalFailed) -> str:
