@@ -13,7 +13,7 @@ from tests.faults.figures import Figure, check
 from tests.faults.load import ChainLoad
 
 BALANCES_A_CALL = 100
-BEHIND_MAX = 150
+BEHIND_MAX = 300
 """Deposits of one chain."""
 FINAL = ("confirmed", "failed", "rejected")
 CREDITS = {"deposit.confirmed": 1, "deposit.reversed": -1}

@@ -28,6 +28,8 @@ LOOK_S = 1.0
 """Between looks at what has not come about yet."""
 STALLED_S = 120.0
 """Without any change of that, it is taken for lost."""
+DYING_MAX = 2
+"""Workers that are not back yet; more dead at once would only show how fast the machine starts."""
 RECOVERED_S_MAX = 300.0
 """For the broker to read its logs again, on a machine that has much else to do."""
 TELL_S = 20.0
@@ -59,12 +61,15 @@ class Killer:
         """Kill until told to stop; every so many victims one is the broker or the database."""
         victims = 0
         while not await self._is_over(self._chance.uniform(0.5, 1.5) * every_s):
+            if len(self._dying) >= DYING_MAX:
+                continue
             victims += 1
             if victims % server_every == 0:
                 await self._kill_server(SERVERS[victims // server_every % 2])
                 await self._breathe()
-            elif idle := sorted(set(ROLES) - self._dying):
-                self._watches.add(asyncio.create_task(self._kill_worker(self._chance.choice(idle))))
+            else:
+                role = self._chance.choice(sorted(set(ROLES) - self._dying))
+                self._watches.add(asyncio.create_task(self._kill_worker(role)))
         for name in SERVERS:
             if not self.kills[name]:  # a short run may have ended before its turn
                 await self._kill_server(name)
