@@ -11,6 +11,7 @@ WHERE
     d.network = :network::text
     AND d.address = any(:senders::text [])
     AND d.purpose = 'hot'
+    AND NOT d.claimed
     AND d.contract IS NULL
     AND d.transfer_index LIKE 'out:%'
     AND d.status <> 'orphaned'
@@ -30,16 +31,27 @@ ORDER BY d.deposit_id;
 
 -- name: claim_coins!
 -- Keep coins for a withdrawal. One that is another's already is an error.
-INSERT INTO coin_claims (network, coin, withdrawal_id)
-SELECT
-    :network::text,
-    s.coin,
-    s.withdrawal_id
-FROM unnest(:coins::text [], :withdrawal_ids::bigint []) AS s (coin, withdrawal_id)
-WHERE NOT EXISTS (
-    SELECT 1 FROM coin_claims AS k
-    WHERE k.network = :network::text AND k.coin = s.coin AND k.withdrawal_id = s.withdrawal_id
-);
+WITH claims AS (
+    INSERT INTO coin_claims (network, coin, withdrawal_id)
+    SELECT
+        :network::text,
+        s.coin,
+        s.withdrawal_id
+    FROM unnest(:coins::text [], :withdrawal_ids::bigint []) AS s (coin, withdrawal_id)
+    WHERE NOT EXISTS (
+        SELECT 1 FROM coin_claims AS k
+        WHERE
+            k.network = :network::text AND k.coin = s.coin AND k.withdrawal_id = s.withdrawal_id
+    )
+    RETURNING network, coin
+)
+
+UPDATE deposits AS d SET claimed = true
+FROM claims AS k
+WHERE
+    d.network = k.network
+    AND d.transaction_id = split_part(k.coin, ':', 1)
+    AND d.transfer_index = 'out:' || split_part(k.coin, ':', 2);
 
 -- name: spare_coins!
 -- Note which coins these settled withdrawals did not spend in the end.
@@ -58,9 +70,19 @@ WHERE withdrawal_id = any(:withdrawal_ids::bigint []) AND spare_height IS NOT NU
 
 -- name: release_coins!
 -- Let go of spare coins whose withdrawals no reorganisation can open again that we follow by itself.
-DELETE FROM coin_claims AS k
-USING cursors AS c
+WITH released AS (
+    DELETE FROM coin_claims AS k
+    USING cursors AS c
+    WHERE
+        k.network = :network::text
+        AND c.network = k.network
+        AND k.spare_height <= c.height - :reorg_depth_max::bigint
+    RETURNING k.network, k.coin
+)
+
+UPDATE deposits AS d SET claimed = false
+FROM released AS k
 WHERE
-    k.network = :network::text
-    AND c.network = k.network
-    AND k.spare_height <= c.height - :reorg_depth_max::bigint;
+    d.network = k.network
+    AND d.transaction_id = split_part(k.coin, ':', 1)
+    AND d.transfer_index = 'out:' || split_part(k.coin, ':', 2);
