@@ -116,6 +116,31 @@ CASES = [
         [("out:0", SCRIPT, ONE)],
     ),
     Case("bare key", "P2PK to our key: nobody's", paid((ONE, b"\x21" + KEY + b"\xac")), []),
+    Case(
+        "bare multisig",
+        "1 of 1 with our key: nobody's",
+        paid((ONE, b"\x51\x21" + KEY + b"\x51\xae")),
+        [],
+    ),
+    Case(
+        "dust",
+        "0.001 DOGE, as inscriptions send it: recorded, and credited if the minimum allows it",
+        paid((100_000, OURS)),
+        [("out:0", OURS, 100_000)],
+    ),
+    Case(
+        "dust by the hundred",
+        "200 outputs to our address are 200 deposits",
+        paid(*[(100_000, OURS)] * 200),
+        [(f"out:{n}", OURS, 100_000) for n in range(200)],
+    ),
+    Case("never spendable", "an opcode that fails", paid((ONE, b"\xff" + OURS)), []),
+    Case(
+        "same id twice",
+        "a transaction that is in the block two times",
+        raw_block(OTHERS, *[raw_transaction((ONE, OURS))] * 2),
+        WAIT,
+    ),
     Case("data", "OP_RETURN followed by our script", paid((ONE, b"\x6a\x19" + OURS)), []),
     Case("script with a tail", "our script and OP_NOP", paid((ONE, OURS + b"\x61")), []),
     Case("no script", "an empty script: anyone can spend it", paid((ONE, b"")), []),
@@ -160,6 +185,8 @@ def test_what_is_mined_waits_and_the_rest_does_not() -> None:
 def describe(case: Case) -> str:
     if case.expected is WAIT:
         return "block asked for again"
+    if len(case.expected) > 2:
+        return f"{len(case.expected)} deposits"
     found = [f"{amount} to {NAMES[script]} ({index})" for index, script, amount in case.expected]
     return ", ".join(found) or "nothing"
 
@@ -172,7 +199,8 @@ def make_listing() -> str:
         "Each line is a crafted block whose last transaction pays, or seems to pay, an address of"
         " ours, and what is read of it, in minor units (10⁻⁸ DOGE).\nMade from the table in"
         " tests/unit/test_dogecoin_fakes.py, which tests every line. What docs/odd_deposits/"
-        "bitcoin.md lists holds here too, where a node gives JSON.\n\n"
+        "bitcoin.md lists holds here too, where a node gives JSON; and what it lists of time, with"
+        " 240 blocks for what is mined.\n\n"
         "| name | what | read as |\n| --- | --- | --- |\n" + "\n".join(rows) + "\n"
     )
 
