@@ -127,6 +127,9 @@ class Playground:
         assets = [{**coin, **self._coin} for coin in coins] + tokens
         environ = self.stack.environment()
         ours = {name: value for name, value in environ.items() if name.startswith("MILLRACE_")}
+        for name in [name for name in os.environ if name.startswith("MILLRACE_KAFKA_")]:
+            if name not in ours:  # a password for another broker, of no use to our own
+                del os.environ[name]
         os.environ.update(
             ours
             | {

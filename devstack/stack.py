@@ -165,9 +165,15 @@ class Stack:
             "MILLRACE_TOPIC_PARTITIONS": "4",
             "MILLRACE_WEBHOOK_ALLOW_PRIVATE": "true",
         }
+        given = {
+            name: value
+            for name, value in self._environ.items()
+            # Passwords and certificates for another broker are of no use to our own.
+            if self.kafka is None or not name.startswith("MILLRACE_KAFKA_")
+        }
         return {
             **defaults,
-            **self._environ,
+            **given,
             "MILLRACE_KAFKA_BOOTSTRAP": self.kafka_bootstrap,
             "MILLRACE_DATABASE_URL": self.database_url,
             "MILLRACE_DATA_DIR": str(self.data_dir),

@@ -134,3 +134,14 @@ def test_a_stack_can_be_stopped_from_outside(tmp_path: Path, external: dict[str,
         assert owner.stdout.readline() == b"up\n"
         assert "is stopped" in stop_stack(tmp_path)
     assert "no stack runs" in stop_stack(tmp_path)
+
+
+def test_our_own_broker_is_not_asked_for_the_password_of_another(
+    tmp_path: Path, external: dict[str, str]
+) -> None:
+    secured = {"MILLRACE_KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "MILLRACE_KAFKA_SASL_PASSWORD": "p"}
+    theirs = Stack(tmp_path, environ=external | secured)
+    assert secured.items() <= theirs.environment().items()
+    del external["MILLRACE_KAFKA_BOOTSTRAP"]
+    ours = Stack(tmp_path, environ=external | secured)
+    assert secured.keys().isdisjoint(ours.environment())
