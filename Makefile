@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 CHAIN ?= ethereum
+ENTRIES ?= 10_000_000
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -18,10 +19,10 @@ NOT_ON_BTCD := \
 	--deselect 'tests/contract/test_adapters.py::test_balances_come_in_the_order_they_were_asked_for'
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test check format bench faults lock surfpool btcd clean
+.PHONY: help install demo up down test check format bench bench-growth faults lock surfpool btcd clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/.installed ## Set up .venv and fetch the broker and the chain node (once)
 
@@ -50,6 +51,9 @@ format: install ## Format the Python code
 
 bench: install ## Measure ours beside the bare limit
 	$(BIN)/python -m benchmarks
+
+bench-growth: install ## Post ENTRIES=10_000_000 entries and show whether the ledger slows down
+	$(BIN)/python -m benchmarks.growth --entries $(ENTRIES)
 
 faults: install ## Kill workers, broker and database at random and count what is lost
 	$(BIN)/python -m tests.faults.campaign

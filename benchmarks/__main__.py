@@ -8,14 +8,25 @@ import os
 import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import asyncpg
 from rich.console import Console
 
-from benchmarks import decode, keys, latency, ledger, pipeline, report, watch, webhooks
+from benchmarks import (
+    decode,
+    growth,
+    keys,
+    latency,
+    ledger,
+    peak,
+    pipeline,
+    report,
+    signing,
+    watch,
+    webhooks,
+)
+from benchmarks.folder import make_folder
 from benchmarks.ledger import with_database
 from benchmarks.report import Row
 from devstack.stack import Stack
@@ -40,8 +51,16 @@ async def _decode(_: Stack, __: bool) -> list[Row]:
     return await asyncio.to_thread(decode.run)
 
 
-async def _keys(_: Stack, __: bool) -> list[Row]:
-    return await asyncio.to_thread(keys.run)
+async def _peak(_: Stack, quick: bool) -> list[Row]:
+    return await asyncio.to_thread(peak.run, rounds=3 if quick else peak.ROUNDS)
+
+
+async def _keys(_: Stack, quick: bool) -> list[Row]:
+    return await asyncio.to_thread(keys.run, 3 if quick else keys.ROUNDS)
+
+
+async def _signing(_: Stack, quick: bool) -> list[Row]:
+    return await asyncio.to_thread(signing.run, 3 if quick else keys.ROUNDS)
 
 
 async def _watch(_: Stack, __: bool) -> list[Row]:
@@ -67,17 +86,12 @@ BENCHMARKS: dict[str, Benchmark] = {
     "pipeline": _pipeline,
     "latency": _latency,
     "decode": _decode,
+    "peak": _peak,
     "keys": _keys,
+    "signing": _signing,
     "watch": _watch,
     "webhooks": _webhooks,
 }
-
-
-def make_folder() -> Path:
-    """Return a new folder that the database's own user can get into."""
-    folder = Path(tempfile.mkdtemp(prefix="millrace-bench-"))
-    folder.chmod(0o711)
-    return folder
 
 
 async def measure(names: list[str], quick: bool, console: Console) -> tuple[list[Row], list[str]]:
@@ -99,6 +113,14 @@ async def measure(names: list[str], quick: bool, console: Console) -> tuple[list
     return rows, failed
 
 
+def rows_kept(*, partly: bool) -> list[Row]:
+    """Return the earlier rows that a run does not replace: all that was not measured now.
+
+    The long run of the ledger is never part of it.
+    """
+    return [row for row in report.read_latest() if partly or row["name"].startswith(growth.NAME)]
+
+
 def main() -> int:
     """Measure, show, keep; the exit status tells whether all could be measured."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
@@ -110,7 +132,8 @@ def main() -> int:
     rows, failed = asyncio.run(measure(names, arguments.quick, console))
     console.print(report.terminal_table(rows))
     if not arguments.quick:
-        report.keep(report.merge(report.read_latest() if arguments.only or failed else [], rows))
+        partly = bool(arguments.only or failed)
+        report.keep(report.merge(rows_kept(partly=partly), rows))
     return 1 if failed else 0
 
 

@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from benchmarks import latency, pipeline, plain, report
+from benchmarks import growth, latency, ledger, peak, pipeline, plain, report
+from benchmarks.__main__ import rows_kept
 from benchmarks.site import address_of
 from topics.blocks import block_added
 
@@ -72,6 +73,38 @@ def test_the_published_figures_and_the_page_agree() -> None:
         assert line in report.PAGE.read_text()
 
 
-def test_every_aim_has_a_published_figure() -> None:
+def test_every_aim_is_of_a_row_that_is_published_or_measured() -> None:
     names = [row["name"] for row in report.read_latest()]
+    names += [f"read and match, {kind}" for kind in peak.CHAINS]
+    names += [growth.summary(growth.ENTRIES, [1.0, 1.0])["name"]]
     assert [start for start in report.AIMS if not any(n.startswith(start) for n in names)] == []
+
+
+def test_an_aim_at_a_multiple_of_real_time_shows_the_multiple() -> None:
+    row = ROW | {"name": "read and match, ton", "ours": 19.9, "unit": "× real time"}
+    assert report.outcome(row) == "ours ≥ 20 ✗ (19.9 × real time)"
+    assert report.outcome(row | {"ours": 20.0}) == "ours ≥ 20 ✓ (20.0 × real time)"
+
+
+async def test_a_tenth_is_as_quick_as_all_its_pieces_together() -> None:
+    rates, told = iter([100.0, 300.0] * 10), []
+
+    async def post(_: int) -> float:
+        return next(rates)
+
+    async def tell(tenth: int, rate: float) -> None:
+        told.append((tenth, rate))
+
+    step = ledger.BATCH * growth.BATCHES_AT_ONCE
+    found = await growth.post_tenths(post, 2 * 10 * step, tell)
+    assert found == [pytest.approx(150.0)] * 10  # 1 s for the one half, 1/3 s for the other
+    assert told == list(enumerate(found, 1))
+
+
+def test_a_run_of_the_rest_keeps_the_long_run_of_the_ledger(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    long_run = ROW | {"name": f"{growth.NAME} to 10,000,000 entries"}
+    monkeypatch.setattr(report, "read_latest", lambda: [ROW, long_run])
+    assert rows_kept(partly=False) == [long_run]
+    assert rows_kept(partly=True) == [ROW, long_run]
