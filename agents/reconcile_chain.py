@@ -11,6 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, TypedDict
@@ -90,6 +91,9 @@ class Look:
     state: ChainState
     canonical: bool
     """The compared block was still on the best chain, ours and the node's, after all was read."""
+    caught_up: bool
+    """We are as far as the node was at the look before. A node that keeps no old states answers for
+    its latest block, so that a gap which was there then may be what had not been matched yet."""
     figures: int
     figures_total: int
     differences: list[DifferenceRow]
@@ -125,7 +129,7 @@ async def reconcile_network(
         if number:
             await asyncio.sleep(patience.pause_s)
         look = await observer.look()
-        settled = look.canonical and look.state.settled
+        settled = look.canonical and look.caught_up and look.state.settled
         persisting, passing = persistence.look(look.differences, settled=settled)
         if look.canonical and (persisting or not passing):
             report = _report(reader.network, started_at, look, persisting, passing)
@@ -208,6 +212,8 @@ class _Observer:
         self._first_serial: int | None = None
         self._only: list[str] | None = None
         self._figures = (0, 0)
+        self._tip_height: int | None = None
+        """The node's, after the last look."""
 
     async def look(self) -> Look:
         """Compare once, at the highest block that is followed and matched now."""
@@ -227,6 +233,8 @@ class _Observer:
             )
             wallet_balances = await tables.wallet_balances(conn, network)
         balances = await _read_balances(self._reader, addresses, state.height, self._progress)
+        caught_up = self._tip_height is None or state.height >= self._tip_height
+        self._tip_height = await _tip_height(self._reader)
         canonical = await self._is_canonical(state)
         wallets = total_wallets(movements, wallet_balances)
         strays = compare_addresses(addresses, balances)
@@ -235,7 +243,15 @@ class _Observer:
             self._only = sorted({stray.account for stray in strays})
         differences = strays + compare_wallets(wallets, movements)
         counted, countable = (count + len(wallets) for count in self._figures)
-        return Look(state, canonical, counted, countable, differences if canonical else [], wallets)
+        return Look(
+            state,
+            canonical,
+            caught_up,
+            counted,
+            countable,
+            differences if canonical else [],
+            wallets,
+        )
 
     async def _expect(self, conn: Connection, state: ChainState) -> tuple[list[AddressFigure], int]:
         if self._first_serial is None:
@@ -258,6 +274,11 @@ class _Observer:
         async with self._pool.acquire() as conn:
             block_key = (state.height, state.block_id)
             return bool(await chain_sql.canonical_blocks(conn, self._reader.network, [block_key]))
+
+
+async def _tip_height(reader: ChainReader) -> int:
+    async with aclosing(reader.watch_tip()) as tips:
+        return (await anext(tips)).height
 
 
 async def _read_balances(

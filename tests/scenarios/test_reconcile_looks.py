@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from agents.reconcile_chain import (
@@ -11,7 +13,7 @@ from agents.reconcile_chain import (
     reconcile_network,
 )
 from chain_adapters.simulated import FEE_MINOR, Mischief
-from chain_adapters.types import NodeUnavailable
+from chain_adapters.types import Holding, NodeUnavailable
 from sql import reconciliation as tables
 from sql.pool import Pool
 from tests.scenarios.test_deposits import CONFIRMATIONS, World
@@ -104,6 +106,46 @@ async def test_while_stages_are_behind_nothing_is_said_to_differ(books: Books) -
     assert report.differences == ()
     assert [found.account for found in report.unsettled] == [books.hot]
     await books.pipeline.relay()
+
+
+async def test_a_node_without_old_states_proves_nothing_while_we_are_behind(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = await books.deposit(700)
+    books.chain.mint(address, None, 50)
+    books.chain.mine()
+    answer_for_the_tip(books, monkeypatch)
+    report = await books.reconcile()
+    assert not report.settled
+    assert report.differences == ()
+    assert [found.account for found in report.unsettled] == [address]
+    await books.follow()
+    assert (await books.reconcile()).clean
+
+
+async def test_a_difference_is_told_though_the_node_is_ahead_whenever_we_look(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books.chain.state_at(-1).add(books.hot, None, 11)
+    answer_for_the_tip(books, monkeypatch, running=True)
+    assert [found.account for found in (await books.reconcile()).differences] == [books.hot]
+
+
+def answer_for_the_tip(
+    books: Books, monkeypatch: pytest.MonkeyPatch, *, running: bool = False
+) -> None:
+    """Keep no old states; a running chain has a new block in each look, and we have it soon."""
+    at_height = books.adapter.fetch_balances
+
+    async def at_tip(holdings: Sequence[Holding], _: int) -> list[int]:
+        if running:
+            books.chain.mine()
+        balances = await at_height(holdings, len(books.chain.blocks) - 1)
+        if running:
+            await books.follow()
+        return balances
+
+    monkeypatch.setattr(books.adapter, "fetch_balances", at_tip)
 
 
 async def test_a_payment_not_looked_at_yet_is_no_difference(books: Books) -> None:
