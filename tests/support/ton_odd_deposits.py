@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from pytoniq_core import Cell, begin_cell
+from pytoniq_core import begin_cell
 
 from chain_adapters.ton.decode import Facts, Held, Root, Sent
 from chain_adapters.ton.marks import mark
@@ -21,9 +21,11 @@ from tests.support.ton_vectors import (
     STRANGER,
     UNDEPLOYED,
     body,
+    bounce,
     comment,
     content,
     internal_transfer,
+    jettons,
     message,
     notification,
     phases,
@@ -40,17 +42,6 @@ SENT_NATIVE = {STRANGER: Sent(9_000_000_000, jetton=False)}
 SENT_JETTON = {JETTON_WALLET: Sent(50_000_000, jetton=True)}
 
 
-def jettons(cell: Cell, description: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A transaction of the jetton wallet that holds OWNER's."""
-    came = message(cell, destination=JETTON_WALLET.upper(), value="0", source=STRANGER.upper())
-    return transaction(came, description or phases(), account=JETTON_WALLET.upper())
-
-
-def bounce(cell: Cell, **changes: object) -> dict[str, Any]:
-    usual = {"bounced": True, "source": STRANGER.upper(), "value": "8990000000"}
-    return message(cell, **{**usual, **changes})
-
-
 def rooted(sent: dict[str, Sent], account: str = OWNER) -> Facts:
     return Facts(WALLETS.wallets, {ROOT_HASH: Root(account, "the payment", sent)})
 
@@ -60,6 +51,11 @@ NO_ACTION = phases(aborted=True, action={"success": False, "skipped_actions": 0}
 NO_GAS = phases(UNDEPLOYED, compute_ph={"skipped": True, "reason": "no_gas"})
 OLD_NO_STATE = phases(UNDEPLOYED, compute_ph={"type": "skipped", "skip_reason": "no_state"})
 OUT_BOUNCE = [message(body((BOUNCED, 32)), bounced=True, source=OWNER, destination=SENDER)]
+REFUSED_ORDER = transaction(
+    message(body((TRANSFER, 32), (OURS, 64)), source=OWNER.upper(), destination=JETTON_WALLET),
+    NO_GAS,
+    account=JETTON_WALLET,
+)
 
 
 class Case(NamedTuple):
@@ -367,26 +363,14 @@ CASES = [
     Case(
         "jetton order refused in silence",
         "our jetton wallet had too little to run, and to send anything back",
-        transaction(
-            message(
-                body((TRANSFER, 32), (OURS, 64)), source=OWNER.upper(), destination=JETTON_WALLET
-            ),
-            NO_GAS,
-            account=JETTON_WALLET,
-        ),
+        REFUSED_ORDER,
         "returns the payment",
         rooted(SENT_JETTON),
     ),
     Case(
         "another's order refused",
         "the same of an order that our payment did not send",
-        transaction(
-            message(
-                body((TRANSFER, 32), (OURS, 64)), source=OWNER.upper(), destination=JETTON_WALLET
-            ),
-            NO_GAS,
-            account=JETTON_WALLET,
-        ),
+        REFUSED_ORDER,
         NOTHING,
         rooted(SENT_NATIVE),
     ),

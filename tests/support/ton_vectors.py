@@ -170,3 +170,15 @@ def transaction(
         "emulated": False,
         **changes,
     }
+
+
+def jettons(cell: Cell, description: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A transaction of the jetton wallet that holds OWNER's."""
+    came = message(cell, destination=JETTON_WALLET.upper(), value="0", source=STRANGER.upper())
+    return transaction(came, description or phases(), account=JETTON_WALLET.upper())
+
+
+def bounce(cell: Cell, **changes: object) -> dict[str, Any]:
+    """A message that came back from STRANGER."""
+    usual = {"bounced": True, "source": STRANGER.upper(), "value": "8990000000"}
+    return message(cell, **{**usual, **changes})
