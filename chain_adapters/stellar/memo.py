@@ -29,11 +29,14 @@ def number_memo(number: int) -> str:
 def parse_memo(text: str) -> str:
     """Return the canonical form of what a user gives as memo, or raise InvalidMemo.
 
-    A text without a type is a text memo; digits without one are ambiguous.
+    A text without a type is a text memo; digits without one are ambiguous, and so is a type that is
+    spelt otherwise: "ID:5" as a text would reach nobody.
     """
     kind, colon, value = text.partition(":")
     if colon and (parse := _PARSERS.get(kind)) is not None:
         return parse(value)
+    if colon and kind.strip().lower() in _PARSERS:
+        raise InvalidMemo(f'write "{kind.strip().lower()}:…", or "text:{kind}:…" if it is a text')
     if text.strip().isdecimal():
         raise InvalidMemo('digits may be two kinds of memo: write "id:…" or "text:…"')
     if _HASH.fullmatch(text.strip()):

@@ -6,6 +6,7 @@ from chain_adapters.ton.cells import MEMO_BYTES_MAX
 from chain_adapters.types import InvalidMemo
 
 _OTHER_KINDS = ("id:", "hash:", "return:")
+_TEXT = "text:"
 
 
 def parse_memo(text: str) -> str | None:
@@ -14,13 +15,19 @@ def parse_memo(text: str) -> str | None:
     Raises InvalidMemo for other kinds of memo, for texts that are too long, and for those that
     would not be read back as they were sent.
     """
-    if text.strip().startswith(_OTHER_KINDS):
+    said = text.strip()
+    misspelt = said.lower().startswith(_TEXT) and not said.startswith(_TEXT)
+    if misspelt or said.lower().startswith(_OTHER_KINDS):
         raise InvalidMemo('memos of TON are text: write "text:" before it if that is what is meant')
-    comment = text.strip().removeprefix("text:").strip()
+    comment = said.removeprefix(_TEXT).strip()
     if not comment:
         return None
-    if len(comment.encode()) > MEMO_BYTES_MAX:
+    try:
+        length = len(comment.encode())
+    except UnicodeEncodeError:
+        raise InvalidMemo("the text is not valid Unicode") from None
+    if length > MEMO_BYTES_MAX:
         raise InvalidMemo(f"a memo of TON has at most {MEMO_BYTES_MAX} bytes here")
     if "\0" in comment:
         raise InvalidMemo("a memo has no NUL characters")
-    return "text:" + comment
+    return _TEXT + comment

@@ -25,7 +25,7 @@ NETWORKS = {
     "ethereum": "eip155:1",
     "solana": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp",
     "stellar": "stellar:pubnet",
-    "ton": "ton:-239",
+    "ton": "ton:mainnet",
     "tron": "tron:0x2b6653dc",
 }
 ADDRESSES = (
