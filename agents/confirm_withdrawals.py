@@ -89,7 +89,17 @@ class ConfirmWithdrawals(LocalStage[BlockRecord]):
         canonical = await chain_sql.canonical_blocks(
             work.conn, network, [(record.height, record.block_id) for record in records]
         )
-        seen = transactions_in(records, canonical)
+        await self._take_seen(work, network, transactions_in(records, canonical), policies)
+
+    async def search_again(self, work: Work, network: str, records: Sequence[BlockAdded]) -> None:
+        """Take in what was missed in blocks of which the caller knows that they stand."""
+        policies = await withdrawals_sql.withdrawal_policies(work.conn)
+        seen = transactions_in(records, {record.block_id for record in records})
+        await self._take_seen(work, network, seen, policies)
+
+    async def _take_seen(
+        self, work: Work, network: str, seen: Seen, policies: Mapping[str, WithdrawalPolicy]
+    ) -> None:
         landings = sort_landings(
             await transactions_sql.open_transactions(work.conn, network, list(seen))
         )
@@ -103,7 +113,7 @@ class ConfirmWithdrawals(LocalStage[BlockRecord]):
             await transactions_sql.supersede_rivals(work.conn, network, list(mined))
             await self._mine(work, network, list(mined.values()))
             await self._make_room(work, network)
-        if returned:
+        if any(transaction.returns for _, transaction in seen.values()):
             await self._take_returns(work, network, seen, policies)
 
     async def _reopen(

@@ -1,4 +1,4 @@
-"""Reads blocks again and matches them, for deposits that were missed. Safe at any time.
+"""Reads blocks again, for deposits and payments of ours that were missed. Safe at any time.
 
 The blocks do not go through Kafka: match_deposits takes a block that is no longer remembered for
 one that left the chain. They are matched here, by the same code, in transactions of their own, and
@@ -9,7 +9,8 @@ only if they are beyond doubt:
   reorganisation is allowed to reach.
 
 Heights that match_deposits has not done yet are left to it. A deposit that is there already stays
-as it is; new ones are confirmed by confirm_deposits, like all others.
+as it is; new ones are confirmed by confirm_deposits, and payments by confirm_withdrawals at the
+next block, like all others.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from agents.confirm_withdrawals import ConfirmWithdrawals
 from agents.match_deposits import Changes, MatchDeposits
 from agents.runtime.context import Context
 from agents.runtime.stage import Retryable, Work
@@ -136,6 +138,7 @@ class RescanBlocks(MatchDeposits):
                 return False
             records = [record for block in blocks for record in block_added(self._network, block)]
             detected, orphaned = await self._rematch(work, records)
+            await ConfirmWithdrawals(self._context).search_again(work, self._network, records)
         found.detected.extend(detected)
         found.orphaned.extend(orphaned)
         return True

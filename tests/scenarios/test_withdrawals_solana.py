@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from solders.transaction import Transaction
 
+from agents.rescan_blocks import RescanBlocks
 from chain_adapters.solana.adapter import SolanaAdapter
 from chain_adapters.solana.programs import BLOCKHASH_BLOCKS, EXPIRY_MARGIN_BLOCKS
 from devstack.chains.solana import RENT_EXEMPT_MINOR, SolanaChain, SolanaNode
@@ -90,6 +91,13 @@ class PayingSolanaWorld(PayingWorld):
         await self.replace.run_once()
         await self.settle()
         return len(await self.attempts(order_id))
+
+    async def rescan(self, start: int, end: int) -> None:
+        """Read blocks again, as `millrace rescan` does."""
+        stage = RescanBlocks(self.context, self.adapter)
+        await stage.start()
+        await stage.rescan(start, end, lambda _: None)
+        await self.settle()
 
     async def finish(self, order_id: str) -> None:
         """Send again and mine until a withdrawal is settled, then see that it was paid once."""
@@ -184,13 +192,17 @@ async def test_what_no_leader_saw_is_paid_once_after_its_expiry_and_not_before(
 async def test_what_landed_in_a_block_that_was_read_wrongly_is_not_paid_again(
     world: PayingSolanaWorld, gateway: SolanaGateway, mangle: Mangle
 ) -> None:
-    order_id = await world.order()
+    order_id, start = await world.order(), await world.chain.height() + 1
     gateway.mangle["getBlock"] = mangle
     await world.mine(2)
     gateway.behave()
+    end = await world.chain.height()
     await world.mine(LIFETIME + CONFIRMATIONS + 4)
     assert await world.tried(order_id) == 1
     assert await world.received(order_id) == AMOUNT_MINOR
+    await world.rescan(start, end)
+    await world.mine()
+    assert (await world.withdrawal(order_id)).status == "confirmed"
 
 
 async def test_blocks_that_tell_too_great_a_height_do_not_make_us_pay_again(
