@@ -46,7 +46,10 @@ async def recent_blocks(conn: Connection, network: str, limit_rows: int) -> list
 
 
 async def add_blocks(conn: Connection, network: str, blocks: Sequence[Block]) -> None:
-    """Append blocks, unpublished. A height that is there already is an error."""
+    """Append blocks, unpublished. A height that is there already is an error.
+
+    Not for a transaction with effects beyond the chain: its commit does not wait for the disk.
+    """
     await _queries.add_blocks(
         conn,
         network=network,

@@ -24,7 +24,9 @@ ORDER BY height DESC
 LIMIT :limit_rows::integer;
 
 -- name: add_blocks!
--- Append blocks to the best chain, not yet published.
+-- Append blocks to the best chain, not yet published. The transaction commits without waiting for the
+-- disk: whatever leans on these blocks commits later and waits for all that was before it, and were
+-- they lost in a crash, the cursor would be too, and they would be read again.
 INSERT INTO blocks (network, height, block_id, parent_id, clock)
 SELECT
     :network::text,
@@ -34,7 +36,9 @@ SELECT
     b.clock
 FROM
     unnest(:heights::bigint [], :block_ids::text [], :parent_ids::text [], :clocks::bigint [])
-        AS b (height, block_id, parent_id, clock);
+        AS b (height, block_id, parent_id, clock)
+CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true) AS waits) AS disk
+WHERE disk.waits = 'off';
 
 -- name: mark_published!
 -- Remember that Kafka has these blocks.

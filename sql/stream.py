@@ -98,7 +98,10 @@ async def read_outbox(conn: Connection, older_than_s: float, limit_rows: int) ->
 
 
 async def delete_outbox(conn: Connection, ids: Sequence[int]) -> None:
-    """Drop published records."""
+    """Drop published records.
+
+    Not for a transaction with other effects: its commit does not wait for the disk.
+    """
     await _queries.delete_outbox(conn, ids=list(ids))
 
 

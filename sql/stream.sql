@@ -65,8 +65,11 @@ ORDER BY id
 LIMIT :limit_rows::integer;
 
 -- name: delete_outbox!
--- Drop records that Kafka has acknowledged.
-DELETE FROM outbox WHERE id = any(:ids::bigint []);
+-- Drop records that Kafka has acknowledged, without waiting for the disk: one that is back after a crash
+-- is published once more.
+DELETE FROM outbox
+USING (SELECT set_config('synchronous_commit', 'off', true) AS waits) AS disk
+WHERE id = any(:ids::bigint []) AND disk.waits = 'off';
 
 -- name: measure_outbox^
 -- Records waiting, and the age of the oldest.
