@@ -47,26 +47,6 @@ async def _latency(stack: Stack, quick: bool) -> list[Row]:
     return await latency.run(stack, turns=1 if quick else latency.TURNS)
 
 
-async def _decode(_: Stack, __: bool) -> list[Row]:
-    return await asyncio.to_thread(decode.run)
-
-
-async def _peak(_: Stack, quick: bool) -> list[Row]:
-    return await asyncio.to_thread(peak.run, rounds=3 if quick else peak.ROUNDS)
-
-
-async def _keys(_: Stack, quick: bool) -> list[Row]:
-    return await asyncio.to_thread(keys.run, 3 if quick else keys.ROUNDS)
-
-
-async def _signing(_: Stack, quick: bool) -> list[Row]:
-    return await asyncio.to_thread(signing.run, 3 if quick else keys.ROUNDS)
-
-
-async def _watch(_: Stack, __: bool) -> list[Row]:
-    return await asyncio.to_thread(watch.run)
-
-
 async def _webhooks(stack: Stack, _: bool) -> list[Row]:
     name = f"bench_{secrets.token_hex(4)}"
     server = await asyncpg.connect(stack.database_url)
@@ -81,21 +61,31 @@ async def _webhooks(stack: Stack, _: bool) -> list[Row]:
     return rows
 
 
-BENCHMARKS: dict[str, Benchmark] = {
+def _rounds(quick: bool) -> int:
+    return ROUNDS_QUICK if quick else keys.ROUNDS
+
+
+SERVED: dict[str, Benchmark] = {
     "ledger": _ledger,
     "pipeline": _pipeline,
     "latency": _latency,
-    "decode": _decode,
-    "peak": _peak,
-    "keys": _keys,
-    "signing": _signing,
-    "watch": _watch,
     "webhooks": _webhooks,
 }
+ALONE: dict[str, Callable[[bool], list[Row]]] = {
+    "decode": lambda _: decode.run(),
+    "peak": lambda quick: peak.run(rounds=_rounds(quick)),
+    "keys": lambda quick: keys.run(_rounds(quick)),
+    "signing": lambda quick: signing.run(_rounds(quick)),
+    "watch": lambda _: watch.run(),
+}
+"""Those that need no servers; they run after the others, when no server is running."""
+ROUNDS_QUICK = 3
 
 
-async def measure(names: list[str], quick: bool, console: Console) -> tuple[list[Row], list[str]]:
-    """Run benchmarks; return their rows and the names of those that failed."""
+async def measure_served(
+    names: list[str], quick: bool, console: Console
+) -> tuple[list[Row], list[str]]:
+    """Run benchmarks beside the servers; return their rows and the names of those that failed."""
     folder = make_folder()
     environ = {name: text for name, text in os.environ.items() if name[:9] != "MILLRACE_"}
     rows: list[Row] = []
@@ -104,12 +94,27 @@ async def measure(names: list[str], quick: bool, console: Console) -> tuple[list
         for name in names:
             with console.status(f"{name} …"):
                 try:
-                    rows += await BENCHMARKS[name](stack, quick)
+                    rows += await SERVED[name](stack, quick)
                 except Exception as error:
                     failed.append(name)
                     console.print(f"{name} failed: {error!r}; logs in {folder / 'logs'}")
     if not failed:
         shutil.rmtree(folder, ignore_errors=True)
+    return rows, failed
+
+
+def measure(names: list[str], quick: bool, console: Console) -> tuple[list[Row], list[str]]:
+    """Run benchmarks; return their rows and the names of those that failed."""
+    served = [name for name in names if name in SERVED]
+    rows, failed = asyncio.run(measure_served(served, quick, console)) if served else ([], [])
+    for name in names:
+        if name in ALONE:
+            with console.status(f"{name} …"):
+                try:
+                    rows += ALONE[name](quick)
+                except Exception as error:
+                    failed.append(name)
+                    console.print(f"{name} failed: {error!r}")
     return rows, failed
 
 
@@ -124,12 +129,14 @@ def rows_kept(*, partly: bool) -> list[Row]:
 def main() -> int:
     """Measure, show, keep; the exit status tells whether all could be measured."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--only", choices=BENCHMARKS, action="append", help="run this one alone")
+    parser.add_argument(
+        "--only", choices=[*SERVED, *ALONE], action="append", help="run this one alone"
+    )
     parser.add_argument("--quick", action="store_true", help="fewer rounds; nothing is written")
     arguments = parser.parse_args()
     console = Console()
-    names = arguments.only or list(BENCHMARKS)
-    rows, failed = asyncio.run(measure(names, arguments.quick, console))
+    names = arguments.only or [*SERVED, *ALONE]
+    rows, failed = measure(names, arguments.quick, console)
     console.print(report.terminal_table(rows))
     if not arguments.quick:
         partly = bool(arguments.only or failed)

@@ -6,9 +6,10 @@ import json
 import random
 
 import pytest
+from rich.console import Console
 
 from benchmarks import growth, latency, ledger, peak, pipeline, plain, report
-from benchmarks.__main__ import rows_kept
+from benchmarks.__main__ import ALONE, measure, rows_kept
 from benchmarks.site import address_of
 from topics.blocks import block_added
 
@@ -108,3 +109,13 @@ def test_a_run_of_the_rest_keeps_the_long_run_of_the_ledger(
     monkeypatch.setattr(report, "read_latest", lambda: [ROW, long_run])
     assert rows_kept(partly=False) == [long_run]
     assert rows_kept(partly=True) == [ROW, long_run]
+
+
+def test_a_benchmark_that_fails_takes_no_other_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: bool) -> list[report.Row]:
+        raise RuntimeError("cannot be measured")
+
+    monkeypatch.setitem(ALONE, "decode", fail)
+    monkeypatch.setitem(ALONE, "watch", lambda _: [ROW])
+    found = measure(["decode", "watch"], quick=True, console=Console(quiet=True))
+    assert found == ([ROW], ["decode"])
