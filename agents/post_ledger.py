@@ -124,11 +124,11 @@ class PostLedger(LocalStage[LedgerRecord]):
 
         def holds(fact: LedgerFact) -> bool:
             if isinstance(fact, DepositConfirmed):
-                return fact.deposit_id in deposits
+                return (fact.deposit_id, fact.revision) in deposits
             if isinstance(fact, NetworkCostConfirmed):
-                return fact.cost_id in costs
+                return (fact.cost_id, fact.revision) in costs
             if isinstance(fact, WithdrawalConfirmed | WithdrawalFailed):
-                return fact.withdrawal_id in withdrawals
+                return (fact.withdrawal_id, fact.revision, _status(fact)) in withdrawals
             return id(fact) in reversed_by
 
         return [(fact, entry_of(fact, reversed_by.get(id(fact)))) for fact in facts if holds(fact)]

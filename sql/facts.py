@@ -10,8 +10,10 @@ from sql.queries import load_queries
 _queries = load_queries("facts")
 
 
-async def standing_deposits(conn: Connection, revisions: Sequence[tuple[int, int]]) -> set[int]:
-    """Return the ids of those (deposit id, revision) that are confirmed at this moment."""
+async def standing_deposits(
+    conn: Connection, revisions: Sequence[tuple[int, int]]
+) -> set[tuple[int, int]]:
+    """Return those (deposit id, revision) that are confirmed at this moment."""
     if not revisions:
         return set()
     rows = await _queries.standing_deposits(
@@ -19,11 +21,13 @@ async def standing_deposits(conn: Connection, revisions: Sequence[tuple[int, int
         deposit_ids=[deposit_id for deposit_id, _ in revisions],
         revisions=[revision for _, revision in revisions],
     )
-    return {row["deposit_id"] for row in rows}
+    return {(row["deposit_id"], row["revision"]) for row in rows}
 
 
-async def standing_costs(conn: Connection, revisions: Sequence[tuple[int, int]]) -> set[int]:
-    """Return the ids of those (cost id, revision) that are confirmed at this moment."""
+async def standing_costs(
+    conn: Connection, revisions: Sequence[tuple[int, int]]
+) -> set[tuple[int, int]]:
+    """Return those (cost id, revision) that are confirmed at this moment."""
     if not revisions:
         return set()
     rows = await _queries.standing_costs(
@@ -31,13 +35,13 @@ async def standing_costs(conn: Connection, revisions: Sequence[tuple[int, int]])
         cost_ids=[cost_id for cost_id, _ in revisions],
         revisions=[revision for _, revision in revisions],
     )
-    return {row["cost_id"] for row in rows}
+    return {(row["cost_id"], row["revision"]) for row in rows}
 
 
 async def standing_withdrawals(
     conn: Connection, states: Sequence[tuple[int, int, str]]
-) -> set[int]:
-    """Return the ids of those (withdrawal id, revision, status) that hold at this moment."""
+) -> set[tuple[int, int, str]]:
+    """Return those (withdrawal id, revision, status) that hold at this moment."""
     if not states:
         return set()
     rows = await _queries.standing_withdrawals(
@@ -46,4 +50,4 @@ async def standing_withdrawals(
         revisions=[revision for _, revision, _ in states],
         statuses=[status for _, _, status in states],
     )
-    return {row["withdrawal_id"] for row in rows}
+    return {(row["withdrawal_id"], row["revision"], row["status"]) for row in rows}

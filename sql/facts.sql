@@ -1,7 +1,9 @@
 -- name: standing_deposits
 -- Which of these deposits are confirmed in just this revision, and stay so until this transaction
 -- ends: an orphaning waits, and so its reversal comes after the credit in any case.
-SELECT d.deposit_id
+SELECT
+    d.deposit_id,
+    d.revision
 FROM deposits AS d
 INNER JOIN
     unnest(:deposit_ids::bigint [], :revisions::integer []) AS f (deposit_id, revision)
@@ -13,7 +15,9 @@ FOR SHARE OF d;
 -- name: standing_costs
 -- Which of these network costs are confirmed in just this revision, and stay so until this
 -- transaction ends.
-SELECT c.cost_id
+SELECT
+    c.cost_id,
+    c.revision
 FROM network_costs AS c
 INNER JOIN
     unnest(:cost_ids::bigint [], :revisions::integer []) AS f (cost_id, revision)
@@ -25,7 +29,10 @@ FOR SHARE OF c;
 -- name: standing_withdrawals
 -- Which of these withdrawals have just this status in just this revision, and keep it until this
 -- transaction ends.
-SELECT w.withdrawal_id
+SELECT
+    w.withdrawal_id,
+    w.revision,
+    w.status
 FROM withdrawals AS w
 INNER JOIN
     unnest(:withdrawal_ids::bigint [], :revisions::integer [], :statuses::text [])
