@@ -203,8 +203,10 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         now, native_asset = datetime.now(UTC), self._context.settings.network(network).native_asset
         for payment, error in failed:
             row = payment.row
-            log.error("withdrawal not signed", withdrawal_id=row.withdrawal_id, error=str(error))
-            if isinstance(error, PaymentRefused) and error.reason == "sender_lacks_funds":
+            waits = isinstance(error, PaymentRefused) and error.reason == "sender_lacks_funds"
+            tell = log.info if waits else log.error
+            tell("withdrawal not signed", withdrawal_id=row.withdrawal_id, error=str(error))
+            if waits:
                 held_minor = sum(coin.amount_minor for coin in purses[payment.sender].coins)
                 short = Shortage(payment, None, held_minor, max(row.amount_minor, held_minor + 1))
                 low = low_wallet(short, network, native_asset)

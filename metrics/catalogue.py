@@ -276,6 +276,11 @@ withdrawal_replacements_total = _counter(
     "Transactions signed again at the same nonce with a higher fee.",
     "network",
 )
+withdrawal_doubts_total = _counter(
+    "withdrawal_doubts_total",
+    "Transactions found expired by our blocks that a node takes or knows all the same.",
+    "network",
+)
 broadcast_total = _counter(
     "broadcast_total",
     "Broadcasts. outcome: accepted, refused, nonce_used, unknown (no answer: not a failure).",

@@ -10,6 +10,7 @@ from agents.confirm_deposits import final_height_of
 from agents.parts.sending import send_all
 from agents.runtime.context import Context
 from chain_adapters.types import BroadcastOutcome
+from metrics import catalogue
 from settings.model import Network
 from sql import chain as chain_sql
 from sql import transactions as transactions_sql
@@ -52,6 +53,7 @@ async def doubtful_expiries(
     )
     for answer in answers:
         if answer.outcome == BroadcastOutcome.ACCEPTED:
+            catalogue.withdrawal_doubts_total.labels(network).inc()
             log.error(
                 "expired by our blocks, but not by the node's",
                 network=network,
