@@ -29,6 +29,7 @@ from metrics import catalogue
 from settings.model import Network
 from sql import coins as coins_sql
 from sql import transactions as transactions_sql
+from sql import wallets as wallets_sql
 from sql import withdrawals as withdrawals_sql
 from sql.transactions import Attempt, NewTransaction
 from sql.withdrawals import Withdrawal
@@ -105,7 +106,7 @@ class ReplaceWithdrawals(Loop):
         attempt: Attempt,
     ) -> None:
         network, sender = config.network, payment.sender
-        await transactions_sql.lock_nonces(work.conn, network, {sender: 0})
+        await wallets_sql.lock_nonces(work.conn, network, {sender: 0})
         coins = await coins_sql.free_coins(
             work.conn, network, [sender], reorg_depth_max=config.reorg_depth_max
         )

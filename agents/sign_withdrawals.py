@@ -31,8 +31,10 @@ from sql import chain as chain_sql
 from sql import coins as coins_sql
 from sql import deposits as deposits_sql
 from sql import transactions as transactions_sql
+from sql import wallets as wallets_sql
 from sql import withdrawals as withdrawals_sql
-from sql.transactions import NewTransaction, NonceRow, PaymentRow
+from sql.transactions import NewTransaction, PaymentRow
+from sql.wallets import NonceRow
 from sql.withdrawals import Move
 from topics.event_data import HotWallet
 from topics.events import emit_events
@@ -117,7 +119,7 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         payable = await withdrawals_sql.lock_payable(work.conn, ids)
         payments = pay.ready_payments(batch.priced, payable)
         chain = pay.chain_nonces(payments)
-        ours = await transactions_sql.lock_nonces(work.conn, network, chain)
+        ours = await wallets_sql.lock_nonces(work.conn, network, chain)
         foreign = pay.find_foreign_use(chain, ours)
         await self._halt(work, network, foreign)
         stopped = {one.sender for one in foreign} | {
@@ -132,7 +134,7 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
             self._context.adapters[network], self._signer, affordable, purses
         )
         self._tell_unsigned(work, network, failed, purses)
-        await transactions_sql.advance_nonces(
+        await wallets_sql.advance_nonces(
             work.conn,
             network,
             {sender: purse.nonce for sender, purse in purses.items() if purse.nonce is not None},
@@ -144,7 +146,7 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         in_flight_max = self._context.adapters[network].in_flight_max
         if in_flight_max is None:
             return payments
-        in_flight = await transactions_sql.count_in_flight(
+        in_flight = await wallets_sql.count_in_flight(
             work.conn, network, (payment.sender for payment in payments)
         )
         return pay.leave_room(payments, in_flight, in_flight_max)
@@ -216,7 +218,7 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         self, work: Work, network: str, payments: Sequence[Ready]
     ) -> list[Ready]:
         """Return what the wallets can pay beside what they owe already; tell of the others."""
-        promised = await transactions_sql.promised_amounts(
+        promised = await wallets_sql.promised_amounts(
             work.conn, network, (payment.sender for payment in payments)
         )
         affordable, short = pay.within_means(payments, promised)
@@ -230,9 +232,7 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         for use in foreign:
             reason = f"the chain expects nonce {use.chain_nonce}, we gave out {use.our_nonce}"
             log.error("hot wallet halted", network=network, address=use.sender, reason=reason)
-            await transactions_sql.halt_wallet(
-                work.conn, network, use.sender, reason, use.chain_nonce
-            )
+            await wallets_sql.halt_wallet(work.conn, network, use.sender, reason, use.chain_nonce)
 
 
 def low_wallet(shortage: Shortage, network: str, native_asset: str) -> HotWallet:

@@ -104,7 +104,7 @@ async def _trust(config: Settings, network: str, tenant: str, asset: str) -> lis
 
 
 async def _list(tenant: str | None) -> list[dict[str, Any]]:
-    from sql.transactions import list_wallets
+    from sql.wallets import list_wallets
 
     config = session.settings()
     async with session.database(config) as pool, pool.acquire() as conn:
@@ -113,7 +113,7 @@ async def _list(tenant: str | None) -> list[dict[str, Any]]:
 
 
 async def _resume(network: str, tenant: str) -> dict[str, Any]:
-    from sql.transactions import list_wallets, resume_wallet
+    from sql.wallets import list_wallets, resume_wallet
 
     config = session.settings()
     async with session.database(config) as pool, pool.acquire() as conn:

@@ -13,7 +13,8 @@ from ledger import rules
 from ledger.entries import Outcome
 from ledger.post import post
 from metrics import catalogue
-from sql.transactions import foreign_nonces, release_nonce, supersede_attempts
+from sql.transactions import supersede_attempts
+from sql.wallets import foreign_nonces, release_nonce
 from sql.withdrawals import (
     Move,
     Withdrawal,

@@ -11,7 +11,8 @@ from chain_adapters.adapter import ChainPayer
 from chain_adapters.types import Coin, Payment, PaymentRefused, Quote, UnsignedTransaction
 from custody.errors import CustodyError
 from custody.signer import Signer
-from sql.transactions import Attempt, NewTransaction, NonceRow, PaymentRow
+from sql.transactions import Attempt, NewTransaction, PaymentRow
+from sql.wallets import NonceRow
 
 TRANSIENT_REFUSALS = frozenset({"sender_lacks_funds", "fee_above_cap"})
 """What a chain refuses now and may take later: the order waits. All else is given up."""

@@ -17,7 +17,7 @@ from custody.errors import CustodyError
 from custody.signer import Signer
 from sql.custody import SystemWallet
 from sql.pool import Pool
-from sql.transactions import NonceRow, count_in_flight, lock_nonces, take_prepared_nonce
+from sql.wallets import NonceRow, count_in_flight, lock_nonces, take_prepared_nonce
 
 READY_ALREADY = "trustline_exists"
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import structlog
 
 from agents.runtime.stage import Work
-from sql import transactions as transactions_sql
+from sql import wallets as wallets_sql
 from sql.transactions import OpenTransaction
 
 log = structlog.get_logger(__name__)
@@ -57,4 +57,4 @@ async def halt_wallets(work: Work, network: str, landings: Landings) -> None:
 async def _halt(work: Work, network: str, transaction: OpenTransaction, what: str) -> None:
     reason = f"withdrawal {transaction.idempotency_key!r} {what}, by {transaction.transaction_id}"
     log.critical("hot wallet halted", network=network, address=transaction.sender, reason=reason)
-    await transactions_sql.halt_wallet(work.conn, network, transaction.sender, reason, None)
+    await wallets_sql.halt_wallet(work.conn, network, transaction.sender, reason, None)

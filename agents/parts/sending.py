@@ -14,6 +14,7 @@ from chain_adapters.types import AdapterError, BroadcastOutcome, SignedTransacti
 from custody import withdrawal_events as told
 from metrics import catalogue
 from sql import transactions as transactions_sql
+from sql import wallets as wallets_sql
 from sql import withdrawals as withdrawals_sql
 from sql.transactions import BroadcastRow, RawTransaction
 from sql.withdrawals import Move
@@ -89,8 +90,8 @@ async def halt_foreign(work: Work, network: str, rows: Sequence[BroadcastRow]) -
     suspects = {row.withdrawal_id for row in rows if row.outcome == BroadcastOutcome.NONCE_USED}
     if not suspects:
         return
-    for use in await transactions_sql.foreign_nonces(work.conn, suspects):
+    for use in await wallets_sql.foreign_nonces(work.conn, suspects):
         slot = "a coin" if use.nonce is None else f"nonce {use.nonce}"
         reason = f"{slot} was used by a transaction that is not ours"
         log.error("hot wallet halted", network=network, address=use.sender, reason=reason)
-        await transactions_sql.halt_wallet(work.conn, network, use.sender, reason, None)
+        await wallets_sql.halt_wallet(work.conn, network, use.sender, reason, None)

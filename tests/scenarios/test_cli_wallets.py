@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sql import transactions as transactions_sql
+from sql import wallets as wallets_sql
 from sql.pool import Pool
 from tests.support.command_line import CommandLine
 from tests.support.withdrawals import CONFIRMATIONS, SimulatedWorld
@@ -75,6 +75,6 @@ async def test_a_halted_wallet_keeps_its_first_reason(world: SimulatedWorld) -> 
     await world.request(world.command("order-1"))
     async with world.pool.acquire() as conn:
         for reason in ("first", "second"):
-            await transactions_sql.halt_wallet(conn, world.network, world.hot_wallet, reason, None)
-        (row,) = await transactions_sql.list_wallets(conn, world.tenant)
+            await wallets_sql.halt_wallet(conn, world.network, world.hot_wallet, reason, None)
+        (row,) = await wallets_sql.list_wallets(conn, world.tenant)
     assert row.halted_reason == "first"

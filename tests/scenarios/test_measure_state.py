@@ -8,7 +8,7 @@ from agents.measure_state import MeasureState
 from agents.reconcile_chain import reconcile_books
 from metrics.catalogue import CATALOGUE, SHARED_REGISTRY
 from sql import chain as chain_sql
-from sql import transactions as transactions_sql
+from sql import wallets as wallets_sql
 from sql.pool import Pool
 from tests.support.books import Books
 from topics.events import EVENTS, HotWalletLow
@@ -70,11 +70,11 @@ async def test_heights_and_lag_are_those_of_the_cursor(books: Books) -> None:
 
 async def test_halted_wallets_are_counted(books: Books) -> None:
     async with books.pool.acquire() as conn:
-        await transactions_sql.lock_nonces(conn, books.network, {books.hot: 0})
-        await transactions_sql.halt_wallet(conn, books.network, books.hot, "for the test", None)
+        await wallets_sql.lock_nonces(conn, books.network, {books.hot: 0})
+        await wallets_sql.halt_wallet(conn, books.network, books.hot, "for the test", None)
         await measure(books)
         assert shown("wallets_halted", network=books.network) == 1
-        assert await transactions_sql.resume_wallet(conn, books.network, books.tenant) == 0
+        assert await wallets_sql.resume_wallet(conn, books.network, books.tenant) == 0
     await measure(books)
     assert shown("wallets_halted", network=books.network) == 0
 

@@ -14,10 +14,10 @@ from custody.errors import CustodyError
 from custody.prepare import Preparation, Prepared, WalletBusy, check_idle, prepare_wallet
 from devstack.chains.stellar import StellarChain, StellarNode
 from settings.model import Network
-from sql import transactions as transactions_sql
+from sql import wallets as wallets_sql
 from sql.custody import SystemWallet, list_system_wallets
 from sql.pool import Pool
-from sql.transactions import NonceRow
+from sql.wallets import NonceRow
 from tests.support.withdrawals import PayingWorld
 
 FUNDS_MINOR = 50 * 10**7
@@ -132,11 +132,11 @@ async def _unborn(world: StellarWorld) -> str:
 
 async def test_a_halted_wallet_agrees_to_nothing(world: StellarWorld) -> None:
     async with world.pool.acquire() as conn:
-        await transactions_sql.halt_wallet(conn, world.network, world.hot_wallet, "stolen", None)
+        await wallets_sql.halt_wallet(conn, world.network, world.hot_wallet, "stolen", None)
     with pytest.raises(WalletBusy, match="halted"):
         await world.trust()
     async with world.pool.acquire() as conn:
-        await transactions_sql.resume_wallet(conn, world.network, world.tenant)
+        await wallets_sql.resume_wallet(conn, world.network, world.tenant)
 
 
 def test_consent_waits_for_payments_that_wait_and_for_strangers_to_be_accounted_for() -> None:

@@ -20,7 +20,7 @@ from chain_adapters.types import (
 )
 from custody.approve import MayBePaid, cancel_withdrawal
 from custody.errors import UnusableKey
-from sql import transactions as transactions_sql
+from sql import wallets as wallets_sql
 from sql.pool import Pool
 from tests.support.withdrawals import CONFIRMATIONS, FEE_MINOR, SimulatedWorld
 
@@ -34,14 +34,14 @@ async def world(pool: Pool, database_url: str) -> SimulatedWorld:
     return made
 
 
-async def wallet_of(world: SimulatedWorld) -> transactions_sql.WalletRow:
+async def wallet_of(world: SimulatedWorld) -> wallets_sql.WalletRow:
     async with world.pool.acquire() as conn:
-        return (await transactions_sql.list_wallets(conn, world.tenant))[0]
+        return (await wallets_sql.list_wallets(conn, world.tenant))[0]
 
 
 async def resume(world: SimulatedWorld) -> int | None:
     async with world.pool.acquire() as conn:
-        return await transactions_sql.resume_wallet(conn, world.network, world.tenant)
+        return await wallets_sql.resume_wallet(conn, world.network, world.tenant)
 
 
 async def cancel(world: SimulatedWorld, order_id: str) -> None:
@@ -165,9 +165,7 @@ async def test_a_payment_that_may_land_is_never_cancelled(
 async def test_a_halted_wallet_signs_no_replacement_either(world: SimulatedWorld) -> None:
     await world.request(world.command("order-1"))
     async with world.pool.acquire() as conn:
-        await transactions_sql.halt_wallet(
-            conn, world.network, world.hot_wallet, "for the test", None
-        )
+        await wallets_sql.halt_wallet(conn, world.network, world.hot_wallet, "for the test", None)
     await world.replace.run_once()
     assert len(await world.attempts("order-1")) == 1
 

@@ -13,7 +13,7 @@ from chain_adapters.utxo.transaction import encode_signature
 from custody.approve import MayBePaid, cancel_withdrawal
 from devstack.chains.bitcoin import BitcoinNode, DogecoinNode
 from devstack.postgres import Postgres
-from sql import transactions as transactions_sql
+from sql import wallets as wallets_sql
 from tests.support.coin_withdrawals import REORG_DEPTH_MAX, PayingCoinWorld, open_coin_world
 from tests.support.withdrawals import CONFIRMATIONS
 
@@ -277,7 +277,7 @@ async def key_path(world: PayingCoinWorld) -> str:
 
 async def halted(world: PayingCoinWorld) -> str | None:
     async with world.pool.acquire() as conn:
-        [wallet] = await transactions_sql.list_wallets(conn, world.tenant)
+        [wallet] = await wallets_sql.list_wallets(conn, world.tenant)
     return wallet.halted_reason
 
 

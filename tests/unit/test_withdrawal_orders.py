@@ -14,7 +14,8 @@ from chain_adapters.types import PaymentRefused, Quote
 from custody import orders
 from custody.orders import Refusal, Unanswerable, read_command
 from custody.pay import ForeignUse, Priced, chain_nonces, find_foreign_use, ready_payments
-from sql.transactions import NonceRow, PaymentRow
+from sql.transactions import PaymentRow
+from sql.wallets import NonceRow
 from sql.withdrawals import WithdrawalPolicy
 from topics.events import decode_event, encode_event
 from topics.withdrawals import WithdrawalCommand

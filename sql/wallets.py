@@ -1,0 +1,125 @@
+"""Hot wallets: their nonces, what they owe already, and whether they may sign."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from sql.pool import Connection
+from sql.queries import load_queries
+
+_queries = load_queries("wallets")
+
+
+class NonceRow(NamedTuple):
+    """The nonce counter of one hot wallet."""
+
+    next_nonce: int
+    halted_reason: str | None
+    prepared_nonce: int | None = None
+    """The last one taken by a transaction that prepared the wallet."""
+    prepared_until: int | None = None
+    """That one can land as long as a block's clock is not above this; None: for ever."""
+
+
+class WalletRow(NamedTuple):
+    """A hot wallet. No next nonce: nothing was ever signed from it."""
+
+    network: str
+    tenant: str
+    address: str
+    next_nonce: int | None
+    halted_reason: str | None
+    chain_nonce: int | None
+    """What the chain expected when the wallet was halted, if that is why."""
+    approved: int
+    """Withdrawals that wait to be signed."""
+    sent: int
+    """Withdrawals that are signed and not settled."""
+    nonce_used: list[str]
+    """The producer's ids of those whose nonce was used by a transaction that is not ours."""
+
+
+class ForeignNonce(NamedTuple):
+    """A withdrawal whose nonce or coin was used by a transaction that is not ours."""
+
+    withdrawal_id: int
+    sender: str
+    nonce: int | None
+
+
+async def lock_nonces(
+    conn: Connection, network: str, chain_nonces: dict[str, int]
+) -> dict[str, NonceRow]:
+    """Lock the counters of senders; a new counter starts at what the chain says."""
+    rows = await _queries.lock_nonces(
+        conn,
+        network=network,
+        senders=list(chain_nonces),
+        next_nonces=list(chain_nonces.values()),
+    )
+    return {row["sender"]: NonceRow(*list(row)[1:]) for row in rows}
+
+
+async def take_prepared_nonce(
+    conn: Connection, network: str, sender: str, nonce: int, valid_until: int | None
+) -> None:
+    """Give a nonce to a transaction that is kept nowhere. The caller holds the wallet's lock."""
+    await _queries.take_prepared_nonce(
+        conn, network=network, sender=sender, nonce=nonce, valid_until=valid_until
+    )
+
+
+async def advance_nonces(conn: Connection, network: str, next_nonces: dict[str, int]) -> None:
+    """Set the next nonce of each sender. The caller holds their locks."""
+    await _queries.advance_nonces(
+        conn, network=network, senders=list(next_nonces), next_nonces=list(next_nonces.values())
+    )
+
+
+async def count_in_flight(conn: Connection, network: str, senders: Iterable[str]) -> dict[str, int]:
+    """Return how many payments of each wallet wait for a block."""
+    rows = await _queries.count_in_flight(conn, network=network, senders=sorted(set(senders)))
+    return {row["sender"]: row["payments"] for row in rows}
+
+
+async def halt_wallet(
+    conn: Connection, network: str, sender: str, reason: str, chain_nonce: int | None
+) -> None:
+    """Sign nothing more from a wallet. One that is halted already keeps its first reason."""
+    await _queries.halt_wallet(
+        conn, network=network, sender=sender, reason=reason, chain_nonce=chain_nonce
+    )
+
+
+async def resume_wallet(conn: Connection, network: str, tenant: str) -> int | None:
+    """Sign from a tenant's halted wallet again; return its next nonce, None if it is not halted."""
+    next_nonce: int | None = await _queries.resume_wallet(conn, network=network, tenant=tenant)
+    return next_nonce
+
+
+async def list_wallets(
+    conn: Connection, tenant: str | None = None, network: str | None = None
+) -> list[WalletRow]:
+    """Return hot wallets with their nonces and what waits in them."""
+    rows = await _queries.list_wallets(conn, tenant=tenant, network=network)
+    return [WalletRow(*row) for row in rows]
+
+
+async def foreign_nonces(conn: Connection, withdrawal_ids: Iterable[int]) -> list[ForeignNonce]:
+    """Return those of the withdrawals whose nonce somebody else has used."""
+    rows = await _queries.foreign_nonces(conn, withdrawal_ids=sorted(set(withdrawal_ids)))
+    return [ForeignNonce(*row) for row in rows]
+
+
+async def promised_amounts(
+    conn: Connection, network: str, senders: Iterable[str]
+) -> dict[tuple[str, str | None], int]:
+    """Return by (sender, contract) what signed payments may still take; None: the native asset."""
+    rows = await _queries.promised_amounts(conn, network=network, senders=sorted(set(senders)))
+    return {(row["sender"], row["contract"]): int(row["amount_minor"]) for row in rows}
+
+
+async def release_nonce(conn: Connection, withdrawal_id: int) -> None:
+    """Give the nonce of a failed withdrawal to the next one; all its transactions expired."""
+    await _queries.release_nonce(conn, withdrawal_id=withdrawal_id)

@@ -1,0 +1,180 @@
+-- name: lock_nonces
+-- Take the counters of these wallets for this transaction, in one order. A new one starts where the
+-- chain says.
+INSERT INTO nonces AS n (network, sender, next_nonce)
+SELECT
+    :network::text,
+    s.sender,
+    s.next_nonce
+FROM unnest(:senders::text [], :next_nonces::bigint []) AS s (sender, next_nonce)
+ORDER BY s.sender
+ON CONFLICT (network, sender) DO UPDATE SET next_nonce = n.next_nonce
+RETURNING sender, next_nonce, halted_reason, prepared_nonce, prepared_until;
+
+-- name: take_prepared_nonce!
+-- Give a wallet's nonce to a transaction that prepares it. One before that had it may land as well.
+UPDATE nonces AS n SET
+    next_nonce = greatest(n.next_nonce, :nonce::bigint + 1),
+    prepared_nonce = :nonce::bigint,
+    prepared_until = CASE
+        WHEN n.prepared_nonce IS DISTINCT FROM :nonce::bigint THEN :valid_until::bigint
+        WHEN :valid_until::bigint IS NOT NULL THEN greatest(n.prepared_until, :valid_until::bigint)
+    END
+WHERE n.network = :network::text AND n.sender = :sender::text;
+
+-- name: advance_nonces!
+-- Remember which nonces were given out.
+UPDATE nonces AS n SET next_nonce = s.next_nonce
+FROM unnest(:senders::text [], :next_nonces::bigint []) AS s (sender, next_nonce)
+WHERE n.network = :network::text AND n.sender = s.sender;
+
+-- name: count_in_flight
+-- How many payments of these wallets wait for a block.
+SELECT
+    w.sender,
+    count(*) AS payments
+FROM withdrawals AS w
+WHERE
+    w.network = :network::text
+    AND w.status IN ('signed', 'broadcast')
+    AND w.sender = any(:senders::text [])
+    AND NOT EXISTS (
+        SELECT 1 FROM transactions AS t
+        WHERE t.withdrawal_id = w.withdrawal_id AND t.state = 'mined'
+    )
+GROUP BY w.sender;
+
+-- name: halt_wallet!
+-- Sign nothing more from this wallet until it is resumed. What the chain expects next is kept; NULL
+-- if it is not known to be ahead of us.
+UPDATE nonces SET
+    halted_reason = :reason::text,
+    chain_nonce = :chain_nonce::bigint
+WHERE network = :network::text AND sender = :sender::text AND halted_reason IS NULL;
+
+-- name: resume_wallet$
+-- Sign from a halted wallet again, behind the nonces that were found used when it was halted.
+UPDATE nonces AS n SET
+    halted_reason = NULL,
+    next_nonce = greatest(n.next_nonce, n.chain_nonce),
+    chain_nonce = NULL
+FROM addresses AS h
+WHERE
+    h.tenant = :tenant::text AND h.network = :network::text AND h.purpose = 'hot'
+    AND n.network = h.network AND n.sender = h.address
+    AND n.halted_reason IS NOT NULL
+RETURNING n.next_nonce;
+
+-- name: list_wallets
+-- The hot wallets, with their nonces and what waits in them: all, or a tenant's, or a network's.
+SELECT
+    h.network,
+    h.tenant,
+    h.address,
+    n.next_nonce,
+    n.halted_reason,
+    n.chain_nonce,
+    (
+        SELECT count(*) FROM withdrawals AS w
+        WHERE w.network = h.network AND w.tenant = h.tenant AND w.status = 'approved'
+    ) AS approved,
+    (
+        SELECT count(*) FROM withdrawals AS w
+        WHERE
+            w.network = h.network AND w.tenant = h.tenant
+            AND w.status IN ('signed', 'broadcast')
+    ) AS sent,
+    (
+        SELECT coalesce(array_agg(w.idempotency_key ORDER BY w.withdrawal_id), '{}')
+        FROM withdrawals AS w
+        WHERE
+            w.network = h.network AND w.tenant = h.tenant
+            AND w.status IN ('signed', 'broadcast')
+            AND NOT EXISTS (
+                SELECT 1 FROM transactions AS t
+                WHERE
+                    t.withdrawal_id = w.withdrawal_id
+                    AND (t.state = 'mined' OR t.last_outcome IS DISTINCT FROM 'nonce_used')
+            )
+    ) AS nonce_used
+FROM addresses AS h
+LEFT JOIN nonces AS n ON h.network = n.network AND h.address = n.sender
+WHERE
+    h.purpose = 'hot'
+    AND (:tenant::text IS NULL OR h.tenant = :tenant::text)
+    AND (:network::text IS NULL OR h.network = :network::text)
+ORDER BY h.network, h.tenant;
+
+-- name: foreign_nonces
+-- Which of these withdrawals cannot land any more: every attempt was answered with a used nonce, and
+-- none is in a block.
+SELECT
+    w.withdrawal_id,
+    w.sender,
+    w.nonce
+FROM withdrawals AS w
+WHERE
+    w.withdrawal_id = any(:withdrawal_ids::bigint [])
+    AND w.status IN ('signed', 'broadcast')
+    AND NOT EXISTS (
+        SELECT 1 FROM transactions AS t
+        WHERE
+            t.withdrawal_id = w.withdrawal_id
+            AND (t.state = 'mined' OR t.last_outcome IS DISTINCT FROM 'nonce_used')
+    )
+ORDER BY w.withdrawal_id;
+
+-- name: promised_amounts
+-- What signed payments of these wallets may still take out of them, by asset and the network's fee,
+-- which has no contract. Of several attempts at one the dearest counts.
+WITH open_payments AS (
+    SELECT
+        w.sender,
+        a.contract,
+        w.amount_minor,
+        (
+            SELECT max(t.fee_minor_max) FROM transactions AS t
+            WHERE t.withdrawal_id = w.withdrawal_id
+        ) AS fee_minor
+    FROM withdrawals AS w
+    INNER JOIN assets AS a ON w.asset = a.asset
+    WHERE
+        w.network = :network::text
+        AND w.status IN ('signed', 'broadcast')
+        AND w.sender = any(:senders::text [])
+        AND NOT EXISTS (
+            SELECT 1 FROM transactions AS t
+            WHERE t.withdrawal_id = w.withdrawal_id AND t.state = 'mined'
+        )
+)
+
+SELECT
+    o.sender,
+    o.contract,
+    sum(o.amount_minor)::text AS amount_minor
+FROM (
+    SELECT
+        sender,
+        contract,
+        amount_minor
+    FROM open_payments
+    UNION ALL
+    SELECT
+        sender,
+        NULL AS contract,
+        fee_minor
+    FROM open_payments
+) AS o
+GROUP BY o.sender, o.contract;
+
+-- name: release_nonce!
+-- Give the nonce of a withdrawal whose transactions expired to the next one. There is no later one.
+WITH released AS (
+    UPDATE withdrawals SET nonce_released = true
+    WHERE withdrawal_id = :withdrawal_id::bigint AND status = 'failed' AND nonce IS NOT NULL
+    RETURNING network, sender, nonce
+)
+
+UPDATE nonces AS n SET next_nonce = r.nonce
+FROM released AS r
+WHERE n.network = r.network AND n.sender = r.sender AND n.next_nonce = r.nonce + 1;
