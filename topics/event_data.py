@@ -148,6 +148,17 @@ class FailedWithdrawal(Withdrawal, frozen=True, kw_only=True):
     detail: str
 
 
+class ReversedWithdrawal(Withdrawal, frozen=True, kw_only=True):
+    """Its block left the chain, it landed after it was given up, or its money came back.
+
+    What the ledger had settled is undone. It is not paid a second time.
+    """
+
+    transaction_id: str
+    account_frozen: bool
+    """Money that had been given back was spent, so the account is frozen."""
+
+
 class Account(Data, frozen=True, kw_only=True):
     """An owner's money in one asset."""
 

@@ -38,6 +38,7 @@ from topics.event_data import (
     ReplacedWithdrawal,
     ResumedNetwork,
     ReversedDeposit,
+    ReversedWithdrawal,
     SentWithdrawal,
     Withdrawal,
 )
@@ -156,6 +157,12 @@ class WithdrawalFailed(Envelope, frozen=True, kw_only=True, tag="withdrawal.fail
     data: FailedWithdrawal
 
 
+class WithdrawalReversed(Envelope, frozen=True, kw_only=True, tag="withdrawal.reversed"):
+    """It is open again after all, neither confirmed nor failed. Another event tells the outcome."""
+
+    data: ReversedWithdrawal
+
+
 class AccountFrozen(Envelope, frozen=True, kw_only=True, tag="account.frozen"):
     """No money leaves this account until an operator unfreezes it."""
 
@@ -223,6 +230,7 @@ Event: TypeAlias = (
     | WithdrawalReplaced
     | WithdrawalConfirmed
     | WithdrawalFailed
+    | WithdrawalReversed
     | AccountFrozen
     | AccountUnfrozen
     | HotWalletLow

@@ -36,8 +36,8 @@ def events_of(fact: LedgerFact, result: PostResult, now: datetime) -> list[Event
             told = [_paid(fact, now)]
         case WithdrawalFailed():
             told = [_failed(fact, now)]
-        case WithdrawalUnsettled() if result.shortfall_minor:
-            told = [_owing(fact, result, now)]
+        case WithdrawalUnsettled():
+            told = _open_again(fact, result, now)
     return told
 
 
@@ -57,6 +57,19 @@ def _unassigned(fact: DepositConfirmed, now: datetime) -> Event:
         occurred_at=now,
         data=event_data.Deposit(**deposit_data(fact, fact.tip_height - fact.height + 1)),
     )
+
+
+def _open_again(fact: WithdrawalUnsettled, result: PostResult, now: datetime) -> list[Event]:
+    frozen = result.shortfall_minor > 0
+    reversal = events.WithdrawalReversed(
+        id=events.make_event_id(now, "withdrawal.reversed", fact.withdrawal_id, fact.revision),
+        tenant=fact.tenant,
+        occurred_at=now,
+        data=event_data.ReversedWithdrawal(
+            **_withdrawal_data(fact), transaction_id=fact.transaction_id, account_frozen=frozen
+        ),
+    )
+    return [reversal, _owing(fact, result, now)] if frozen else [reversal]
 
 
 def _owing(fact: WithdrawalUnsettled, result: PostResult, now: datetime) -> Event:

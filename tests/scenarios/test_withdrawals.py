@@ -299,6 +299,8 @@ async def test_a_settled_payment_whose_block_leaves_is_settled_anew(
     await world.mine(CONFIRMATIONS)
     withdrawal = await world.withdrawal("order-1")
     assert (withdrawal.status, withdrawal.revision) == ("confirmed", 1)
+    outcomes = ["withdrawal.confirmed", "withdrawal.reversed", "withdrawal.confirmed"]
+    assert [told for told in world.event_types() if told in outcomes] == outcomes
     await world.check_books()
     assert await world.balance("available") == START_MINOR - 100 - FEE_MINOR
 

@@ -95,6 +95,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "withdrawal.failed": WITHDRAWAL
     | {"transaction_id": TRANSACTION, "reason": "reverted", "detail": "mined without effect"},
+    "withdrawal.reversed": WITHDRAWAL | {"transaction_id": TRANSACTION, "account_frozen": False},
     "account.frozen": ACCOUNT
     | {
         "reason": "reversed_deposit_spent",
