@@ -2,7 +2,7 @@
 
 All run in one process and take turns; figures are medians of CPU time. `python -m benchmarks.keys`.
 
-Ours does what the workers do: the signer parses a path, derives the key and wipes it, the adapter
+Ours does what the workers do: the signer parses a path and derives the key, the adapter
 makes the address. The bare loops have the parent key at hand and know no paths; on ed25519, where
 a path begins at the root, they too go all the way. They make public keys and stop there. TON has
 one key for all its addresses: ours makes the address of another wallet contract for each.

@@ -43,10 +43,18 @@ class ExtendedKey:
 
     def child(self, index: int) -> ExtendedKey:
         """Return the child key; indices from HARDENED on are hardened. Raises UnusableKey."""
+        return ExtendedKey(*self._child(index))
+
+    def child_public_key(self, index: int) -> bytes:
+        """Return the child's compressed public key, 33 bytes, without keeping anything of it."""
+        private_key, _ = self._child(index)
+        return PublicKey.from_valid_secret(private_key).format()
+
+    def _child(self, index: int) -> tuple[bytes, bytes]:
         head = b"\0" + self._private_key if index >= HARDENED else self.public_key
         left, chain_code = _split_hash(self._chain_code, head + index.to_bytes(4, "big"))
         private_key = (left + int.from_bytes(self._private_key, "big")) % ORDER
-        return ExtendedKey(_checked_key(left, private_key), chain_code)
+        return _checked_key(left, private_key), chain_code
 
     def descend(self, path: tuple[int, ...]) -> ExtendedKey:
         """Return the key at the end of `path`; the ones between are wiped."""
@@ -80,11 +88,8 @@ class Secp256k1Keys:
 
     def public_key(self, key_path: str) -> bytes:
         """Return the compressed public key, 33 bytes."""
-        key = self._derive(key_path)
-        try:
-            return key.public_key
-        finally:
-            key.wipe()
+        parent, index = self._parent(key_path)
+        return parent.child_public_key(index)
 
     def sign(self, key_path: str, payload: bytes) -> bytes:
         """Sign a 32-byte hash: r‖s‖v, 65 bytes, v 0 or 1, s in the lower half (EIP-2).
@@ -93,7 +98,8 @@ class Secp256k1Keys:
         """
         if len(payload) != PAYLOAD_BYTES:
             raise ValueError(f"a signing payload has {PAYLOAD_BYTES} bytes, not {len(payload)}")
-        key = self._derive(key_path)
+        parent, index = self._parent(key_path)
+        key = parent.child(index)
         try:
             return PrivateKey(key.reveal()[0]).sign_recoverable(payload, hasher=None)
         finally:
@@ -105,13 +111,14 @@ class Secp256k1Keys:
             key.wipe()
         self._branches.clear()
 
-    def _derive(self, key_path: str) -> ExtendedKey:
+    def _parent(self, key_path: str) -> tuple[ExtendedKey, int]:
+        """Return the key of the branch and the last index."""
         branch, _, step = key_path.rpartition("/")
         if not branch:
             raise BadKeyPath(f"{key_path!r} is no key path below the root")
         if branch not in self._branches:
             self._branches[branch] = self._root.descend(parse_key_path(branch))
-        return self._branches[branch].child(parse_step(key_path, step))
+        return self._branches[branch], parse_step(key_path, step)
 
     def __repr__(self) -> str:
         return "Secp256k1Keys(…)"
