@@ -47,3 +47,8 @@ def contract_of(kind: str | None, code: str | None, issuer: str | None) -> str |
     if kind in _CREDIT_TYPES and code and issuer and len(code) <= 12 and len(issuer) == 56:
         return f"{code}:{issuer}"
     raise NodeUnavailable("an asset is not told by type, code and issuer")
+
+
+def is_issuer(address: str, contract: str | None) -> bool:
+    """Whether an asset is the address's own: it makes what it pays, and destroys what it gets."""
+    return contract is not None and contract.endswith(":" + address)

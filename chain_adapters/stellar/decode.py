@@ -5,10 +5,11 @@ one operation credits more than once (a contract call may), the others are "op:<
 in Horizon's order. None depends on the ledger.
 
 Credited are payments, path payments (what arrived), new accounts, merged accounts, claimable
-balances when claimed, transfers by assets' own contracts (CAP-46-6) and the old inflation.
-Clawbacks are transfers to the issuer. Not told: trades, liquidity pools, and claimable balances
-as long as nobody has claimed them. The sender is told where it lost what arrived: not where one
-asset was changed into another on the way, nor where a claimable balance was claimed.
+balances when claimed, transfers by assets' own contracts (CAP-46-6) and the old inflation. Not
+told: trades, liquidity pools, claimable balances as long as nobody has claimed them, and what an
+issuer gets of its own asset, by payment or clawback (CAP-35), since that destroys it. The sender
+is told where it lost what arrived: not where one asset was changed into another on the way, nor
+where a claimable balance was claimed.
 
 A fee bump (CAP-15) is told as two transactions: the outer one has the fee and the transfers, as
 Horizon shows it; the inner one, without either, is there for whoever knows that hash only. Anyone
@@ -23,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from chain_adapters.stellar.address import split_muxed
-from chain_adapters.stellar.amounts import contract_of, to_minor, to_number
+from chain_adapters.stellar.amounts import contract_of, is_issuer, to_minor, to_number
 from chain_adapters.stellar.memo import memo_of, number_memo
 from chain_adapters.stellar.wire import (
     WireBalanceChange,
@@ -42,9 +43,8 @@ HIDDEN_AMOUNTS = frozenset({"account_merge", "claim_claimable_balance", "inflati
 """Operations whose records do not say what they credited: only their effects do."""
 
 
-_CHANGES = frozenset({"transfer", "mint", "burn", "clawback"})
 _ARRIVING = frozenset({"transfer", "mint"})
-"""What an asset's contract does with balances (CAP-46-6); the latter name a recipient."""
+"""What an asset's contract does that gives to somebody (CAP-46-6); burn and clawback destroy."""
 
 
 class Credit(NamedTuple):
@@ -177,7 +177,7 @@ def add_transfers(
 ) -> None:
     """Append one operation's credits. A muxed recipient's number wins over the memo (SEP-23)."""
     for number, credit in enumerate(found):
-        if credit.amount_minor <= 0:
+        if credit.amount_minor <= 0 or is_issuer(credit.address, credit.contract):
             continue
         transfers.append(
             Transfer(
@@ -245,31 +245,21 @@ def read_create_account(operation: WireOperation) -> Sequence[Credit]:
     return (Credit(operation.funder, operation.account, None, amount_minor),)
 
 
-def read_clawback(operation: WireOperation) -> Sequence[Credit]:
-    """Read what an issuer took back (CAP-35)."""
-    contract = contract_of(operation.asset_type, operation.asset_code, operation.asset_issuer)
-    if operation.asset_issuer is None:
-        raise NodeUnavailable("a clawback has no issuer")
-    return (Credit(operation.sender, operation.asset_issuer, contract, amount_of(operation)),)
-
-
 def read_call(operation: WireOperation) -> Sequence[Credit]:
     """Read the transfers that a contract call made of assets."""
-    return [read_change(c) for c in operation.asset_balance_changes if c.type in _CHANGES]
+    return [read_change(c) for c in operation.asset_balance_changes if c.type in _ARRIVING]
 
 
 def read_change(change: WireBalanceChange) -> Credit:
-    """Read one movement by an asset's contract. What is minted comes from, and what is burned or
-    clawed back goes to, the issuer.
+    """Read one movement by an asset's contract. What is minted comes from the issuer.
 
     The recipient may be muxed; numbers of other types than uint64 (CAP-67) are left to the memo.
     """
     contract = contract_of(change.asset_type, change.asset_code, change.asset_issuer)
-    recipient = change.to if change.type in _ARRIVING else change.asset_issuer
     sender = change.asset_issuer if change.type == "mint" else change.sender
-    if recipient is None or sender is None:
+    if change.to is None or sender is None:
         raise NodeUnavailable("a transfer by an asset's contract has no sender or recipient")
-    address, routing = take_apart(recipient)
+    address, routing = take_apart(change.to)
     if change.destination_muxed_id_type in {None, "uint64"}:
         told = optional_number(change.destination_muxed_id)
         routing = told if told is not None else routing
@@ -314,6 +304,5 @@ _READERS: dict[str, Callable[[WireOperation], Sequence[Credit]]] = {
     "path_payment_strict_receive": read_path_payment,
     "path_payment_strict_send": read_path_payment,
     "create_account": read_create_account,
-    "clawback": read_clawback,
     "invoke_host_function": read_call,
 }

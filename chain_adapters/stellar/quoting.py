@@ -10,7 +10,7 @@ import msgspec
 
 from chain_adapters.rpc import Endpoint
 from chain_adapters.stellar import wire
-from chain_adapters.stellar.amounts import to_minor, to_number
+from chain_adapters.stellar.amounts import is_issuer, to_minor, to_number
 from chain_adapters.stellar.network import AMOUNT_MINOR_MAX, RESERVES_OF_AN_ACCOUNT
 from chain_adapters.stellar.pay import Kind, Terms, prepares_trustline
 from chain_adapters.stellar.reading import expect_ok, fetch_latest
@@ -42,7 +42,8 @@ async def quote(endpoint: Endpoint, payment: Payment, fee_minor_cap: int) -> Quo
     PaymentRefused reasons: sender_lacks_funds, fee_above_cap, amount_too_small, amount_too_large,
     below_reserve (a new account must get its reserve), recipient_missing (an asset cannot make an
     account), memo_required, no_trustline, trustline_not_authorized, trustline_limit,
-    recipient_is_issuer (the asset would be destroyed), trustline_exists, issuer_missing.
+    recipient_is_issuer (the asset would be destroyed), sender_is_issuer (it would be made),
+    trustline_exists, issuer_missing.
     """
     check_amount(payment)
     facts = await gather_facts(endpoint, payment)
@@ -139,7 +140,7 @@ def judge_trustline(
     payment: Payment, sender: wire.WireAccount, issuer: wire.WireAccount | None
 ) -> None:
     """Refuse a trustline that is there or cannot be."""
-    if payment.contract is not None and payment.contract.endswith(":" + payment.sender):
+    if is_issuer(payment.sender, payment.contract):
         raise PaymentRefused("recipient_is_issuer", "an issuer needs no trustline to itself")
     if line_of(sender, payment.contract) is not None:
         raise PaymentRefused("trustline_exists", "the account has this trustline")
@@ -160,11 +161,11 @@ def judge_new_account(payment: Payment, ledger: wire.WireLedger) -> None:
 
 def judge_token(payment: Payment, sender: wire.WireAccount, recipient: wire.WireAccount) -> None:
     """Refuse what the recipient's or the sender's trustline does not allow."""
-    contract = payment.contract or ""
-    issuer = contract.partition(":")[2]
-    if payment.recipient == issuer:
+    if is_issuer(payment.recipient, payment.contract):
         raise PaymentRefused("recipient_is_issuer", "what its issuer receives is destroyed")
-    line = line_of(recipient, contract)
+    if is_issuer(payment.sender, payment.contract):
+        raise PaymentRefused("sender_is_issuer", "an issuer holds none of its asset but makes it")
+    line = line_of(recipient, payment.contract)
     if line is None:
         raise PaymentRefused("no_trustline", "the recipient does not accept the asset")
     require_authorized(line, "recipient")
@@ -173,7 +174,7 @@ def judge_token(payment: Payment, sender: wire.WireAccount, recipient: wire.Wire
         payment.sender != payment.recipient
     ):
         raise PaymentRefused("trustline_limit", "the recipient's limit for the asset is lower")
-    own_line = line_of(sender, contract)
+    own_line = line_of(sender, payment.contract)
     if own_line is not None:
         require_authorized(own_line, "sender")
 
@@ -198,12 +199,7 @@ def line_of(account: wire.WireAccount, contract: str | None) -> wire.WireBalance
 
 
 def held_of(account: wire.WireAccount, contract: str | None, ledger: wire.WireLedger) -> int:
-    """Return what can be spent: not what offers sell or what must stay in the account.
-
-    An issuer can pay any amount of its own asset.
-    """
-    if contract is not None and contract.endswith(":" + account.account_id):
-        return AMOUNT_MINOR_MAX
+    """Return what can be spent: not what offers sell or what must stay in the account."""
     line = line_of(account, contract)
     if line is None:
         return 0

@@ -33,6 +33,7 @@ WAIT = None
 XLM = 10**7
 CONTRACT = "C" + "A" * 55
 FAKE_USD: Json = {**IN_USD, "asset_issuer": OTHER}
+OUR_USD: Json = {**IN_USD, "asset_issuer": RECIPIENT}
 
 LISTING = Path(__file__).parents[2] / "docs" / "odd_deposits" / "stellar.md"
 
@@ -341,11 +342,33 @@ CASES = [
         [operation(**{**IN_USD, "asset_type": "native"})],
     ),
     Case(
-        "clawback",
-        "what an issuer takes back comes to nobody of ours",
-        [],
-        [operation(type="clawback", to=None, **{**IN_USD, "from": RECIPIENT})],
+        "issued to us",
+        "what an issuer pays is new, and as good as any",
+        [("op:0", USD, 15_000_000, None)],
+        [operation(**{**IN_USD, "from": ISSUER})],
     ),
+    Case(
+        "payment to the issuer",
+        "what an issuer gets of its own asset is destroyed, even where it is an address of ours",
+        [],
+        [operation(**OUR_USD)],
+    ),
+    Case("path payment to the issuer", "the same", [], [path(**OUR_USD)]),
+    Case("contract transfer to the issuer", "the same", [], [call(change(**OUR_USD))]),
+    Case(
+        "claim by the issuer",
+        "the same",
+        [],
+        [CLAIM],
+        [CLAIMED, effect(order=2, **OUR_USD)],
+    ),
+    Case(
+        "clawback",
+        "what an issuer takes back is destroyed, even where it is an address of ours",
+        [],
+        [operation(type="clawback", to=None, **OUR_USD)],
+    ),
+    Case("clawback by a contract", "the same", [], [call(change("clawback", to=None, **OUR_USD))]),
     Case(
         "old inflation",
         "winners of the former inflation",
@@ -425,12 +448,6 @@ def test_the_sender_is_told_only_where_it_lost_what_arrived() -> None:
     for record, sender in ((path(), None), (same, SENDER)):
         (found,) = read_block([transaction()], [record]).transactions
         assert [t.sender for t in found.transfers] == [sender]
-
-
-def test_a_clawback_is_a_transfer_to_the_issuer() -> None:
-    case = next(case for case in CASES if case.name == "clawback")
-    ((transfer,),) = [one.transfers for one in read(case)]
-    assert (transfer.sender, transfer.address, transfer.contract) == (RECIPIENT, ISSUER, USD)
 
 
 @pytest.mark.parametrize(

@@ -290,9 +290,20 @@ async def test_a_recipient_without_trustline_is_refused(world: StellarWorld, sen
 
 async def test_what_an_issuer_receives_would_be_destroyed(world: StellarWorld, sender: str) -> None:
     token = await world.issue_token(sender, 100)
-    assert await refusal(world, Payment(sender, BANK.public_key, token, 5)) == (
-        "recipient_is_issuer"
-    )
+    to_issuer = Payment(sender, BANK.public_key, token, 5)
+    assert await refusal(world, to_issuer) == "recipient_is_issuer"
+    muxed = MuxedAccount(BANK.public_key, 7).account_muxed or ""
+    aimed = world.adapter.parse_destination(muxed, None)
+    to_muxed = Payment(sender, aimed.address, token, 5, aimed.memo)
+    assert await refusal(world, to_muxed) == "recipient_is_issuer"
+
+
+async def test_an_issuer_pays_none_of_its_own_asset_through_us(
+    world: StellarWorld, sender: str
+) -> None:
+    stranger = await world.chain.new_account(f"OWN:{sender}")
+    payment = Payment(sender, stranger.public_key, f"OWN:{sender}", 5)
+    assert await refusal(world, payment) == "sender_is_issuer"
 
 
 async def test_a_full_trustline_is_refused(world: StellarWorld, sender: str) -> None:
