@@ -16,7 +16,7 @@ from cli.shown import show_addresses
 from cli.tenant import require_tenant
 
 if TYPE_CHECKING:
-    from custody.addresses import NewAddress, NewMemo
+    from custody.addresses import NewAddress, NewMemo, WithheldAddress
     from sql.custody import HotWallet
     from sql.pool import Connection, Pool
 
@@ -56,6 +56,27 @@ def new(
     else:
         for row in rows:
             typer.echo(" ".join([row["address"], row["memo"]] if memo else [row["address"]]))
+
+
+@app.command("withhold")
+def withhold(
+    *,
+    tenant: Tenant,
+    network: NetworkWanted = None,
+    count: Annotated[int, typer.Option("--count", min=1, max=1000, help="How many.")],
+    wait_s: WaitS = 10.0,
+    json_wanted: JsonWanted = False,
+) -> None:
+    """Give the next addresses, and as many memos, to nobody. For a database restored from a backup.
+
+    What comes to them waits for an owner: see `millrace deposit list --unassigned`.
+    """
+    rows = session.run(_withhold(tenant, count, network, wait_s))
+    if json_wanted:
+        print_json(rows)
+    else:
+        for row in rows:
+            typer.echo(row["address"])
 
 
 @app.command("hot")
@@ -139,6 +160,29 @@ async def _new_memos(
                 "memo": new.memo,
             }
             for new in await with_keys(pool, assign, wait_s)
+        ]
+
+
+async def _withhold(
+    tenant: str, count: int, wanted: str | None, wait_s: float
+) -> list[dict[str, Any]]:
+    from custody.addresses import withhold_addresses
+
+    config = session.settings()
+    network = session.pick_network(config, wanted)
+    async with session.chain(network) as adapter, session.database(config) as pool:
+
+        async def withhold(conn: Connection) -> list[WithheldAddress]:
+            return await withhold_addresses(conn, adapter, network.network, tenant, count)
+
+        return [
+            {
+                "network": network.network,
+                "tenant": tenant,
+                "address": adapter.show_address(new.address),
+                "key_path": new.key_path,
+            }
+            for new in await with_keys(pool, withhold, wait_s)
         ]
 
 

@@ -39,6 +39,13 @@ class NewAddress(NamedTuple):
     key_path: str
 
 
+class WithheldAddress(NamedTuple):
+    """An address that nobody is given. What comes to it waits in suspense for an owner."""
+
+    address: str
+    key_path: str
+
+
 class NewMemo(NamedTuple):
     """A memo on the tenant's pooled address, both in the chain's canonical form."""
 
@@ -103,6 +110,30 @@ async def assign_memos(
     ]
     rows = [(new.memo, new.owner, label) for new in made]
     await add_memos(conn, network, tenant, address, rows)
+    return made
+
+
+async def withhold_addresses(
+    conn: Connection, payer: ChainPayer, network: str, tenant: str, count: int
+) -> list[WithheldAddress]:
+    """Give the next addresses to nobody, and as many memo numbers, for ever.
+
+    For a restored database, which would give to others what it gave out before and forgot. The
+    addresses are watched like pooled ones without memos: what comes to them is in the tenant's
+    suspense and can be assigned. Called like assign_addresses; raises TenantClosed, NoFreeKeys.
+    """
+    await _require_active(conn, tenant)
+    keys = await reserve_addresses(conn, network, count)
+    if len(keys) < count:
+        raise NoFreeKeys(f"{network} has {len(keys)} unused keys, {count} are wanted")
+    made = [
+        WithheldAddress(payer.derive_address(key.public_key, key.key_path), key.key_path)
+        for key in keys
+    ]
+    rows = [(new.address, "", new.key_path, "withheld") for new in made]
+    await add_addresses(conn, network, tenant, "pooled", rows)
+    await advance_counter(conn, network, addresses=count, keys=count)
+    await take_memo_numbers(conn, network, count)
     return made
 
 

@@ -72,8 +72,8 @@ FROM addresses
 WHERE tenant = :tenant::text AND network = :network::text AND purpose = 'hot';
 
 -- name: list_system_wallets
--- A tenant's addresses that are nobody's alone.
-SELECT
+-- A tenant's hot wallet, and the pooled address on which it gives out memos.
+SELECT DISTINCT ON (purpose)
     purpose,
     address,
     key_path
@@ -82,4 +82,4 @@ WHERE
     tenant = :tenant::text
     AND network = :network::text
     AND purpose IN ('hot', 'pooled')
-ORDER BY purpose;
+ORDER BY purpose, serial;

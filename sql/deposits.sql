@@ -338,9 +338,11 @@ ON CONFLICT (network) DO UPDATE SET serial = c.serial
 RETURNING serial;
 
 -- name: read_pooled$
--- The pooled address of a tenant on a network.
+-- The pooled address on which a tenant gives out memos: the first one.
 SELECT address FROM addresses
-WHERE tenant = :tenant::text AND network = :network::text AND purpose = 'pooled';
+WHERE tenant = :tenant::text AND network = :network::text AND purpose = 'pooled'
+ORDER BY serial
+LIMIT 1;
 
 -- name: take_memo_numbers$
 -- The first of so many numbers for memos, which are never given out again.

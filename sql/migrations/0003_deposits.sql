@@ -51,7 +51,8 @@ CREATE TABLE addresses (
     serial bigint NOT NULL,
     tenant text NOT NULL REFERENCES tenants,
     owner text NOT NULL, -- '' for wallets of the tenant itself, and for a pooled address
-    -- pooled: many owners pay in here, told apart by their memos.
+    -- pooled: many owners pay in here, told apart by their memos; or nobody knows who does. A tenant
+    -- gives out memos on its first one only.
     purpose text NOT NULL CHECK (purpose IN ('deposit', 'pooled', 'hot', 'cold', 'gas')),
     key_path text,       -- NULL for a cold wallet, whose key is elsewhere
     label text,
@@ -62,7 +63,7 @@ CREATE TABLE addresses (
 );
 CREATE UNIQUE INDEX addresses_key_path ON addresses (network, key_path) WHERE key_path IS NOT NULL;
 CREATE UNIQUE INDEX addresses_hot ON addresses (tenant, network) WHERE purpose = 'hot';
-CREATE UNIQUE INDEX addresses_pooled ON addresses (tenant, network) WHERE purpose = 'pooled';
+CREATE INDEX addresses_pooled ON addresses (tenant, network, serial) WHERE purpose = 'pooled';
 CREATE INDEX addresses_owner ON addresses (tenant, owner, network);
 
 -- Whose a transfer to a pooled address is. Rows are never deleted: a memo stays its owner's for ever.
