@@ -1,4 +1,4 @@
-"""`millrace faucet`: coins for nothing, on a development chain."""
+"""`millrace faucet`: money for nothing, on a development chain."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from cli.options import JsonWanted, NetworkWanted
 from cli.output import minor, print_fields
 
 if TYPE_CHECKING:
-    from settings.model import Network, Settings
+    from settings.model import Asset, Network, Settings
 
 
 def faucet(
     address: Annotated[str, typer.Argument(help="Who gets them.")],
-    amount: Annotated[str, typer.Argument(help="In whole coins, e.g. 2.5.")],
+    amount: Annotated[str, typer.Argument(help="In whole units, e.g. 2.5.")],
     *,
     network: NetworkWanted = None,
+    asset: Annotated[
+        str | None, typer.Option("--asset", help="A test token instead of the chain's coin.")
+    ] = None,
     memo: Annotated[
         str | None, typer.Option("--memo", help="For a pooled address: whose the payment is.")
     ] = None,
@@ -33,19 +36,26 @@ def faucet(
     """Pay coins of a development chain to an address, and mine what confirms the payment."""
     config = session.settings()
     chosen = session.pick_network(config, network)
-    amount_minor = coins(config, chosen, amount)
+    unit = pick_asset(config, chosen, asset or chosen.native_asset)
+    amount_minor = minor_of(unit, amount)
     mined = chosen.confirmations if blocks is None else blocks
-    transaction_id = session.run(_pay(chosen, address, memo, amount_minor, mined))
+    transaction_id = session.run(_pay(chosen, unit, (address, memo), amount_minor, mined))
     print_fields({"transaction_id": transaction_id, "blocks": mined}, json_wanted=json_wanted)
 
 
-def coins(config: Settings, network: Network, amount: str) -> int:
-    """Return an amount of the network's coin in minor units. Problem if it is none above 0."""
-    decimals = {asset.asset: asset.decimals for asset in config.assets}
-    if network.native_asset not in decimals:
-        raise misused(f"{network.native_asset} is not among the configured assets")
+def pick_asset(config: Settings, network: Network, name: str) -> Asset:
+    """Return an asset of the network. Problem if it has none of that name."""
+    found = {asset.asset: asset for asset in config.assets if asset.network == network.network}
+    if name not in found:
+        there = ", ".join(found) or "none"
+        raise misused(f"{name} is not among the configured assets of {network.network}: {there}")
+    return found[name]
+
+
+def minor_of(asset: Asset, amount: str) -> int:
+    """Return an amount in minor units. Problem if it is none above 0."""
     try:
-        amount_minor = minor(amount, decimals[network.native_asset])
+        amount_minor = minor(amount, asset.decimals)
     except ValueError as error:
         raise misused(str(error)) from error
     if amount_minor <= 0:
@@ -54,7 +64,7 @@ def coins(config: Settings, network: Network, amount: str) -> int:
 
 
 async def _pay(
-    network: Network, address: str, memo: str | None, amount_minor: int, blocks: int
+    network: Network, asset: Asset, given: tuple[str, str | None], amount_minor: int, blocks: int
 ) -> str:
     import aiohttp
 
@@ -65,18 +75,22 @@ async def _pay(
     if network.kind not in NODES:
         raise Problem(f"{network.network} has no development node that gives coins away")
     async with session.chain(network) as adapter:
-        to = adapter.parse_destination(address, memo)
+        to = adapter.parse_destination(*given)
+        contract = asset.contract and adapter.parse_contract(asset.contract)
     folder = data_dir(os.environ) / network.kind
     try:
         async with NODES[network.kind].attach(network.rpc_urls[0], folder) as chain:
-            transaction_id = await chain.pay(to.address, amount_minor, to.memo)
+            if contract is None:
+                transaction_id = await chain.pay(to.address, amount_minor, to.memo)
+            else:
+                transaction_id = await chain.pay_token(contract, to.address, amount_minor, to.memo)
             if blocks:
                 await chain.mine(blocks)
             return transaction_id
     except NodeError as error:
         raise Problem(
-            f"{network.network} is no development chain that gives coins away: {error}",
-            remedy="On a real chain pay from a wallet of your own.",
+            f"{network.network} gave nothing away: {error}",
+            remedy="Only development chains do. On a real one pay from a wallet of your own.",
         ) from error
     except (aiohttp.ClientError, OSError) as error:
         raise Problem(

@@ -105,6 +105,7 @@ async def run_stack(
     say(f"starting broker, database and nodes ({', '.join(chains)}) in {folder} …")
     try:
         async with stack:
+            await stack.issue_tokens()
             await start_workers(stack, keys, stopped)
             with published(stack, keys):
                 show_stack(stack_addresses(stack), json_wanted)

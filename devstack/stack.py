@@ -33,6 +33,7 @@ from sql.migrate import migrate
 AnyServer = TypeVar("AnyServer", bound=Server)
 DATABASE = "millrace"
 LOCK = "stack.lock"
+TOKENS = "tokens.json"
 
 
 def try_lock(lock: IO[str]) -> bool:
@@ -96,6 +97,7 @@ class Stack:
         self.networks: list[dict[str, Any]] = []
         """The settings of the networks, one for each of `chains`, once the stack is started."""
         self._decimals: list[int] = []
+        self._tokens: list[dict[str, Any]] = []
         self.workers: dict[str, WorkerProcess] = {}
         self._lock: IO[str] | None = None
 
@@ -154,6 +156,27 @@ class Stack:
             for network, decimals in zip(self.networks, self._decimals, strict=True)
         ]
 
+    async def issue_tokens(self) -> None:
+        """Have a test token on each node of ours whose chain has tokens, for `environment` to list.
+
+        It is made once: the next run on this folder has the same one.
+        """
+        file = self.data_dir / TOKENS
+        kept: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
+        for network in self.networks:
+            name, kind = network["network"], network["kind"]
+            if kind in self.nodes and NODES[kind].has_tokens and name not in kept:
+                async with self.open_chain(kind) as chain:
+                    kept[name] = {
+                        "asset": f"{network['native_asset']}-TEST",
+                        "network": name,
+                        "contract": await chain.issue_token("TEST"),
+                        "decimals": NODES[kind].token_decimals,
+                    }
+                file.write_text(json.dumps(kept))
+        names = {network["network"] for network in self.networks}
+        self._tokens = [token for name, token in kept.items() if name in names]
+
     def environment(self) -> dict[str, str]:
         """Return this process's environment with MILLRACE_* for the workers of this stack.
 
@@ -161,7 +184,7 @@ class Stack:
         """
         defaults = {
             "MILLRACE_NETWORKS": json.dumps(self.networks),
-            "MILLRACE_ASSETS": json.dumps(self.native_assets()),
+            "MILLRACE_ASSETS": json.dumps(self.native_assets() + self._tokens),
             "MILLRACE_TOPIC_PARTITIONS": "4",
             "MILLRACE_WEBHOOK_ALLOW_PRIVATE": "true",
         }

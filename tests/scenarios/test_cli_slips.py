@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from chain_adapters.ethereum.adapter import EthereumAdapter
+from chain_adapters.types import Holding
 from devstack.chains.anvil import Anvil
 from devstack.chains.ethereum import EthereumChain
 from tests.support.command_line import CommandLine, configuration
@@ -61,6 +65,24 @@ async def test_the_faucet_of_a_development_chain_pays_and_confirms(
     assert await _coins(anvil, DEAD) == before + 15 * 10**17
     nothing = await installed.run("faucet", DEAD, "0")
     assert (nothing.exit_code, "not more than nothing" in nothing.stderr) == (2, True)
+
+
+async def test_the_faucet_pays_a_configured_token(installed: CommandLine, anvil: Anvil) -> None:
+    async with EthereumChain(anvil.rpc_url) as chain:
+        contract = await chain.issue_token("TEST")
+    network = f"eip155:{anvil.chain_id}"
+    coin = {"asset": "ETH", "network": network, "decimals": 18}
+    token = {**coin, "asset": "ETH-TEST", "contract": contract}
+    assets = {"MILLRACE_ASSETS": json.dumps([coin, token])}
+    paid = await installed.run("faucet", DEAD, "2.5", "--asset", "ETH-TEST", **assets)
+    assert paid.exit_code == 0, paid.stderr
+    adapter = EthereumAdapter(network, [anvil.rpc_url])
+    async with EthereumChain(anvil.rpc_url) as chain:
+        height = await chain.height()
+    assert await adapter.fetch_balances([Holding(DEAD, contract)], height) == [25 * 10**17]
+    await adapter.close()
+    unknown = await installed.run("faucet", DEAD, "1", "--asset", "EHT", **assets)
+    assert (unknown.exit_code, "ETH, ETH-TEST" in unknown.stderr) == (2, True)
 
 
 async def _coins(anvil: Anvil, address: str) -> int:

@@ -82,6 +82,30 @@ async def test_external_servers_are_used_and_left_alone(
     assert anvil.alive
 
 
+async def test_every_run_on_a_folder_has_the_same_test_tokens(
+    tmp_path: Path, external: dict[str, str]
+) -> None:
+    ours = {name: value for name, value in external.items() if name != "MILLRACE_RPC_URL"}
+    listed = []
+    for _ in range(2):
+        async with Stack(tmp_path, chains=["ethereum", "dogecoin"], environ=ours) as stack:
+            await stack.issue_tokens()
+            listed.append(json.loads(stack.environment()["MILLRACE_ASSETS"]))
+            async with stack.open_chain("ethereum") as chain:
+                await chain.pay_token(listed[0][-1]["contract"], "0x" + "22" * 20, 5)
+    assert [asset["asset"] for asset in listed[0]] == ["ETH", "DOGE", "ETH-TEST"]
+    assert listed[0] == listed[1]
+
+
+async def test_nothing_is_issued_on_a_node_of_somebody_elses(
+    tmp_path: Path, external: dict[str, str]
+) -> None:
+    async with Stack(tmp_path, environ=external) as stack:
+        await stack.issue_tokens()
+        (coin,) = json.loads(stack.environment()["MILLRACE_ASSETS"])
+    assert coin["asset"] == "ETH"
+
+
 async def test_two_stacks_do_not_share_a_folder(tmp_path: Path, external: dict[str, str]) -> None:
     async with Stack(tmp_path, environ=external):
         with pytest.raises(ServerError, match="already"):
