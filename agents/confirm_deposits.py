@@ -1,4 +1,7 @@
-"""deposits → ledger: what is deep enough in the chain is confirmed, set-based."""
+"""deposits → ledger: what has become deep enough in the chain is confirmed, set-based.
+
+What was so when it was found is confirmed already, by match_deposits.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""blocks → deposits: which transfers of a block came to addresses of ours, and what we paid.
+"""blocks → deposits, ledger: which transfers of a block came to addresses of ours, what we paid.
 
 State-based: a record only says which block to look at; whether that block is on the best chain is
 asked of the blocks table. Repeated, late and reordered records therefore end in the same deposits.
 What the network took from our addresses beside transfers is found and undone in the same way.
+A deposit that is deep enough when it is found is confirmed with it; all others wait for
+confirm_deposits.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from datetime import UTC, datetime
 from itertools import accumulate
 from typing import NamedTuple
 
+from agents.confirm_deposits import final_height_of
 from agents.parts.deposit_events import (
     deposit_fact,
     detected_event,
@@ -24,7 +27,7 @@ from agents.parts.judge_transfer import Hit, Known, memo_of, new_deposit
 from agents.parts.network_costs import cost_fact, new_cost
 from agents.parts.watched_addresses import WatchedAddresses
 from agents.runtime.context import Context
-from agents.runtime.stage import LocalStage, Work
+from agents.runtime.stage import InvariantBroken, LocalStage, Work
 from metrics import catalogue
 from sql import chain as chain_sql
 from sql import deposits as deposits_sql
@@ -34,7 +37,13 @@ from sql.network_costs import NetworkCost, NewCost
 from topics.blocks import BLOCKS, BlockAdded, BlockRecord, TransactionRecord
 from topics.deposits import DEPOSITS, BlockMatched
 from topics.events import emit_events
-from topics.ledger import LEDGER, DepositOrphaned, NetworkCostOrphaned, batch_facts
+from topics.ledger import (
+    LEDGER,
+    DepositConfirmed,
+    DepositOrphaned,
+    NetworkCostOrphaned,
+    batch_facts,
+)
 
 ADDRESS_PAGE_ROWS = 50_000
 
@@ -61,6 +70,13 @@ class Changes(NamedTuple):
     """As they were before."""
     costs_orphaned: list[NetworkCost]
     """Those that were confirmed."""
+    confirmed: list[DepositConfirmed]
+    """What is to be credited of those detected."""
+
+    @classmethod
+    def none(cls) -> Changes:
+        """Return no changes, to be filled."""
+        return cls([], [], [], [])
 
 
 class MatchDeposits(LocalStage[BlockRecord]):
@@ -104,7 +120,7 @@ class MatchDeposits(LocalStage[BlockRecord]):
             if isinstance(record, BlockAdded) and standing.get((record.height, record.block_id))
         ]
         gone = {block for block, canonical in standing.items() if not canonical}
-        changes = Changes([], [], [])
+        changes = Changes.none()
         found = await self._find(work, network, added)
         await self._orphan(work, network, gone, changes)
         known = await self._detect(work, network, found, changes)
@@ -131,14 +147,34 @@ class MatchDeposits(LocalStage[BlockRecord]):
         deposits: list[Deposit] = []
         costs: set[str] = set()
         if found.deposits:
-            deposits = await deposits_sql.detect_deposits(work.conn, network, found.deposits)
-            changes.detected.extend(deposits)
+            deposits = await self._write(work, network, found.deposits, changes)
         if found.costs:
             costs = await costs_sql.detect_costs(work.conn, network, found.costs)
         return Found(
             not_among(found.deposits, deposits),
             [cost for cost in found.costs if cost.transaction_id not in costs],
         )
+
+    async def _write(
+        self, work: Work, network: str, deposits: Sequence[NewDeposit], changes: Changes
+    ) -> list[Deposit]:
+        cursor = await chain_sql.read_cursor(work.conn, network)
+        if cursor is None:
+            raise InvariantBroken(f"{network} has blocks and no cursor")
+        detected = await deposits_sql.detect_deposits(
+            work.conn,
+            network,
+            deposits,
+            tip_height=cursor.height,
+            final_height=final_height_of(cursor, self._policies[network].finality),
+        )
+        changes.detected.extend(detected)
+        changes.confirmed.extend(
+            deposit_fact(DepositConfirmed, deposit, cursor.height)
+            for deposit in detected
+            if deposit.status == "confirmed"
+        )
+        return detected
 
     async def _find(self, work: Work, network: str, blocks: Sequence[BlockAdded]) -> Found:
         hits, paid = await self._probe(work, network, blocks)
@@ -233,7 +269,7 @@ class MatchDeposits(LocalStage[BlockRecord]):
             if deposit.status == "confirmed"
         ]
         refund = [cost_fact(NetworkCostOrphaned, cost) for cost in changes.costs_orphaned]
-        for record in batch_facts([*reverse, *refund]):
+        for record in batch_facts([*reverse, *refund, *changes.confirmed]):
             work.emit(LEDGER, network, record)
         now = datetime.now(UTC)
         emit_events(
@@ -298,5 +334,7 @@ def not_among(found: Sequence[NewDeposit], detected: Sequence[Deposit]) -> list[
 
 def _count(deposits: Sequence[Deposit], status: str | None) -> None:
     counts = Counter((d.network, d.asset or "unknown", status or d.status) for d in deposits)
-    for labels, count in counts.items():
-        catalogue.deposits_total.labels(*labels).inc(count)
+    for (network, asset, now), count in counts.items():
+        catalogue.deposits_total.labels(network, asset, now).inc(count)
+        if now == "confirmed":
+            catalogue.deposits_total.labels(network, asset, "detected").inc(count)

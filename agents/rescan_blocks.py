@@ -9,8 +9,8 @@ only if they are beyond doubt:
   reorganisation is allowed to reach.
 
 Heights that match_deposits has not done yet are left to it. A deposit that is there already stays
-as it is; new ones are confirmed by confirm_deposits, and payments by confirm_withdrawals at the
-next block, like all others.
+as it is; new ones are confirmed as by match_deposits and confirm_deposits, and payments by
+confirm_withdrawals at the next block, like all others.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class RescanBlocks(MatchDeposits):
     async def _rematch(
         self, work: Work, records: Sequence[BlockAdded]
     ) -> tuple[list[Deposit], list[Deposit]]:
-        changes = Changes([], [], [])
+        changes = Changes.none()
         found = await self._find(work, self._network, records)
         if any(found):
             stale = await deposits_sql.stale_blocks(

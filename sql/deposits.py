@@ -134,10 +134,16 @@ async def own_transactions(
 
 
 async def detect_deposits(
-    conn: Connection, network: str, deposits: Sequence[NewDeposit]
+    conn: Connection,
+    network: str,
+    deposits: Sequence[NewDeposit],
+    *,
+    tip_height: int,
+    final_height: int,
 ) -> list[Deposit]:
     """Write deposits; return those that are new or were orphaned before.
 
+    What has its confirmations at `tip_height` and is not above `final_height` is confirmed at once.
     No transfer may stand in `deposits` twice.
     """
     columns = list(zip(*deposits, strict=True))
@@ -159,6 +165,8 @@ async def detect_deposits(
         block_ids=columns[12],
         ignored_reasons=columns[13],
         confirm_heights=columns[14],
+        tip_height=tip_height,
+        final_height=final_height,
     )
     return [Deposit(*row) for row in rows]
 

@@ -38,11 +38,14 @@ WHERE network = :network::text AND transaction_id = any(:transaction_ids::text [
 -- name: detect_deposits
 -- Write transfers to our addresses as deposits. A transfer that is there already is left alone,
 -- unless its block left the chain: then it starts anew with the next revision, and remains whose an
--- operator said it is.
+-- operator said it is. What confirm_deposits would confirm at this moment is confirmed with it, unless
+-- its block is forgotten: a deposit of a chain that is being caught up with is written once instead of
+-- twice.
 WITH written AS (
     INSERT INTO deposits AS d (
         network, transaction_id, transfer_index, tenant, owner, purpose, address, sender, contract,
-        asset, amount_minor, memo, height, block_id, status, ignored_reason, confirm_height
+        asset, amount_minor, memo, height, block_id, status, ignored_reason, confirm_height,
+        confirmed_at
     )
     SELECT
         :network::text,
@@ -59,9 +62,10 @@ WITH written AS (
         t.memo,
         t.height,
         t.block_id,
-        CASE WHEN t.ignored_reason IS NULL THEN 'detected' ELSE 'ignored' END,
+        s.status,
         t.ignored_reason,
-        t.confirm_height
+        t.confirm_height,
+        CASE s.status WHEN 'confirmed' THEN now() END
     FROM
         unnest(
             :transaction_ids::text [], :transfer_indexes::text [], :tenants::text [],
@@ -73,6 +77,20 @@ WITH written AS (
             transaction_id, transfer_index, tenant, owner, purpose, address, sender, contract,
             asset, amount_minor, memo, height, block_id, ignored_reason, confirm_height
         )
+    LEFT JOIN blocks AS b
+        ON b.network = :network::text AND t.height = b.height AND t.block_id = b.block_id
+    CROSS JOIN LATERAL (
+        SELECT
+            CASE
+                WHEN t.ignored_reason IS NOT NULL THEN 'ignored'
+                WHEN
+                    b.block_id IS NOT NULL
+                    AND t.confirm_height <= :tip_height::bigint
+                    AND t.height <= :final_height::bigint
+                    THEN 'confirmed'
+                ELSE 'detected'
+            END AS status
+    ) AS s
     ON CONFLICT (network, transaction_id, transfer_index) DO UPDATE SET
         tenant = excluded.tenant,
         owner = CASE WHEN d.assigned_by IS NULL THEN excluded.owner ELSE d.owner END,
@@ -90,7 +108,7 @@ WITH written AS (
         confirm_height = excluded.confirm_height,
         revision = d.revision + 1,
         detected_at = now(),
-        confirmed_at = NULL
+        confirmed_at = excluded.confirmed_at
     WHERE d.status = 'orphaned'
     RETURNING
         d.deposit_id, d.revision, d.tenant, d.owner, d.purpose, d.asset,

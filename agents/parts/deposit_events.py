@@ -68,10 +68,10 @@ def deposit_data(deposit: Deposit | DepositFact, confirmations: int) -> dict[str
 
 def detected_event(deposit: Deposit, now: datetime) -> Event:
     """Return deposit.detected, or deposit.ignored for one that will not be credited."""
-    key = (now, deposit.status, deposit.deposit_id, deposit.revision)
+    key = (deposit.deposit_id, deposit.revision)
     if deposit.ignored_reason is not None:
         return events.DepositIgnored(
-            id=events.make_event_id(key[0], "deposit.ignored", *key[1:]),
+            id=events.make_event_id(now, "deposit.ignored", *key),
             tenant=deposit.tenant,
             occurred_at=now,
             data=event_data.IgnoredDeposit(
@@ -80,7 +80,7 @@ def detected_event(deposit: Deposit, now: datetime) -> Event:
             ),
         )
     return events.DepositDetected(
-        id=events.make_event_id(key[0], "deposit.detected", *key[1:]),
+        id=events.make_event_id(now, "deposit.detected", *key),
         tenant=deposit.tenant,
         occurred_at=now,
         data=event_data.Deposit(**deposit_data(deposit, 1)),

@@ -146,6 +146,14 @@ class World:
             rows = await deposits_sql.list_deposits(conn, self.tenant, None, 1000)
         return [row.status for row in reversed(rows)]
 
+    async def waiting(self) -> list[int]:
+        """Return the heights at which deposits are to be confirmed."""
+        async with self.pool.acquire() as conn:
+            rows = await conn.fetch(
+                "SELECT confirm_height FROM waiting_deposits WHERE network = $1", self.network
+            )
+        return [row["confirm_height"] for row in rows]
+
     async def event_types(self) -> list[str]:
         log = self.pipeline.kafka.topics[self.pipeline.kafka.prefix + EVENTS.name]
         return [
@@ -176,6 +184,62 @@ async def test_a_deposit_is_credited_once_it_has_its_confirmations(world: World)
     assert await world.statuses() == ["confirmed"]
     assert await world.available() == 500
     assert await world.event_types() == ["deposit.detected", "deposit.confirmed"]
+
+
+async def test_a_deposit_that_is_found_deep_enough_is_confirmed_with_it(world: World) -> None:
+    world.pipeline.stages = [s for s in world.pipeline.stages if s.name != "confirm_deposits"]
+    await world.pipeline.start()
+    address = await world.watch()
+    world.chain.mint(address, None, 500)
+    world.chain.mine(CONFIRMATIONS - 1)
+    world.chain.mint(address, None, 70)
+    await world.follow()
+    assert await world.statuses() == ["confirmed", "detected"]
+    assert await world.available() == 500
+    assert await world.event_types() == [
+        "deposit.detected",
+        "deposit.detected",
+        "deposit.confirmed",
+    ]
+    assert await world.waiting() == [CONFIRMATIONS * 2]
+
+
+@pytest.mark.parametrize("block_id", ["0xstands", "0xleft"])
+async def test_nothing_is_confirmed_in_a_block_that_is_not_on_the_chain(
+    world: World, block_id: str
+) -> None:
+    deposit = deposits_sql.NewDeposit(
+        *("0xaa", "0", world.tenant, "alice", "deposit", "0xbb", None, None, world.coin, "5", None),
+        *(7, block_id, None, 9),
+    )
+    async with world.pool.acquire() as conn:
+        await conn.execute(
+            "INSERT INTO blocks (network, height, block_id, parent_id, clock)"
+            " VALUES ($1, 7, '0xstands', '', 0)",
+            world.network,
+        )
+        [written] = await deposits_sql.detect_deposits(
+            conn, world.network, [deposit], tip_height=9, final_height=9
+        )
+    assert written.status == ("confirmed" if block_id == "0xstands" else "detected")
+    assert await world.waiting() == ([] if block_id == "0xstands" else [9])
+
+
+async def test_a_deposit_mined_again_deep_enough_is_credited_again(world: World) -> None:
+    address = await world.watch()
+    world.chain.mint(address, None, 500)
+    world.chain.mine(CONFIRMATIONS)
+    await world.follow()
+    dropped = world.chain.drop(CONFIRMATIONS + 1)
+    world.chain.mine()
+    world.chain.include(dropped[0].transactions)
+    world.chain.mine(CONFIRMATIONS)
+    await world.follow()
+    assert await world.statuses() == ["confirmed"]
+    assert await world.available() == 500
+    async with world.pool.acquire() as conn:
+        [deposit] = await deposits_sql.list_deposits(conn, world.tenant, None, 10)
+    assert deposit.revision == 1
 
 
 async def test_an_address_registered_a_moment_ago_is_not_missed(world: World) -> None:
