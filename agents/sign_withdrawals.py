@@ -156,7 +156,7 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         work: Work,
         network: str,
         payments: list[Ready],
-        chain: Mapping[str, int],
+        chain: Mapping[str, int | None],
         ours: dict[str, NonceRow],
     ) -> tuple[list[Ready], dict[str, NonceRow]]:
         """Return payments whose nonce the chain expects, where it takes one at a time.

@@ -145,30 +145,35 @@ def _needs(payment: Ready) -> list[tuple[str | None, int]]:
     return [(payment.row.contract, amount_minor), (None, fee_minor)]
 
 
-def chain_nonces(payments: Sequence[Ready]) -> dict[str, int]:
-    """Return each sender's next nonce as the chain said last; 0 on chains without nonces."""
-    nonces: dict[str, int] = {}
+def chain_nonces(payments: Sequence[Ready]) -> dict[str, int | None]:
+    """Return each sender's next nonce as the chain said last; None on chains without nonces."""
+    nonces: dict[str, int | None] = {}
     for payment in payments:
-        sender = payment.sender
-        nonces[sender] = max(payment.quote.next_nonce or 0, nonces.get(sender, 0))
+        told, before = payment.quote.next_nonce, nonces.get(payment.sender)
+        nonces[payment.sender] = told if told is None else max(told, before or 0)
     return nonces
 
 
-def find_foreign_use(chain: Mapping[str, int], ours: Mapping[str, NonceRow]) -> list[ForeignUse]:
+def find_foreign_use(
+    chain: Mapping[str, int | None], ours: Mapping[str, NonceRow]
+) -> list[ForeignUse]:
     """Return wallets whose chain is ahead of us: somebody else signs with their keys."""
-    return [
-        ForeignUse(sender, nonce, ours[sender].next_nonce)
-        for sender, nonce in chain.items()
-        if nonce > ours[sender].next_nonce
-    ]
+    found = []
+    for sender, chain_nonce in chain.items():
+        expected = ours[sender].next_nonce
+        if chain_nonce is not None and expected is not None and chain_nonce > expected:
+            found.append(ForeignUse(sender, chain_nonce, expected))
+    return found
 
 
-def usable_nonce(chain_nonce: int, ours: NonceRow, final_clock: int | None) -> int | None:
+def usable_nonce(chain_nonce: int | None, ours: NonceRow, final_clock: int | None) -> int | None:
     """Return the nonce of a wallet's next payment if none of its payments waits. Pure.
 
     The chain must expect just that. If it is behind, a preparation of the wallet took the nonce:
     None until that is in a block, or can be in none up to `final_clock`.
     """
+    if chain_nonce is None or ours.next_nonce is None:
+        raise ValueError("the chain has no nonces")
     if chain_nonce >= ours.next_nonce:
         return ours.next_nonce
     given_back = (

@@ -93,7 +93,7 @@ def check_idle(address: str, chain_nonce: int, ours: NonceRow, in_flight: int) -
 
     If the chain is behind us although nothing waits, an earlier preparation did not arrive.
     """
-    if ours.halted_reason is not None or chain_nonce > ours.next_nonce:
+    if ours.halted_reason is not None or chain_nonce > (ours.next_nonce or 0):
         raise WalletBusy(f"wallet {address} is halted or its key is used elsewhere")
     if in_flight:
         raise WalletBusy(f"a payment of {address} waits for a block; try again afterwards")

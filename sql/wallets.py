@@ -12,9 +12,9 @@ _queries = load_queries("wallets")
 
 
 class NonceRow(NamedTuple):
-    """The nonce counter of one hot wallet."""
+    """The nonce counter of one hot wallet. No next nonce: its chain has none."""
 
-    next_nonce: int
+    next_nonce: int | None
     halted_reason: str | None
     prepared_nonce: int | None = None
     """The last one taken by a transaction that prepared the wallet."""
@@ -23,7 +23,7 @@ class NonceRow(NamedTuple):
 
 
 class WalletRow(NamedTuple):
-    """A hot wallet. No next nonce: nothing was ever signed from it."""
+    """A hot wallet. No next nonce: nothing was ever signed from it, or its chain has none."""
 
     network: str
     tenant: str
@@ -49,9 +49,9 @@ class ForeignNonce(NamedTuple):
 
 
 async def lock_nonces(
-    conn: Connection, network: str, chain_nonces: dict[str, int]
+    conn: Connection, network: str, chain_nonces: dict[str, int | None]
 ) -> dict[str, NonceRow]:
-    """Lock the counters of senders; a new counter starts at what the chain says."""
+    """Lock the counters of senders; a new one starts at what the chain says (None: no nonces)."""
     rows = await _queries.lock_nonces(
         conn,
         network=network,

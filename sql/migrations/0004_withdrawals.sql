@@ -116,7 +116,7 @@ FOR EACH ROW EXECUTE FUNCTION guard_withdrawal();
 CREATE TABLE nonces (
     network text NOT NULL REFERENCES networks,
     sender text NOT NULL,
-    next_nonce bigint NOT NULL CHECK (next_nonce >= 0),
+    next_nonce bigint CHECK (next_nonce >= 0), -- NULL on a chain without nonces
     -- The key was used by somebody else: nothing is signed until an operator has looked into it.
     halted_reason text,
     -- A nonce taken to prepare the wallet, and how long that transaction, which is kept nowhere, can

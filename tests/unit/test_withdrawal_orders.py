@@ -141,6 +141,14 @@ def test_a_chain_ahead_of_us_means_that_somebody_else_signs() -> None:
     assert find_foreign_use(chain, {"0xhot": NonceRow(5, None)}) == [ForeignUse("0xhot", 6, 5)]
 
 
+def test_a_chain_without_nonces_has_no_counter_and_nobody_runs_ahead_of_it() -> None:
+    quotes = [Quote(1, None, b"", 10**6, 10**6) for _ in range(2)]
+    payments = ready_payments([Priced(ROW, quote) for quote in quotes], frozenset({1}))
+    chain = chain_nonces(payments)
+    assert chain == {"0xhot": None}
+    assert find_foreign_use(chain, {"0xhot": NonceRow(None, None)}) == []
+
+
 def test_larger_amounts_wait_for_more_confirmations() -> None:
     policy = POLICY._replace(confirmations=((1000, 30), (100, 12), (0, 3)))
     waits = [policy.confirmations_of(amount) for amount in (1, 99, 100, 999, 1000, 10**30)]
