@@ -32,7 +32,7 @@ from metrics import catalogue
 from settings.model import Network
 from sql import chain as chain_sql
 from sql import stream
-from sql.chain import BlockRow
+from sql.chain import BlockRow, Fence, Place
 from sql.pool import Pool
 from sql.tenants import list_tenants
 from topics.blocks import BLOCKS, BlockRecord, BlockRemoved, block_added
@@ -73,12 +73,15 @@ class FollowChain:
         self._reader = reader
         self._pool = pool
         self._publish = publish
-        self._holder = holder
+        self._fence = Fence(lease_name(self.network), holder)
         self._topic_prefix = topic_prefix
         self._outlet = outlet
+        self._place: Place | None = None
+        """Where we know to be; the database refuses what is appended anywhere else."""
 
     async def run(self) -> None:
         """Follow until the lease is lost (LeaseLost) or no node answers (NodeUnavailable)."""
+        self._place = None
         await self._publish_pending()
         async with aclosing(self._reader.watch_tip()) as tips:
             async for tip in tips:
@@ -91,20 +94,22 @@ class FollowChain:
 
     async def _step(self, tip: Tip) -> bool:
         """Append the next blocks, or undo blocks that left the chain; False: nothing to do."""
-        async with self._pool.acquire() as conn:
-            cursor = await chain_sql.read_cursor(conn, self.network)
-            rows = await chain_sql.recent_blocks(conn, self.network, 1)
-        if cursor is None:
-            return await self._append(await self._read(self._first_height(tip), tip), tip)
-        if cursor.halted_reason is not None or tip.height < cursor.height:
+        place = self._place or await self._look()
+        if place is None:
+            height = self._first_height(tip)
+            return await self._append(height - 1, await self._read(height, tip), tip)
+        if place.halted or tip.height < place.height:
             return False
-        ours = rows[0].block_id if rows else None
-        if tip.height == cursor.height:
-            return ours not in (None, tip.block_id) and await self._reorganise()
-        blocks = await self._read(cursor.height + 1, tip)
-        if blocks and ours not in (None, blocks[0].parent_id):
+        if tip.height == place.height:
+            return place.block_id not in (None, tip.block_id) and await self._reorganise()
+        blocks = await self._read(place.height + 1, tip)
+        if blocks and place.block_id not in (None, blocks[0].parent_id):
             return await self._reorganise()
-        return await self._append(blocks, tip)
+        return await self._append(place.height, blocks, tip)
+
+    async def _look(self) -> Place | None:
+        async with self._pool.acquire() as conn:
+            return await chain_sql.read_place(conn, self.network)
 
     def _first_height(self, tip: Tip) -> int:
         configured = self._config.start_height
@@ -123,24 +128,33 @@ class FollowChain:
             raise NodeUnavailable(f"asked for block {height}, was given {block.height}")
         return block
 
-    async def _append(self, blocks: Sequence[Block], tip: Tip) -> bool:
+    async def _append(self, height_before: int, blocks: Sequence[Block], tip: Tip) -> bool:
         if not blocks:
             return False
-        async with self._fenced() as work:
-            await chain_sql.add_blocks(work.conn, self.network, blocks)
-            await chain_sql.move_cursor(work.conn, self.network, blocks[-1].height, tip)
-        await self._publish_blocks(blocks)
+        self._place = None
+        async with self._pool.acquire() as conn:
+            held, appended = await chain_sql.append_blocks(
+                conn, self.network, blocks, tip, height_before=height_before, fence=self._fence
+            )
+        if not held:
+            raise LeaseLost(self.network)
+        if appended:
+            self._place = Place(blocks[-1].height, halted=False, block_id=blocks[-1].block_id)
+            await self._publish_blocks(blocks)
         return True
 
     async def _publish_blocks(self, blocks: Sequence[Block]) -> None:
         await self._publish(
             [record for block in blocks for record in block_added(self.network, block)]
         )
-        async with self._fenced() as work:
-            await chain_sql.mark_published(work.conn, self.network, [b.height for b in blocks])
-            if any(block.height % PRUNE_EVERY_BLOCKS == 0 for block in blocks):
-                await chain_sql.prune_blocks(work.conn, self.network, self._config.keep_blocks)
+        heights = [block.height for block in blocks]
+        async with self._pool.acquire() as conn:
+            if not await chain_sql.mark_published(conn, self.network, heights, self._fence):
+                raise LeaseLost(self.network)
         catalogue.blocks_total.labels(self.network, "added").inc(len(blocks))
+        if any(height % PRUNE_EVERY_BLOCKS == 0 for height in heights):
+            async with self._fenced() as work:
+                await chain_sql.prune_blocks(work.conn, self.network, self._config.keep_blocks)
 
     async def _publish_pending(self) -> None:
         """Publish what a follower before us wrote down and may not have published.
@@ -160,6 +174,7 @@ class FollowChain:
 
     async def _reorganise(self) -> bool:
         """Remove our blocks above the highest one that the node's chain shares."""
+        self._place = None
         depth_max = self._config.reorg_depth_max
         async with self._pool.acquire() as conn:
             rows = await chain_sql.recent_blocks(conn, self.network, depth_max + 1)
@@ -212,7 +227,7 @@ class FollowChain:
     async def _fenced(self) -> AsyncIterator[Work]:
         """A transaction that commits only while we hold the lease."""
         async with transact_on(self._pool, self._topic_prefix, self._outlet) as work:
-            if not await stream.hold_lease(work.conn, lease_name(self.network), self._holder):
+            if not await stream.hold_lease(work.conn, *self._fence):
                 raise LeaseLost(self.network)
             yield work
 

@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from typing import Any
+from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
 
@@ -22,6 +23,7 @@ from benchmarks.site import Site, address_of, open_site, until
 from chain_adapters.types import Block, Tip, Transaction, Transfer
 from devstack.stack import Stack
 from sql import chain as chain_sql
+from sql import stream
 from sql.pool import Connection
 from topics.blocks import BLOCKS, block_added
 
@@ -66,9 +68,12 @@ def _payment(height: int, position: int, watched: bool, source: random.Random) -
 
 async def lay_ready(site: Site, conn: Connection, blocks: Sequence[Block]) -> None:
     """Put blocks where a follower puts them: table, cursor, topic."""
-    await chain_sql.add_blocks(conn, site.network, blocks)
+    fence = chain_sql.Fence("lay_ready", uuid4())
+    await stream.take_lease(conn, *fence, lease_s=0)
     tip = Tip(blocks[-1].height, blocks[-1].block_id)
-    await chain_sql.move_cursor(conn, site.network, tip.height, tip)
+    await chain_sql.append_blocks(
+        conn, site.network, blocks, tip, height_before=blocks[0].height - 1, fence=fence
+    )
     records = [record for block in blocks for record in block_added(site.network, block)]
     producer = AIOKafkaProducer(bootstrap_servers=site.stack.kafka_bootstrap, acks="all")
     await producer.start()

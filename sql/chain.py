@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
+from uuid import UUID
 
 from chain_adapters.types import Block, Tip
 from sql.pool import Connection
@@ -22,6 +23,22 @@ class Cursor(NamedTuple):
     matched_height: int | None
     halted_reason: str | None
     settled_height: int | None
+
+
+class Place(NamedTuple):
+    """Where the follower of a network is."""
+
+    height: int
+    halted: bool
+    block_id: str | None
+    """The newest block; None if there is none left."""
+
+
+class Fence(NamedTuple):
+    """Who may write: the holder of a lease."""
+
+    lease: str
+    holder: UUID
 
 
 class BlockRow(NamedTuple):
@@ -45,24 +62,57 @@ async def recent_blocks(conn: Connection, network: str, limit_rows: int) -> list
     return [BlockRow(*row) for row in rows]
 
 
-async def add_blocks(conn: Connection, network: str, blocks: Sequence[Block]) -> None:
-    """Append blocks, unpublished. A height that is there already is an error.
+async def read_place(conn: Connection, network: str) -> Place | None:
+    """Return how far a network is followed, None if it never was."""
+    row = await _queries.read_place(conn, network=network)
+    return None if row is None else Place(*row)
 
-    Not for a transaction with effects beyond the chain: its commit does not wait for the disk.
+
+async def append_blocks(
+    conn: Connection,
+    network: str,
+    blocks: Sequence[Block],
+    tip: Tip,
+    *,
+    height_before: int,
+    fence: Fence,
+) -> tuple[bool, bool]:
+    """Append blocks, unpublished, and move the cursor onto them and the node's tip.
+
+    Returns whether the lease is held, and whether the blocks were appended: nothing is written
+    without the lease, nor if the cursor is not at `height_before` any more or halted. A network
+    that was never followed has no cursor and begins anywhere. A height that is there already is an
+    error. Not for a transaction with other effects: its commit does not wait for the disk.
     """
-    await _queries.add_blocks(
+    row = await _queries.append_blocks(
         conn,
         network=network,
+        height=blocks[-1].height,
+        height_before=height_before,
+        safe_height=tip.safe_height,
+        finalized_height=tip.finalized_height,
+        node_height=tip.height,
         heights=[block.height for block in blocks],
         block_ids=[block.block_id for block in blocks],
         parent_ids=[block.parent_id for block in blocks],
         clocks=[block.clock for block in blocks],
+        lease=fence.lease,
+        holder=fence.holder,
     )
+    return row["held"], row["appended"]
 
 
-async def mark_published(conn: Connection, network: str, heights: Sequence[int]) -> None:
-    """Remember that Kafka has these blocks."""
-    await _queries.mark_published(conn, network=network, heights=list(heights))
+async def mark_published(
+    conn: Connection, network: str, heights: Sequence[int], fence: Fence
+) -> bool:
+    """Remember that Kafka has these blocks; False, and nothing is done, without the lease.
+
+    Not for a transaction with other effects: its commit does not wait for the disk.
+    """
+    held: bool = await _queries.mark_published(
+        conn, network=network, heights=list(heights), lease=fence.lease, holder=fence.holder
+    )
+    return held
 
 
 async def remove_blocks(conn: Connection, network: str, from_height: int) -> list[tuple[int, str]]:

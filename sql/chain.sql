@@ -23,27 +23,90 @@ WHERE network = :network::text
 ORDER BY height DESC
 LIMIT :limit_rows::integer;
 
--- name: add_blocks!
--- Append blocks to the best chain, not yet published. The transaction commits without waiting for the
--- disk: whatever leans on these blocks commits later and waits for all that was before it, and were
--- they lost in a crash, the cursor would be too, and they would be read again.
-INSERT INTO blocks (network, height, block_id, parent_id, clock)
+-- name: read_place^
+-- How far a network is followed, and the newest block of the best chain as read.
 SELECT
-    :network::text,
-    b.height,
-    b.block_id,
-    b.parent_id,
-    b.clock
-FROM
-    unnest(:heights::bigint [], :block_ids::text [], :parent_ids::text [], :clocks::bigint [])
-        AS b (height, block_id, parent_id, clock)
-CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true) AS waits) AS disk
-WHERE disk.waits = 'off';
+    c.height,
+    c.halted_reason IS NOT NULL AS halted,
+    (
+        SELECT b.block_id FROM blocks AS b
+        WHERE b.network = c.network
+        ORDER BY b.height DESC
+        LIMIT 1
+    ) AS block_id
+FROM cursors AS c
+WHERE c.network = :network::text;
 
--- name: mark_published!
--- Remember that Kafka has these blocks.
-UPDATE blocks SET published = true
-WHERE network = :network::text AND height = any(:heights::bigint []) AND NOT published;
+-- name: append_blocks^
+-- Append blocks to the best chain, not yet published, and move the cursor onto them: nothing of it unless
+-- the lease is held and the cursor is still where the caller thinks. The statement commits without
+-- waiting for the disk: whatever leans on these blocks commits later and waits for all that was before
+-- it, and were they lost in a crash, the cursor would be too, and they would be read again.
+WITH held AS (
+    SELECT l.holder FROM leases AS l
+    WHERE l.name = :lease::text AND l.holder = :holder::uuid
+    FOR SHARE
+),
+
+moved AS (
+    INSERT INTO cursors AS c (network, height, safe_height, finalized_height, node_height)
+    SELECT
+        :network::text,
+        :height::bigint,
+        :safe_height::bigint,
+        :finalized_height::bigint,
+        :node_height::bigint
+    FROM held
+    ON CONFLICT (network) DO UPDATE SET
+        height = excluded.height,
+        safe_height = coalesce(excluded.safe_height, c.safe_height),
+        finalized_height = coalesce(excluded.finalized_height, c.finalized_height),
+        node_height = excluded.node_height,
+        updated_at = now()
+    WHERE c.height = :height_before::bigint AND c.halted_reason IS NULL
+    RETURNING c.network
+),
+
+added AS (
+    INSERT INTO blocks (network, height, block_id, parent_id, clock)
+    SELECT
+        moved.network,
+        b.height,
+        b.block_id,
+        b.parent_id,
+        b.clock
+    FROM
+        unnest(:heights::bigint [], :block_ids::text [], :parent_ids::text [], :clocks::bigint [])
+            AS b (height, block_id, parent_id, clock)
+    CROSS JOIN moved
+    CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true) AS waits) AS disk
+    WHERE disk.waits = 'off'
+)
+
+SELECT
+    (SELECT count(*) FROM held) = 1 AS held,
+    (SELECT count(*) FROM moved) = 1 AS appended;
+
+-- name: mark_published$
+-- Remember that Kafka has these blocks, if the lease is held; tell whether it is. Does not wait for the
+-- disk either: a block whose mark is lost in a crash is published once more.
+WITH held AS (
+    SELECT l.holder FROM leases AS l
+    WHERE l.name = :lease::text AND l.holder = :holder::uuid
+    FOR SHARE
+),
+
+marked AS (
+    UPDATE blocks SET published = true
+    FROM held, (SELECT set_config('synchronous_commit', 'off', true) AS waits) AS disk
+    WHERE
+        blocks.network = :network::text
+        AND blocks.height = any(:heights::bigint [])
+        AND NOT blocks.published
+        AND disk.waits = 'off'
+)
+
+SELECT count(*) = 1 AS held FROM held;
 
 -- name: remove_blocks
 -- Take the blocks from a height on off the best chain, and tell them, newest first.

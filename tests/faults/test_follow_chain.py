@@ -13,6 +13,7 @@ from agents.follow_chain import FollowChain, Publish, lease_name
 from agents.runtime.lease import Lease, LeaseLost
 from chain_adapters.simulated import Mischief, SimulatedAdapter
 from chain_adapters.types import Block, NodeUnavailable
+from sql import chain as chain_sql
 from sql import stream
 from sql.pool import Pool
 from tests.scenarios.test_deposits import CONFIRMATIONS, World
@@ -201,6 +202,38 @@ async def test_a_follower_that_lost_its_lease_writes_nothing(world: World) -> No
     assert len(published_ids(world)) == 4
 
 
+async def test_a_network_that_an_operator_halted_gets_no_more_blocks_until_it_is_resumed(
+    world: World,
+) -> None:
+    world.chain.mine(3)
+    await world.follow()
+    before = await known_ids(world)
+    await halt(world, "an operator's word")
+    world.chain.mine(3)
+    await world.follow()
+    assert await known_ids(world) == before
+    await halt(world, None)
+    await world.follow()
+    assert await known_ids(world) == chain_ids(world)
+
+
+async def halt(world: World, reason: str | None) -> None:
+    async with world.pool.acquire() as conn:
+        await chain_sql.halt_network(conn, world.network, reason)
+
+
+async def test_a_cursor_that_was_set_back_under_the_follower_leaves_no_gap(world: World) -> None:
+    world.chain.mine(6)
+    await world.follow()
+    async with world.pool.acquire() as conn:
+        await chain_sql.remove_blocks(conn, world.network, 3)
+        await chain_sql.move_cursor(conn, world.network, 2, world.chain.tip)
+    world.chain.mine(2)
+    await world.follow()
+    assert await known_ids(world) == chain_ids(world)
+    assert set(published_ids(world)) == set(chain_ids(world))
+
+
 class Watched(SimulatedAdapter):
     """A node of one follower's own, which notes that it was asked."""
 
@@ -237,7 +270,7 @@ async def test_of_two_followers_one_writes_and_the_other_takes_over(world: World
 
 async def run_leased(world: World, node: SimulatedAdapter, holder: UUID) -> None:
     follower = await world_follower(world, node, holder)
-    lease = Lease(world.pool, lease_name(world.network), follower._holder, LEASE_S)
+    lease = Lease(world.pool, *follower._fence, LEASE_S)
     await lease.run_forever(follower.run)
 
 
