@@ -25,20 +25,20 @@ from chain_adapters.rpc import (
     split_replies,
 )
 from chain_adapters.solana import wire
-from chain_adapters.solana.decode import normalise_block, skipped_slot
+from chain_adapters.solana.decode import ReadBlock, normalise_block, skipped_slot
 from chain_adapters.types import Block, NodeUnavailable, Tip, WrongNetwork
 
 FINALIZED = {"commitment": "finalized"}
-FULL_BLOCK = {
+BLOCK = {
     "commitment": "finalized",
-    "encoding": "json",
-    "transactionDetails": "full",
+    "transactionDetails": "accounts",
     "maxSupportedTransactionVersion": 1,
     "rewards": False,
 }
 """Version 1 transactions are on the main network since September 2026; a node asked with less
-refuses whole blocks (-32015)."""
-HEADER_ONLY = FULL_BLOCK | {"transactionDetails": "none"}
+refuses whole blocks (-32015). "accounts" leaves out instructions and logs, and puts accounts out of
+lookup tables behind the others (agave since 1.13: transaction-status, build_json_accounts)."""
+HEADER_ONLY = BLOCK | {"transactionDetails": "none"}
 
 NO_BLOCK = frozenset({-32004, -32007, -32009, -32014})
 """Error codes of getBlock that leave open whether there is a block: not available (yet), skipped
@@ -49,10 +49,10 @@ _log = structlog.get_logger(__name__)
 
 
 class _BlockReply(msgspec.Struct, gc=False):
-    """A full block in the usual form."""
+    """A block with its transactions, in the usual form."""
 
     id: int
-    result: wire.WireWholeBlock
+    result: ReadBlock
 
 
 _decode_block_reply = msgspec.json.Decoder(_BlockReply).decode
@@ -75,14 +75,14 @@ async def read_block(endpoint: Endpoint, slot: int) -> Block:
 
     Absent if the chain is not known to have reached it.
     """
-    raw, id_ = await endpoint.post([Request("getBlock", (slot, FULL_BLOCK))])
+    raw, id_ = await endpoint.post([Request("getBlock", (slot, BLOCK))])
     block = decode_answer(raw, id_)
     if block is None:
         return await prove_skipped(endpoint, slot)
     return normalise_block(slot, block, note_odd(slot))
 
 
-def decode_answer(raw: bytes, id_: int) -> wire.WireWholeBlock | wire.WireBlock | None:
+def decode_answer(raw: bytes, id_: int) -> ReadBlock | wire.WireBlock | None:
     """Decode the answer to getBlock; None if the node says that it has no block there.
 
     The usual block takes one pass; one with an unusual transaction is taken apart.

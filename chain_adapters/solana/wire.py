@@ -35,13 +35,6 @@ class WireTokenBalance(msgspec.Struct, gc=False, rename="camel"):
     program_id: Key | None = None
 
 
-class WireLoaded(msgspec.Struct, gc=False):
-    """Accounts that a version 0 transaction takes from lookup tables, in this order."""
-
-    writable: list[Key] = []
-    readonly: list[Key] = []
-
-
 class WireMeta(msgspec.Struct, gc=False, rename="camel"):
     """What a transaction did. `err` is null if it took effect, else an object or a text; if it is
     missing, nothing is known to have taken effect.
@@ -53,27 +46,21 @@ class WireMeta(msgspec.Struct, gc=False, rename="camel"):
     err: object = False
     pre_token_balances: list[WireTokenBalance] | None = None
     post_token_balances: list[WireTokenBalance] | None = None
-    loaded_addresses: WireLoaded | None = None
 
 
-class WireInstruction(msgspec.Struct, gc=False, rename="camel"):
-    """One instruction; only its program is looked at."""
+class WireKey(msgspec.Struct, gc=False):
+    """An account that a transaction names; whether it signs or is written to is not read."""
 
-    program_id_index: Position
-
-
-class WireMessage(msgspec.Struct, gc=False, rename="camel"):
-    """What was signed; the first account pays the fee."""
-
-    account_keys: list[Key]
-    instructions: list[WireInstruction] = []
+    pubkey: Key
 
 
-class WireSigned(msgspec.Struct, gc=False):
-    """Signatures and message; the first signature is the transaction's id."""
+class WireSigned(msgspec.Struct, gc=False, rename="camel"):
+    """Signatures and accounts; the first signature is the transaction's id, and the first account
+    pays the fee. Accounts out of lookup tables are the last ones.
+    """
 
+    account_keys: list[WireKey]
     signatures: Annotated[list[str], msgspec.Meta(min_length=1)]
-    message: WireMessage
 
 
 class WireTransaction(msgspec.Struct, gc=False):
@@ -81,6 +68,18 @@ class WireTransaction(msgspec.Struct, gc=False):
 
     transaction: WireSigned
     meta: WireMeta | None = None
+
+
+class WireForeignSigned(msgspec.Struct):
+    """What stands in the place of WireSigned where a node tells whole transactions."""
+
+    message: dict[str, msgspec.Raw]
+
+
+class WireForeignTransaction(msgspec.Struct):
+    """One element of a block as a node tells it that does not know what was asked for."""
+
+    transaction: WireForeignSigned
 
 
 class WireHeader(msgspec.Struct, rename="camel"):
@@ -97,12 +96,6 @@ class WireBlock(WireHeader, kw_only=True):
     """A block; each transaction is decoded by itself, so that an odd one spoils no other."""
 
     transactions: list[msgspec.Raw]
-
-
-class WireWholeBlock(WireHeader, kw_only=True):
-    """A block in which every transaction has the usual form, decoded in one pass."""
-
-    transactions: list[WireTransaction]
 
 
 class WireContext(msgspec.Struct):
@@ -199,8 +192,8 @@ class Preflight(msgspec.Struct):
 
 
 decode_block = msgspec.json.Decoder(WireBlock | None).decode
-decode_whole_block = msgspec.json.Decoder(WireWholeBlock).decode
 decode_transaction = msgspec.json.Decoder(WireTransaction).decode
+decode_foreign_transaction = msgspec.json.Decoder(WireForeignTransaction).decode
 decode_header = msgspec.json.Decoder(WireHeader | None).decode
 decode_slot = msgspec.json.Decoder(U64).decode
 decode_slots = msgspec.json.Decoder(list[U64]).decode

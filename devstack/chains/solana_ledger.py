@@ -41,7 +41,7 @@ BLOCKHASHES_AGE_MAX = 150
 
 @dataclass(frozen=True)
 class Record:
-    """One block as it is told: `header` and the elements of its transactions, in JSON's types."""
+    """One block as it is told in full: `header` and its transactions, in JSON's types."""
 
     header: dict[str, Any]
     transactions: list[dict[str, Any]]

@@ -26,6 +26,7 @@ from solders.transaction_metadata import FailedTransactionMetadata
 from spl.token.constants import TOKEN_2022_PROGRAM_ID, TOKEN_PROGRAM_ID
 
 from devstack.chains.solana_ledger import BLOCKHASHES_AGE_MAX, GENESIS_HASH, Ledger
+from devstack.chains.solana_shapes import show_accounts
 
 SIGNATURE_FEE = 5000
 COMPUTE_BUDGET = Pubkey.from_string("ComputeBudget111111111111111111111111111111")
@@ -113,9 +114,15 @@ class Node:
                 -32007,
                 f"Slot {slot} was skipped, or missing due to ledger jump to recent snapshot",
             )
-        details = (options or {}).get("transactionDetails", "full")
-        transactions = {"transactions": record.transactions} if details == "full" else {}
-        return record.header | transactions
+        match (options or {}).get("transactionDetails", "full"):
+            case "full":
+                return {**record.header, "transactions": record.transactions}
+            case "accounts":
+                return {**record.header, "transactions": [*map(show_accounts, record.transactions)]}
+            case "none":
+                return record.header
+            case other:
+                raise Refusal(-32602, f"Invalid params: unknown variant `{other}`")
 
     def getBlocks(self, first: int, last: int | None = None, _: object = None) -> list[int]:  # noqa: D102, N802
         end = self.ledger.parent_slot if not isinstance(last, int) else last

@@ -1,4 +1,5 @@
-"""How a Solana node shows transactions and token balances: encoding "json" of its JSON-RPC."""
+"""How a Solana node shows transactions and token balances in its JSON-RPC: "full" in encoding
+"json", and "accounts"."""
 
 from __future__ import annotations
 
@@ -20,6 +21,16 @@ Loaded = tuple[list[Pubkey], list[Pubkey]]
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _TOKEN_ACCOUNT = 2
+_OUTCOME = (
+    "err",
+    "fee",
+    "postBalances",
+    "postTokenBalances",
+    "preBalances",
+    "preTokenBalances",
+    "status",
+)
+"""What details "accounts" tell of an outcome."""
 VERSIONS: dict[type, object] = {Message: "legacy", MessageV0: 0, MessageV1: 1}
 """How the form of a message is called."""
 
@@ -94,7 +105,7 @@ def show_transaction(
     balances: tuple[list[int], list[int]],
     tokens: tuple[list[TokenBalance], list[TokenBalance]],
 ) -> dict[str, Any]:
-    """Return one element of a block. Inner instructions are left out."""
+    """Return one element of a block in full. Inner instructions are left out."""
     writable, readonly = loaded
     return {
         "transaction": {
@@ -120,6 +131,49 @@ def show_transaction(
         },
         "version": VERSIONS[type(transaction.message)],
     }
+
+
+def show_accounts(whole: dict[str, Any]) -> dict[str, Any]:
+    """Return an element of a block as details "accounts" have it, made of one in full.
+
+    The rule is agave's (transaction-status/src/lib.rs, build_json_accounts; parse_accounts.rs):
+    signatures, error, fee and balances; the accounts of the message, then those out of lookup
+    tables, the writable ones first. Version 1 has no tables. Not done here: reserved accounts and
+    called programs are never writable, whatever the header says.
+    """
+    meta, signed = whole["meta"], whole["transaction"]
+    loaded = (meta or {}).get("loadedAddresses") or {"writable": [], "readonly": []}
+    accounts = {
+        "accountKeys": [
+            *show_keys(signed["message"]),
+            *(show_key(key, "lookupTable", writable=True) for key in loaded["writable"]),
+            *(show_key(key, "lookupTable", writable=False) for key in loaded["readonly"]),
+        ],
+        "signatures": signed["signatures"],
+    }
+    outcome = meta and {name: meta[name] for name in _OUTCOME if name in meta}
+    return {**whole, "meta": outcome, "transaction": accounts}
+
+
+def show_keys(message: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the accounts of a message: signers first, in both parts the writable ones first."""
+    keys, header = message["accountKeys"], message["header"]
+    signers = header["numRequiredSignatures"]
+    writable = {
+        *range(signers - header["numReadonlySignedAccounts"]),
+        *range(signers, len(keys) - header["numReadonlyUnsignedAccounts"]),
+    }
+    return [
+        show_key(key, "transaction", signer=n < signers, writable=n in writable)
+        for n, key in enumerate(keys)
+    ]
+
+
+def show_key(
+    key: str, source: str, *, writable: bool = False, signer: bool = False
+) -> dict[str, Any]:
+    """Return one account of a transaction."""
+    return {"pubkey": key, "signer": signer, "source": source, "writable": writable}
 
 
 def show_message(transaction: VersionedTransaction) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tests.support.solana_vectors import (
     craft,
     holding,
     key,
+    load_transactions,
 )
 
 WAIT = None
@@ -100,12 +101,7 @@ CASES = [
     Case(
         "loaded account",
         "our address comes out of a lookup table of a version 0 transaction",
-        craft(
-            (PAYER, 10**6, 995_000),
-            loadedAddresses={"writable": [OURS], "readonly": []},
-            preBalances=[1000_000, 1, 0],
-            postBalances=[994_993, 1, 7],
-        ),
+        craft((PAYER, 10**6, 994_993), loaded=((OURS, 0, 7),)),
         [("SOL", 7)],
     ),
     Case("version 1", "the form of 2026", {**craft(*PAID), "version": 1}, [("SOL", 7)]),
@@ -280,6 +276,12 @@ CASES = [
         [("SOL", 7)],
     ),
     Case(
+        "vote and idle call",
+        "what moves nothing and names the vote program counts as a vote",
+        craft((PAYER, 10**6, 995_000), (OURS, 7, 7), programs=(VOTE_PROGRAM, PROGRAM)),
+        [],
+    ),
+    Case(
         "vote and payment",
         "a vote and a payment in one transaction",
         craft(*PAID, programs=(VOTE_PROGRAM, PROGRAM)),
@@ -301,6 +303,12 @@ CASES = [
     Case("negative amount", "it is no number", tokens([], [holding(1, "-7")]), []),
     Case("form of the future", "the message has another form", {"transaction": [], "meta": {}}, []),
     Case("encoded", "base64 although JSON was asked for", {"transaction": ["AQ", "base64"]}, []),
+    Case(
+        "not as asked",
+        "whole transactions: the node does not know that accounts can be asked for",
+        load_transactions("gettransaction_native_sol_transfer")[0],
+        WAIT,
+    ),
     Case("no outcome", "meta is null", {**craft(*PAID), "meta": None}, WAIT),
     Case(
         "account told twice",

@@ -12,6 +12,7 @@ from chain_adapters.solana.decode import normalise_block
 from chain_adapters.solana.programs import TOKEN_PROGRAM
 from chain_adapters.solana.reading import decode_answer
 from chain_adapters.types import Block, NodeUnavailable, Transaction
+from devstack.chains.solana_shapes import show_accounts, show_key
 
 FOLDER = Path(__file__).parents[1] / "vectors" / "solana"
 SLOT, PARENT_SLOT = 300_000_000, 299_999_999
@@ -34,10 +35,20 @@ def load(name: str) -> Any:  # noqa: ANN401 - any JSON
 
 
 def load_transactions(name: str) -> list[dict[str, Any]]:
-    """Return the transactions of a recorded block, or the recorded transaction."""
+    """Return the transactions of a recorded block, or the recorded transaction, in full."""
     answer = load(name)
     found: list[dict[str, Any]] = answer.get("transactions", [answer])
     return found
+
+
+def load_accounts(name: str) -> list[dict[str, Any]]:
+    """Return recorded transactions as details "accounts" have them: see show_accounts."""
+    return [show_accounts(whole) for whole in load_transactions(name)]
+
+
+def load_block(name: str) -> dict[str, Any]:
+    """Return a recorded block as details "accounts" have it."""
+    return {**load(name), "transactions": load_accounts(name)}
 
 
 def wrap(transactions: list[Any], **changes: object) -> dict[str, Any]:
@@ -96,30 +107,27 @@ def craft(
     after: list[dict[str, Any]] | None = None,
     fee: int = 5000,
     programs: tuple[str, ...] = (PROGRAM,),
+    loaded: tuple[tuple[str, int, int], ...] = (),
     **meta: object,
 ) -> dict[str, Any]:
-    """Return a transaction: accounts with lamports before and after, the payer first."""
-    keys = [account for account, _, _ in changes]
+    """Return a transaction: accounts with lamports before and after, the payer first. `loaded` are
+    accounts out of lookup tables.
+    """
+    named = [*changes, *((program, 1, 1) for program in programs)]
+    keys = [show_key(key, "transaction") for key, _, _ in named]
     return {
-        "version": "legacy",
+        "version": 0 if loaded else "legacy",
         "transaction": {
             "signatures": ["5" * 88],
-            "message": {
-                "accountKeys": [*keys, *programs],
-                "instructions": [
-                    {"programIdIndex": len(keys) + n, "accounts": [], "data": ""}
-                    for n in range(len(programs))
-                ],
-            },
+            "accountKeys": [*keys, *(show_key(key, "lookupTable") for key, _, _ in loaded)],
         },
         "meta": {
             "err": None,
             "fee": fee,
-            "preBalances": [old for _, old, _ in changes] + [1] * len(programs),
-            "postBalances": [new for _, _, new in changes] + [1] * len(programs),
+            "preBalances": [old for _, old, _ in (*named, *loaded)],
+            "postBalances": [new for _, _, new in (*named, *loaded)],
             "preTokenBalances": before or [],
             "postTokenBalances": after or [],
-            "loadedAddresses": {"writable": [], "readonly": []},
             **meta,
         },
     }

@@ -22,7 +22,15 @@ from chain_adapters.types import (
     Tip,
     WrongNetwork,
 )
-from tests.support.solana_vectors import OURS, PARENT_HASH, PARENT_SLOT, SLOT, load, wrap
+from tests.support.solana_vectors import (
+    OURS,
+    PARENT_HASH,
+    PARENT_SLOT,
+    SLOT,
+    load,
+    load_transactions,
+    wrap,
+)
 
 GENESIS = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d"
 SIGNED = SignedTransaction("5" * 88, b"raw")
@@ -127,6 +135,18 @@ async def test_recorded_refusals_are_understood(adapter: SolanaAdapter, node: Fa
     for error in [*errors, *recorded["error_message_only"]]:
         node.answers |= {"getBlock": error, "getBlocksWithLimit": []}
         assert await adapter.fetch_block(SLOT) is None
+
+
+async def test_a_node_that_cannot_tell_accounts_is_passed_over_with_its_own_words(
+    adapter: SolanaAdapter, node: FakeNode
+) -> None:
+    words = "Invalid params: unknown variant `accounts`, expected `full`"
+    node.answers["getBlock"] = {"code": -32602, "message": words}
+    with pytest.raises(NodeUnavailable, match="unknown variant `accounts`"):
+        await adapter.fetch_block(SLOT)
+    node.answers["getBlock"] = wrap(load_transactions("gettransaction_native_sol_transfer"))
+    with pytest.raises(NodeUnavailable, match='ignores transactionDetails "accounts"'):
+        await adapter.fetch_block(SLOT)
 
 
 async def test_another_node_has_what_the_first_lacks(node: FakeNode) -> None:

@@ -7,11 +7,13 @@ import pytest
 from chain_adapters.solana.decode import skipped_id, skipped_slot
 from chain_adapters.solana.wire import WireHeader
 from chain_adapters.types import NodeUnavailable
+from devstack.chains.solana_shapes import show_accounts
 from tests.support.solana_vectors import (
     BLOCKHASH,
     PARENT_HASH,
     SLOT,
-    load,
+    load_accounts,
+    load_block,
     load_transactions,
     read_block,
     read_one,
@@ -74,7 +76,7 @@ EXPECTED: dict[str, tuple[bool, int, list[Row]]] = {
 def test_a_recorded_transaction_is_read_exactly(name: str) -> None:
     [recorded] = load_transactions(f"gettransaction_{name}")
     succeeded, fee_minor, rows = EXPECTED[name]
-    read = read_one(recorded)
+    read = read_one(show_accounts(recorded))
     assert read.id == recorded["transaction"]["signatures"][0]
     assert read.payer == recorded["transaction"]["message"]["accountKeys"][0]
     assert (read.succeeded, read.fee_minor) == (succeeded, fee_minor)
@@ -92,14 +94,14 @@ def test_a_recorded_transaction_is_read_exactly(name: str) -> None:
 
 def test_indexes_tell_the_transfers_of_a_transaction_apart() -> None:
     for name in ("gettransaction_spam", "gettransaction_localnet_ayu91XsBcdpq"):
-        transfers = read_one(load_transactions(name)[0]).transfers
+        transfers = read_one(load_accounts(name)[0]).transfers
         assert len({t.index for t in transfers}) == len(transfers) > 10
         assert {t.amount_minor for t in transfers} <= {1, 50_000, 500_000}
 
 
 def test_accounts_out_of_lookup_tables_are_resolved() -> None:
     name = "getblock_slot_154808473_trimmed_v0_loadedaddresses"
-    block = read_block(load(name), 154808473)
+    block = read_block(load_block(name), 154808473)
     [transaction] = block.transactions
     assert (block.height, block.clock, block.time) == (154808473, 139827481, 1633504705)
     assert block.block_id == "FQUbe5QqZN2RqeViRThTFfFqGA2QLUeAqZDbbrMSmac9"
@@ -120,7 +122,7 @@ def test_accounts_out_of_lookup_tables_are_resolved() -> None:
 
 def test_votes_are_left_out_and_failed_ones_cost_their_fee() -> None:
     name = "getblock_slot_100000000_trimmed_json"
-    block = read_block(load(name), 100_000_000)
+    block = read_block(load_block(name), 100_000_000)
     recorded = [t["transaction"]["signatures"][0] for t in load_transactions(name)]
     assert [recorded.index(t.id) for t in block.transactions] == [3, 4, 6, 7, 8, 9]
     assert [t.succeeded for t in block.transactions] == 4 * [True] + 2 * [False]
@@ -130,7 +132,7 @@ def test_votes_are_left_out_and_failed_ones_cost_their_fee() -> None:
 
 def test_an_error_is_an_object_or_a_text() -> None:
     name = "getblock_error_shapes_string_and_object"
-    block = read_block(load(name), 100_000_000)
+    block = read_block(load_block(name), 100_000_000)
     errors = [t["meta"]["err"] for t in load_transactions(name)]
     assert [type(error) for error in errors] == [type(None), dict, str]
     assert [t.succeeded for t in block.transactions] == [False, False]
@@ -174,4 +176,4 @@ def test_a_header_that_cannot_be_is_no_block(changes: dict[str, object]) -> None
 
 def test_a_node_that_leaves_out_loaded_accounts_is_not_believed() -> None:
     with pytest.raises(NodeUnavailable, match="loaded"):
-        read_one(load_transactions("gettransaction_swap_a16z_usdt_sol")[0])
+        read_one(load_accounts("gettransaction_swap_a16z_usdt_sol")[0])
