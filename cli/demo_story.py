@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable
+from contextlib import AsyncExitStack
 from typing import TypeVar
 
 from chain_adapters.types import Destination
@@ -48,16 +49,14 @@ class Story:
 
     async def play(self) -> None:
         """Play it to the end, or raise what went wrong."""
-        try:
+        async with AsyncExitStack() as opened:
             with self._screen.step("Tokens are issued, workers of all roles start"):
-                await self._world.__aenter__()
+                await opened.enter_async_context(self._world)
             with self._screen.step("A tenant and its webhook endpoint"):
                 await self._world.open_tenant()
             for ground in self._world.grounds.values():
                 await ChainStory(self._screen, ground).play()
             await self._close_books()
-        finally:
-            await self._world.__aexit__(None, None, None)
 
     async def _close_books(self) -> None:
         world = self._world

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from agents.parts.reconcile_figures import Report
 from agents.reconcile_chain import reconcile_network
@@ -12,6 +12,7 @@ from agents.runtime.context import wallet_passphrase
 from chain_adapters.adapter import ChainAdapter
 from chain_adapters.types import Destination, Holding
 from cli.output import whole
+from cli.playground_tenant import Business
 from custody.addresses import NoFreeKeys, assign_addresses, assign_memos
 from custody.hot_wallet import NoWalletKey, ensure_hot_wallet
 from custody.keystore import open_signer
@@ -20,9 +21,6 @@ from devstack.chains.chain import DevChain
 from devstack.chains.registry import NODES
 from settings.model import Network
 from sql.custody import list_system_wallets
-
-if TYPE_CHECKING:
-    from cli.playground import Playground
 
 ResultT = TypeVar("ResultT")
 PAUSE_S = 0.1
@@ -52,7 +50,7 @@ class Ground:
 
     def __init__(
         self,
-        world: Playground,
+        world: Business,
         chain: DevChain,
         adapter: ChainAdapter,
         network: Network,
