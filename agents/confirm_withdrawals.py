@@ -133,6 +133,7 @@ class ConfirmWithdrawals(LocalStage[BlockRecord]):
             for transaction_id, transaction in landings.reopened.items()
         }
         await self._unsettle(work, network, inclusions, policies)
+        await coins_sql.keep_spare_coins(work.conn, inclusions)
 
     async def _make_room(self, work: Work, network: str) -> None:
         """Wake the signer where payments have to wait for those before them."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from agents.parts.quotes import measure_low_wallets, price_payments
 from agents.parts.sending import record_answers, send_all
+from agents.parts.taken_coins import settle_taken
 from agents.runtime.context import Context
 from agents.runtime.loop import Loop
 from agents.runtime.transact import transact
@@ -48,6 +49,7 @@ class ResendWithdrawals(Loop):
     async def run_once(self) -> None:
         """Do every network once."""
         for network in self.context.settings.networks:
+            await settle_taken(self.context, network)
             await self._resend(network)
             await self._hand_over(network)
 

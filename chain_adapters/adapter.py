@@ -8,7 +8,7 @@ simulated chain included.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from chain_adapters.types import (
     Block,
@@ -20,6 +20,7 @@ from chain_adapters.types import (
     Payment,
     Quote,
     SignedTransaction,
+    Spending,
     Tip,
     UnsignedTransaction,
 )
@@ -144,6 +145,18 @@ class ChainPayer(Protocol):
 
     async def broadcast(self, signed: SignedTransaction) -> Broadcast:
         """Send the bytes. Sending them again is harmless and reports ACCEPTED."""
+        ...
+
+
+@runtime_checkable
+class CoinReader(Protocol):
+    """What adapters can do besides where money is held as coins."""
+
+    async def fetch_spending(self, transaction_id: str) -> Spending | None:
+        """Return what a transaction spends, also one whose block left the best chain.
+
+        None: the node does not know it. NodeUnavailable if the node keeps no index of transactions.
+        """
         ...
 
 

@@ -100,6 +100,20 @@ class Coin(msgspec.Struct, frozen=True):
     amount_minor: int
 
 
+class Spending(msgspec.Struct, frozen=True):
+    """Which coins a transaction spends and where they go, by its own bytes, proven by its id.
+
+    `outputs` are (address, amount) in order, the address None where an output has none. `block_id`
+    is the block of the node's best chain that carries it, None if none does.
+    """
+
+    transaction_id: str
+    raw: bytes
+    coins: tuple[str, ...]
+    outputs: tuple[tuple[str | None, int], ...]
+    block_id: str | None = None
+
+
 class Payment(msgspec.Struct, frozen=True):
     """An order to move `amount_minor` of one asset from one address of ours to another address."""
 

@@ -112,13 +112,23 @@ def cancel(
     *,
     tenant: Tenant,
     detail: Annotated[str, typer.Option("--detail", help="Why; the tenant reads it.")] = "",
+    taken_by: Annotated[
+        str | None,
+        typer.Option("--taken-by", help="The transaction that took its coin (Bitcoin's kind)."),
+    ] = None,
     json_wanted: JsonWanted = False,
 ) -> None:
     """Give up an approved withdrawal that can never be paid, and give the money back.
 
-    Either it was not signed yet, or somebody else has used its nonce. All others are refused.
+    Either it was not signed yet, or somebody else has used its nonce, or the chain shows that the
+    transaction --taken-by took a coin it needs. All others are refused.
     """
-    print_fields(session.run(_cancel(tenant, order_id, detail)), json_wanted=json_wanted)
+    row = session.run(
+        _cancel(tenant, order_id, detail)
+        if taken_by is None
+        else _cancel_taken(tenant, order_id, taken_by)
+    )
+    print_fields(row, json_wanted=json_wanted)
 
 
 @app.command("status")
@@ -269,6 +279,31 @@ async def _cancel(tenant: str, order_id: str, detail: str) -> dict[str, Any]:
     config = session.settings()
     async with session.database(config) as pool, transact_on(pool, config.topic_prefix) as work:
         cancelled = await cancel_withdrawal(work, tenant, order_id, detail)
+    return await show(config, cancelled)
+
+
+async def _cancel_taken(tenant: str, order_id: str, taken_by: str) -> dict[str, Any]:
+    from agents.parts.cancel_taken import cancel_taken
+    from chain_adapters.adapter import CoinReader
+    from sql.withdrawals import find_withdrawal
+
+    config = session.settings()
+    async with session.database(config) as pool:
+        async with pool.acquire() as conn:
+            found = await find_withdrawal(conn, tenant, order_id)
+        if found is None or found.network is None:
+            raise not_found(f"tenant {tenant!r} has no withdrawal {order_id!r}")
+        async with session.chain(session.pick_network(config, found.network)) as reader:
+            if not isinstance(reader, CoinReader):
+                raise misused(f"{found.network} has no coins: leave --taken-by out")
+            cancelled = await cancel_taken(
+                pool,
+                config.topic_prefix,
+                reader,
+                tenant=tenant,
+                order_id=order_id,
+                taken_by=taken_by,
+            )
     return await show(config, cancelled)
 
 

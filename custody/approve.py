@@ -75,7 +75,7 @@ async def cancel_withdrawal(
 
     That is one that was never signed, or one whose nonce was used by a transaction that is not
     ours: nodes said so of every attempt. Raises MayBePaid for all others, NotWaiting if there is
-    no such withdrawal.
+    no such withdrawal. Where money is held as coins a node's word is not enough: see cancel_taken.
     """
     found = await _find(work, tenant, idempotency_key)
     locked = await lock_withdrawals(work.conn, [found.withdrawal_id], (UNSIGNED, *SENT))
@@ -84,16 +84,12 @@ async def cancel_withdrawal(
     (withdrawal,) = locked
     reason = "cancelled_by_operator"
     if withdrawal.status in SENT:
-        if not await foreign_nonces(work.conn, [withdrawal.withdrawal_id]):
+        uses = await foreign_nonces(work.conn, [withdrawal.withdrawal_id])
+        if not any(use.nonce is not None for use in uses):
             raise MayBePaid(f"withdrawal {idempotency_key!r} is signed and may be mined any moment")
         reason = "nonce_used"
         await supersede_attempts(work.conn, [withdrawal.withdrawal_id])
-    move = Move(withdrawal.withdrawal_id, "failed", reason, detail)
-    failed = await move_withdrawals(work.conn, withdrawal.status, [move])
-    await release_holds(work, failed)
-    emit_events(work, [failed_event(row) for row in failed])
-    catalogue.withdrawals_total.labels(withdrawal.network, withdrawal.asset, "failed").inc()
-    return failed[0]
+    return await _fail(work, withdrawal, reason, detail)
 
 
 async def give_up_expired(work: Outgoing, withdrawal: Withdrawal, reason: str, detail: str) -> None:
@@ -101,12 +97,26 @@ async def give_up_expired(work: Outgoing, withdrawal: Withdrawal, reason: str, d
 
     The caller holds its lock and has seen that no final block has any of them.
     """
+    await _fail(work, withdrawal, reason, detail)
+    await release_nonce(work.conn, withdrawal.withdrawal_id)
+
+
+async def give_up_lost(work: Outgoing, withdrawal: Withdrawal, detail: str) -> None:
+    """Fail a sent withdrawal that can never land, and give its money back.
+
+    The caller holds its lock and has seen a final transaction that took a coin it needs.
+    """
+    await supersede_attempts(work.conn, [withdrawal.withdrawal_id])
+    await _fail(work, withdrawal, "coin_taken", detail)
+
+
+async def _fail(work: Outgoing, withdrawal: Withdrawal, reason: str, detail: str) -> Withdrawal:
     move = Move(withdrawal.withdrawal_id, "failed", reason, detail)
     failed = await move_withdrawals(work.conn, withdrawal.status, [move])
-    await release_nonce(work.conn, withdrawal.withdrawal_id)
     await release_holds(work, failed)
     emit_events(work, [failed_event(row) for row in failed])
     catalogue.withdrawals_total.labels(withdrawal.network, withdrawal.asset, "failed").inc()
+    return failed[0]
 
 
 async def release_holds(work: Outgoing, withdrawals: list[Withdrawal]) -> None:

@@ -281,6 +281,14 @@ withdrawal_doubts_total = _counter(
     "Transactions found expired by our blocks that a node takes or knows all the same.",
     "network",
 )
+coin_takings_total = _counter(
+    "coin_takings_total",
+    "Withdrawals of which a block shows that another transaction took a coin. outcome: paid (the"
+    " same payment under another id), lost (given up, its money is back), doubt (it pays the"
+    " recipient, but not as ordered; counted each time it is looked at).",
+    "network",
+    "outcome",
+)
 broadcast_total = _counter(
     "broadcast_total",
     "Broadcasts. outcome: accepted, refused, nonce_used, unknown (no answer: not a failure).",

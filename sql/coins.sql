@@ -69,7 +69,8 @@ UPDATE coin_claims SET spare_height = NULL
 WHERE withdrawal_id = any(:withdrawal_ids::bigint []) AND spare_height IS NOT NULL;
 
 -- name: release_coins!
--- Let go of spare coins whose withdrawals no reorganisation can open again that we follow by itself.
+-- Let go of spare coins whose withdrawals no reorganisation can open again that we follow by itself;
+-- of those given up only while what took their coins is in the best chain.
 WITH released AS (
     DELETE FROM coin_claims AS k
     USING cursors AS c
@@ -77,7 +78,24 @@ WITH released AS (
         k.network = :network::text
         AND c.network = k.network
         AND k.spare_height <= c.height - :reorg_depth_max::bigint
-    RETURNING k.network, k.coin
+        AND NOT EXISTS (
+            SELECT 1 FROM coin_losses AS l
+            INNER JOIN withdrawals AS w ON l.withdrawal_id = w.withdrawal_id AND w.status = 'failed'
+            WHERE
+                l.withdrawal_id = k.withdrawal_id
+                AND l.height >= (SELECT min(b.height) FROM blocks AS b WHERE b.network = l.network)
+                AND NOT EXISTS (
+                    SELECT 1 FROM blocks AS b
+                    WHERE b.network = l.network AND b.height = l.height AND b.block_id = l.block_id
+                )
+        )
+    RETURNING k.network, k.coin, k.withdrawal_id
+),
+
+let_go AS (
+    UPDATE withdrawals AS w SET nonce_released = true
+    FROM released AS k
+    WHERE w.withdrawal_id = k.withdrawal_id AND w.coin = k.coin AND w.status = 'failed'
 )
 
 UPDATE deposits AS d SET claimed = false

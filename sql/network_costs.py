@@ -84,3 +84,11 @@ async def confirm_costs(
         conn, network=network, tip_height=tip_height, final_height=final_height
     )
     return [NetworkCost(*row) for row in rows]
+
+
+async def disown_cost(
+    conn: Connection, network: str, transaction_id: str
+) -> tuple[NetworkCost, bool] | None:
+    """Drop the cost of a withdrawal's transaction; return it and whether it was booked."""
+    rows = await _queries.disown_cost(conn, network=network, transaction_id=transaction_id)
+    return next(((NetworkCost(*row[:-1]), row["booked"]) for row in rows), None)

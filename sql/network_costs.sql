@@ -104,3 +104,24 @@ WHERE
 RETURNING
     c.cost_id, c.revision, c.tenant, c.purpose, c.asset, c.amount_minor::text AS amount_minor,
     c.network, c.address, c.transaction_id, c.height, c.block_id;
+
+-- name: disown_cost
+-- A transaction turns out to be a withdrawal's: what it cost is booked with that. Tell what was booked.
+WITH known AS (
+    SELECT
+        c.cost_id,
+        c.status AS was
+    FROM network_costs AS c
+    WHERE
+        c.network = :network::text
+        AND c.transaction_id = :transaction_id::text
+        AND c.status <> 'orphaned'
+    FOR UPDATE OF c
+)
+
+UPDATE network_costs AS c SET status = 'orphaned'
+FROM known
+WHERE c.cost_id = known.cost_id
+RETURNING
+    c.cost_id, c.revision, c.tenant, c.purpose, c.asset, c.amount_minor::text AS amount_minor,
+    c.network, c.address, c.transaction_id, c.height, c.block_id, known.was = 'confirmed' AS booked;

@@ -17,10 +17,11 @@ from chain_adapters.types import (
     Payment,
     Quote,
     SignedTransaction,
+    Spending,
     Tip,
     UnsignedTransaction,
 )
-from chain_adapters.utxo import pay, quoting, reading, sending
+from chain_adapters.utxo import pay, quoting, reading, sending, spending
 from chain_adapters.utxo.address import derive_address, parse_address
 from chain_adapters.utxo.chain import UtxoChain, find_chain
 from chain_adapters.utxo.tip import TipWatcher
@@ -190,6 +191,14 @@ class UtxoAdapter:
             return await sending.broadcast(endpoint, signed)
 
         return await self._rpc.first(send)
+
+    async def fetch_spending(self, transaction_id: str) -> Spending | None:
+        """See CoinReader."""
+
+        async def ask(endpoint: Endpoint) -> Spending | None:
+            return await spending.fetch_spending(endpoint, self.chain, transaction_id)
+
+        return await self._rpc.first(ask)
 
     async def close(self) -> None:
         """See ChainReader."""

@@ -36,7 +36,7 @@ CREATE TABLE withdrawals (
     sender text,                   -- the hot wallet, from signing on
     nonce bigint,                  -- set once, with the sender; NULL on chains without nonces
     coin text,                     -- the same where money is held as coins: all attempts spend it
-    -- Its transactions can never land and the nonce is another withdrawal's.
+    -- Its transactions can never land and the nonce, or that coin, is another withdrawal's.
     nonce_released boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(), -- when it took its status
@@ -46,7 +46,7 @@ CREATE TABLE withdrawals (
     UNIQUE (withdrawal_id, network, sender, nonce),
     UNIQUE (withdrawal_id, network, sender, coin),
     CHECK (num_nonnulls(nonce, coin) <= 1),
-    CHECK (NOT nonce_released OR (status = 'failed' AND nonce IS NOT NULL)),
+    CHECK (NOT nonce_released OR (status = 'failed' AND num_nonnulls(nonce, coin) = 1)),
     CHECK (status IN ('requested', 'rejected') OR (network IS NOT NULL AND amount_minor > 0)),
     CHECK ((status IN ('rejected', 'failed')) = (reason IS NOT NULL)),
     CHECK (status NOT IN ('signed', 'broadcast', 'confirmed') OR sender IS NOT NULL),
@@ -54,7 +54,8 @@ CREATE TABLE withdrawals (
 );
 CREATE UNIQUE INDEX withdrawals_nonce ON withdrawals (network, sender, nonce)
 WHERE nonce IS NOT NULL AND NOT nonce_released;
-CREATE UNIQUE INDEX withdrawals_coin ON withdrawals (network, coin) WHERE coin IS NOT NULL;
+CREATE UNIQUE INDEX withdrawals_coin ON withdrawals (network, coin)
+WHERE coin IS NOT NULL AND NOT nonce_released;
 CREATE INDEX withdrawals_open ON withdrawals (network, status)
 WHERE status IN ('awaiting_approval', 'approved', 'signed', 'broadcast');
 CREATE INDEX withdrawals_history ON withdrawals (tenant, owner, asset, created_at);
@@ -128,17 +129,28 @@ CREATE TABLE nonces (
 );
 
 -- Coins of hot wallets that a withdrawal spends. A coin is one withdrawal's, until that is settled
--- by a transaction that does not spend it, so deep that no reorganisation can bring another attempt.
+-- by a transaction that does not spend it, or given up for one, so deep that no reorganisation can
+-- bring another attempt.
 CREATE TABLE coin_claims (
     network text NOT NULL,
     coin text NOT NULL,
     withdrawal_id bigint NOT NULL REFERENCES withdrawals,
-    spare_height bigint, -- where the transaction is that settled the withdrawal and left this coin
+    spare_height bigint, -- where that transaction is, if it left this coin
     PRIMARY KEY (network, coin)
 );
 CREATE INDEX coin_claims_withdrawal ON coin_claims (withdrawal_id);
 CREATE INDEX coin_claims_spare ON coin_claims (network, spare_height)
 WHERE spare_height IS NOT NULL;
+
+-- What took a coin of a withdrawal that was given up for it: while that is in the chain, none of the
+-- withdrawal's transactions can land.
+CREATE TABLE coin_losses (
+    withdrawal_id bigint PRIMARY KEY REFERENCES withdrawals,
+    network text NOT NULL,
+    transaction_id text NOT NULL,
+    height bigint NOT NULL,
+    block_id text NOT NULL
+);
 
 -- Transactions of ours, stored before they are sent. All attempts at one withdrawal share its nonce
 -- or a coin, so that the chain takes one of them at most.
@@ -212,9 +224,9 @@ BEFORE UPDATE OF
 ON transactions
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
--- Attempts that were in a block and whose change another withdrawal spends. If a reorganisation
--- opens them again they have to land: were another attempt at the same withdrawal to land instead,
--- that coin would never be, and nothing that spends it could.
+-- Attempts that were in a block and whose change another withdrawal spends that is not given up. If
+-- a reorganisation opens them again they have to land: were another attempt at the same withdrawal
+-- to land instead, that coin would never be, and nothing that spends it could.
 CREATE VIEW needed_transactions AS
 SELECT
     t.withdrawal_id,
@@ -223,11 +235,12 @@ FROM transactions AS t
 INNER JOIN deposits AS d ON t.network = d.network AND t.transaction_id = d.transaction_id
 INNER JOIN coin_claims AS k
     ON d.network = k.network AND d.transaction_id || substr(d.transfer_index, 4) = k.coin
+INNER JOIN withdrawals AS o ON k.withdrawal_id = o.withdrawal_id AND o.status <> 'failed'
 WHERE k.withdrawal_id <> t.withdrawal_id;
 
 -- migrate:down
 
 DROP VIEW needed_transactions;
-DROP TABLE transactions, coin_claims, nonces, withdrawals, master_secrets;
+DROP TABLE transactions, coin_losses, coin_claims, nonces, withdrawals, master_secrets;
 DROP FUNCTION guard_withdrawal;
 ALTER TABLE assets DROP CONSTRAINT assets_asset_network_key;

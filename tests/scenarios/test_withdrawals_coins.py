@@ -6,14 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from agents.runtime.transact import transact
 from chain_adapters.types import Coin, Payment
-from chain_adapters.utxo.pay import HALF_ORDER
-from chain_adapters.utxo.transaction import encode_signature
-from custody.approve import MayBePaid, cancel_withdrawal
-from devstack.chains.bitcoin import BitcoinNode, DogecoinNode
+from devstack.chains.bitcoin import BitcoinNode
 from devstack.postgres import Postgres
-from sql import wallets as wallets_sql
 from tests.support.coin_withdrawals import REORG_DEPTH_MAX, PayingCoinWorld, open_coin_world
 from tests.support.withdrawals import CONFIRMATIONS
 
@@ -211,30 +206,6 @@ async def test_after_a_reorganisation_only_the_attempt_is_sent_whose_change_is_s
     assert await world.states("first") == {"mined": 1, "superseded": 1}
 
 
-async def test_another_branchs_attempt_is_known_though_it_is_not_sent_any_more(
-    world: PayingCoinWorld,
-) -> None:
-    """The second payment can never land then; that is told, and neither is paid twice."""
-    await world.fund(WHOLE)
-    first = await order(world, "first")
-    await world.replace.run_once()
-    await world.settle()
-    early, late = await world.spendings("first")
-    await world.land(early)
-    await world.mine(CONFIRMATIONS)
-    second = await order(world, "second")
-    await world.reorganise(CONFIRMATIONS + 2)
-    await world.land(late)
-    await world.mine(CONFIRMATIONS)
-    assert (await world.withdrawal("first")).status == "confirmed"
-    await world.resend.run_once()
-    await world.settle()
-    [attempt] = await world.attempts("second")
-    assert attempt.last_outcome == "refused"
-    assert (await world.paid(first), await world.paid(second)) == ([PAID], [])
-    await world.check_no_double_payment()
-
-
 async def test_a_coin_whose_deposit_left_the_chain_holds_its_payment_up_until_it_is_back(
     world: PayingCoinWorld,
 ) -> None:
@@ -250,95 +221,3 @@ async def test_a_coin_whose_deposit_left_the_chain_holds_its_payment_up_until_it
     assert (await world.withdrawal("other")).status == "approved"
     await world.node.chain.call("sendrawtransaction", raw)
     await check(world, address, other)
-
-
-async def spend_elsewhere(world: PayingCoinWorld, amount_minor: int) -> None:
-    """Somebody else has the wallet's key, and is quicker."""
-    wallet = world.hot_wallet
-    payment = Payment(wallet, world.node.new_address(), None, amount_minor)
-    unsigned = await world.node.build(payment)
-    path = await key_path(world)
-    scheme = world.adapter.key_scheme
-    signatures = [world.signer.sign(path, p, scheme) for p in unsigned.signing_payloads]
-    signed = world.adapter.assemble(unsigned, tuple(signatures))
-    await world.node.chain.clear_pool()
-    assert (await world.adapter.broadcast(signed)).outcome == "accepted"
-    await world.mine(CONFIRMATIONS)
-
-
-async def key_path(world: PayingCoinWorld) -> str:
-    async with world.pool.acquire() as conn:
-        return str(
-            await conn.fetchval(
-                "SELECT key_path FROM addresses WHERE address = $1", world.hot_wallet
-            )
-        )
-
-
-async def halted(world: PayingCoinWorld) -> str | None:
-    async with world.pool.acquire() as conn:
-        [wallet] = await wallets_sql.list_wallets(conn, world.tenant)
-    return wallet.halted_reason
-
-
-async def test_a_coin_that_somebody_else_spent_halts_the_wallet_and_is_not_made_good_by_itself(
-    world: PayingCoinWorld,
-) -> None:
-    await world.fund(WHOLE)
-    await order(world, "order")
-    with pytest.raises(MayBePaid):
-        await cancel(world, "order")
-    await spend_elsewhere(world, 500_000)
-    await world.resend.run_once()
-    await world.settle()
-    assert await halted(world) == "a coin was used by a transaction that is not ours"
-    for _ in range(2):
-        await world.replace.run_once()
-        await world.resend.run_once()
-        await world.settle()
-    assert len(await world.spendings()) == 1
-    await world.check_no_double_payment()
-    await cancel(world, "order")
-    assert (await world.withdrawal("order")).reason == "nonce_used"
-
-
-async def cancel(world: PayingCoinWorld, order_id: str) -> None:
-    async with transact(world.context) as work:
-        await cancel_withdrawal(work, world.tenant, order_id, "by hand")
-    await world.settle()
-
-
-def change_id(raw: bytes) -> str:
-    """Return other bytes of a payment of one old coin: its signature holds with s negated too."""
-    key_at = 43 + raw[42]
-    signature = raw[43 : key_at - 1]
-    r_end = 4 + signature[3]
-    r, s = int.from_bytes(signature[4:r_end]), int.from_bytes(signature[r_end + 2 :])
-    twin = encode_signature(r.to_bytes(32) + (2 * HALF_ORDER + 1 - s).to_bytes(32))
-    script = bytes((len(twin),)) + twin + raw[key_at : key_at + 34]
-    return (raw[:41] + bytes((len(script),)) + script + raw[key_at + 34 :]).hex()
-
-
-async def test_a_payment_whose_id_was_changed_on_its_way_is_not_made_again(
-    postgres: Postgres, template_database: str, dogecoin_node: DogecoinNode
-) -> None:
-    """Without witnesses anyone can give a transaction another id (BIP-62). It is paid under an id
-    that we do not know: the wallet halts, and an operator looks at it."""
-    async with open_coin_world(postgres, template_database, dogecoin_node) as world:
-        await world.fund(10**9, 10**9)
-        address = await order(world, "order", 10**8)
-        [ours] = await world.spendings("order")
-        await world.node.chain.clear_pool()
-        name = await world.node.chain.call("getnewaddress")
-        await world.node.chain.call("generateblock", name, [change_id(ours.raw)])
-        await world.mine()
-        assert await world.paid(address) == [10**8]
-        for _ in range(3):
-            await world.resend.run_once()
-            await world.replace.run_once()
-            await world.settle()
-            await world.mine()
-        assert await halted(world) == "a coin was used by a transaction that is not ours"
-        assert (await world.withdrawal("order")).status == "broadcast"
-        assert len(await world.spendings()) == 1
-        assert await world.paid(address) == [10**8]

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from chain_adapters.types import Broadcast, SignedTransaction
+from chain_adapters.types import Broadcast, Coin, Payment, SignedTransaction
 from chain_adapters.utxo.raw import read_transaction
 from devstack.chains.bitcoin import CoreNode
 from devstack.postgres import Postgres
 from settings.model import Network
+from sql import wallets as wallets_sql
 from sql.pool import Pool, open_pool
 from tests.support.chain_worlds.bitcoin import CoreWorld, open_core_world
 from tests.support.withdrawals import AT_ONCE_S, CONFIRMATIONS, PayingWorld
@@ -102,6 +103,31 @@ class PayingCoinWorld(PayingWorld):
         signed = SignedTransaction(transaction.transaction_id, transaction.raw)
         return await self.node.adapter.broadcast(signed)
 
+    async def sign_elsewhere(self, recipient: str, amount_minor: int, *coins: Coin) -> Spending:
+        """Return what somebody else signs who has the wallet's key."""
+        payment = Payment(self.hot_wallet, recipient, None, amount_minor)
+        quote = await self.adapter.quote(payment)
+        unsigned = self.adapter.build(payment, quote, None, coins=coins)
+        async with self.pool.acquire() as conn:
+            path = await conn.fetchval(
+                "SELECT key_path FROM addresses WHERE address = $1", self.hot_wallet
+            )
+        scheme = self.adapter.key_scheme
+        signatures = [self.signer.sign(path, p, scheme) for p in unsigned.signing_payloads]
+        signed = self.adapter.assemble(unsigned, tuple(signatures))
+        return Spending(0, signed.transaction_id, coins_of(signed.raw), signed.raw)
+
+    async def retry(self) -> None:
+        """Send again what is in no block, and settle."""
+        await self.resend.run_once()
+        await self.settle()
+
+    async def halted(self) -> str | None:
+        """Return why nothing is signed from the wallet, if so."""
+        async with self.pool.acquire() as conn:
+            [wallet] = await wallets_sql.list_wallets(conn, self.tenant)
+        return wallet.halted_reason
+
     async def finish(self) -> None:
         """Send again, replace and mine until every withdrawal is settled."""
         for _ in range(12):
@@ -110,7 +136,18 @@ class PayingCoinWorld(PayingWorld):
             await self.mine(CONFIRMATIONS)
             if all(w.status in ("confirmed", "rejected") for w in await self.withdrawals()):
                 return
-        raise AssertionError(await self.withdrawals())
+        raise AssertionError(await self._unfinished())
+
+    async def _unfinished(self) -> str:
+        """Return what is known of every withdrawal that has not come to its end."""
+        lines = []
+        for order in await self.withdrawals():
+            if order.status not in ("confirmed", "rejected"):
+                lines.append(f"{order.idempotency_key} is {order.status}: {order}")
+                lines += map(str, await self.attempts(order.idempotency_key))
+                lines += map(str, await self.spendings(order.idempotency_key))
+        lines.append(f"claims: {await self.claims()}")
+        return "\n".join(lines)
 
     async def spendings(self, order_id: str | None = None) -> list[Spending]:
         """Return all transactions of the tenant, or of one order, oldest first."""

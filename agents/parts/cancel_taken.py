@@ -1,0 +1,118 @@
+"""An operator's word that a signed payment in coins can never land, held against the chain.
+
+For what the pipeline does not find by itself: a transaction with coins of several addresses, or one
+that took the money away from under a deposit whose coin we had spent.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from agents.parts.taken_coins import Verdict, give_up, is_final, judge
+from agents.runtime.stage import Work
+from agents.runtime.transact import transact_on
+from chain_adapters.adapter import CoinReader
+from chain_adapters.types import Spending
+from custody.approve import SENT, MayBePaid, NotWaiting
+from sql import chain as chain_sql
+from sql import coin_losses as losses_sql
+from sql import transactions as transactions_sql
+from sql import withdrawals as withdrawals_sql
+from sql.coin_losses import Taker
+from sql.pool import Pool
+from sql.withdrawals import Withdrawal
+
+ANCESTORS_MAX = 100
+"""Transactions that left the chain and are looked at. More than one is odd already."""
+
+
+class Claim(NamedTuple):
+    """What took a coin that every transaction of a withdrawal needs, and the block it is in."""
+
+    spending: Spending
+    block_id: str
+
+
+async def cancel_taken(
+    pool: Pool, topic_prefix: str, reader: CoinReader, *, tenant: str, order_id: str, taken_by: str
+) -> Withdrawal:
+    """Give up a signed payment because the transaction `taken_by` took a coin it needs.
+
+    Raises MayBePaid unless that is so in a block as deep as the payment itself would have to be,
+    and the transaction pays the recipient less than was ordered; NotWaiting if there is no such
+    withdrawal; NodeUnavailable.
+    """
+    async with pool.acquire() as conn:
+        found = await withdrawals_sql.find_withdrawal(conn, tenant, order_id)
+        if found is None or found.network is None:
+            raise NotWaiting(f"tenant {tenant!r} has no signed withdrawal {order_id!r}")
+        ids = [found.withdrawal_id]
+        vital = await losses_sql.vital_coins(conn, found.network, ids)
+        attempts = await transactions_sql.list_transactions(conn, found.withdrawal_id)
+    if not vital:
+        raise MayBePaid(f"withdrawal {order_id!r} is {found.status}, or in a block")
+    claim = await _read_claim(reader, vital[found.withdrawal_id], taken_by)
+    if taken_by in {attempt.transaction_id for attempt in attempts}:
+        raise MayBePaid("that is a transaction of the withdrawal itself")
+    async with transact_on(pool, topic_prefix) as work:
+        await _give_up(work, found.network, found.withdrawal_id, claim)
+    return await _read_again(pool, found)
+
+
+async def _read_claim(reader: CoinReader, vital: frozenset[str], taken_by: str) -> Claim:
+    spending = await reader.fetch_spending(taken_by)
+    if spending is None or spending.block_id is None:
+        raise MayBePaid(f"the node knows of no block with {taken_by}")
+    needed = await needed_coins(reader, vital)
+    if not needed.intersection(spending.coins):
+        raise MayBePaid(f"{taken_by} took no coin that the withdrawal needs")
+    if taken_by in {coin.partition(":")[0] for coin in needed}:
+        raise MayBePaid(f"{taken_by} took no coin: it made one that the withdrawal needs")
+    return Claim(spending, spending.block_id)
+
+
+async def needed_coins(reader: CoinReader, vital: frozenset[str]) -> frozenset[str]:
+    """Return these coins and those from which they come, where that is in no block any more."""
+    needed, todo = set(vital), [coin.partition(":")[0] for coin in sorted(vital)]
+    for _ in range(ANCESTORS_MAX):
+        if not todo:
+            break
+        maker = await reader.fetch_spending(todo.pop())
+        if maker is not None and maker.block_id is None:
+            todo += [c.partition(":")[0] for c in maker.coins if c not in needed]
+            needed.update(maker.coins)
+    return frozenset(needed)
+
+
+async def _give_up(work: Work, network: str, withdrawal_id: int, claim: Claim) -> None:
+    locked = await withdrawals_sql.lock_withdrawals(work.conn, [withdrawal_id], SENT)
+    await chain_sql.lock_cursor(work.conn, network)
+    vital = await losses_sql.vital_coins(work.conn, network, [withdrawal_id])
+    if not locked or not vital:
+        raise MayBePaid("the withdrawal has come to its end, or is in a block, meanwhile")
+    height = await losses_sql.block_height(work.conn, network, claim.block_id)
+    if height is None:
+        raise MayBePaid(f"block {claim.block_id} is not in the chain as Millrace follows it")
+    id_ = claim.spending.transaction_id
+    taker = Taker(withdrawal_id, id_, height, claim.block_id, ours=False)
+    (withdrawal,) = locked
+    _require_unpaid(withdrawal, taker, claim.spending)
+    if not await is_final(work, network, withdrawal, taker):
+        raise MayBePaid(f"block {height} is not as deep yet as the payment would have to be")
+    await give_up(work, network, withdrawal, taker, claim.spending)
+
+
+def _require_unpaid(withdrawal: Withdrawal, taker: Taker, spending: Spending) -> None:
+    if judge(withdrawal, taker, spending) is Verdict.LOST:
+        return
+    paid_minor = sum(minor for to, minor in spending.outputs if to == withdrawal.address)
+    if paid_minor >= withdrawal.amount_minor:
+        raise MayBePaid(f"{taker.transaction_id} pays the recipient {paid_minor}")
+
+
+async def _read_again(pool: Pool, found: Withdrawal) -> Withdrawal:
+    async with pool.acquire() as conn:
+        again = await withdrawals_sql.find_withdrawal(conn, found.tenant, found.idempotency_key)
+    if again is None:
+        raise NotWaiting(f"withdrawal {found.idempotency_key!r} is gone")
+    return again

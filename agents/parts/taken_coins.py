@@ -1,0 +1,213 @@
+"""Withdrawals of which a block shows that another transaction took a coin they need.
+
+That is the payment itself under an id we do not know, or the payment can never land. Which it is,
+the bytes of the other transaction say, whose id proves them; that it is in the chain, our own
+blocks say. Nothing is given back before those blocks are as deep as a payment of that amount must
+be, and nothing by itself to whom the other transaction pays anything.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import msgspec
+import structlog
+
+from agents.confirm_deposits import final_height_of
+from agents.parts.network_costs import cost_fact
+from agents.runtime.context import Context
+from agents.runtime.stage import Work
+from agents.runtime.transact import transact
+from chain_adapters.adapter import CoinReader
+from chain_adapters.types import NodeUnavailable, Spending, UnsignedTransaction
+from custody import withdrawal_events as told
+from custody.approve import SENT, give_up_lost
+from metrics import catalogue
+from settings.model import Network
+from sql import chain as chain_sql
+from sql import coin_losses as losses_sql
+from sql import network_costs as costs_sql
+from sql import transactions as transactions_sql
+from sql import wallets as wallets_sql
+from sql import withdrawals as withdrawals_sql
+from sql.coin_losses import Taker
+from sql.transactions import Attempt, MinedTransaction, NewTransaction
+from sql.withdrawals import Withdrawal
+from topics.events import emit_events
+from topics.ledger import LEDGER, NetworkCostOrphaned, batch_facts
+
+log = structlog.get_logger(__name__)
+
+FOREIGN = "a coin was used by a transaction that is not ours"
+
+
+class Verdict(StrEnum):
+    """What a transaction that took a withdrawal's coin is to that withdrawal."""
+
+    PAID = "paid"
+    """The payment itself, and nothing else: its id was changed, or we forgot that we made it."""
+    LOST = "lost"
+    """Nothing of it: the withdrawal can never land."""
+    DOUBT = "doubt"
+    """It pays the recipient, but not just what was ordered: somebody has to look."""
+
+
+async def settle_taken(context: Context, config: Network) -> None:
+    """Look who took the coins of withdrawals that no block has shown for a while, and act."""
+    network, reader = config.network, context.adapters[config.network]
+    if not isinstance(reader, CoinReader):
+        return
+    async with context.pool.acquire() as conn:
+        ids = await losses_sql.unseen_withdrawals(conn, network, config.rebroadcast_after_s)
+        vital = await losses_sql.vital_coins(conn, network, ids)
+        takers = await losses_sql.coin_takers(conn, network, vital)
+    for taker in takers:
+        spending = await read_taker(reader, taker)
+        if spending is not None and vital[taker.withdrawal_id].intersection(spending.coins):
+            async with transact(context) as work:
+                await _settle(work, network, taker, spending)
+
+
+async def read_taker(reader: CoinReader, taker: Taker) -> Spending | None:
+    """Return what a transaction spends, None if the node does not say now."""
+    try:
+        return await reader.fetch_spending(taker.transaction_id)
+    except NodeUnavailable as fault:
+        log.warning("not known what it spends", taker=taker.transaction_id, fault=str(fault)[:300])
+        return None
+
+
+async def _settle(work: Work, network: str, taker: Taker, spending: Spending) -> None:
+    locked = await withdrawals_sql.lock_withdrawals(work.conn, [taker.withdrawal_id], SENT)
+    await chain_sql.lock_cursor(work.conn, network)
+    if not locked or not await still_taken(work, network, taker, spending):
+        return
+    (withdrawal,) = locked
+    verdict = judge(withdrawal, taker, spending)
+    if verdict is Verdict.PAID and await _adopt(work, network, withdrawal, taker, spending):
+        catalogue.coin_takings_total.labels(network, verdict).inc()
+        return
+    if not taker.ours:
+        await _halt(work, network, withdrawal)
+    if verdict is not Verdict.LOST:
+        catalogue.coin_takings_total.labels(network, Verdict.DOUBT).inc()
+        log.critical("pays the recipient, but not as ordered", **_names(withdrawal, taker))
+    elif await is_final(work, network, withdrawal, taker):
+        await give_up(work, network, withdrawal, taker, spending)
+
+
+async def still_taken(work: Work, network: str, taker: Taker, spending: Spending) -> bool:
+    """Whether it still stands in the chain, and every transaction still needs what it spent."""
+    vital = await losses_sql.vital_coins(work.conn, network, [taker.withdrawal_id])
+    return taker in await losses_sql.coin_takers(work.conn, network, vital) and bool(
+        vital[taker.withdrawal_id].intersection(spending.coins)
+    )
+
+
+def judge(withdrawal: Withdrawal, taker: Taker, spending: Spending) -> Verdict:
+    """Return what a transaction that took a coin of a withdrawal is to it. Pure."""
+    if taker.ours:
+        return Verdict.LOST
+    paid = [minor for address, minor in spending.outputs if address == withdrawal.address]
+    if not paid:
+        return Verdict.LOST
+    others = {address for address, _ in spending.outputs} - {withdrawal.address}
+    if paid == [withdrawal.amount_minor] and others <= {withdrawal.sender}:
+        return Verdict.PAID
+    return Verdict.DOUBT
+
+
+async def is_final(work: Work, network: str, withdrawal: Withdrawal, taker: Taker) -> bool:
+    """Whether a block is as deep as this withdrawal's own would have to be."""
+    cursor = await chain_sql.read_cursor(work.conn, network)
+    policy = (await withdrawals_sql.withdrawal_policies(work.conn))[withdrawal.asset]
+    if cursor is None:
+        return False
+    depth = cursor.height - taker.height + 1
+    enough = depth >= policy.confirmations_of(withdrawal.amount_minor)
+    return enough and taker.height <= final_height_of(cursor, policy.finality)
+
+
+async def give_up(
+    work: Work, network: str, withdrawal: Withdrawal, taker: Taker, spending: Spending
+) -> None:
+    """Fail what can never land, give its money back, and let go of its other coins in time."""
+    detail = f"{taker.transaction_id} in block {taker.height} took a coin that it needs"
+    log.critical("given up: can never land", **_names(withdrawal, taker))
+    await give_up_lost(work, withdrawal, detail)
+    await losses_sql.record_loss(work.conn, network, taker, spending.coins)
+    catalogue.coin_takings_total.labels(network, Verdict.LOST).inc()
+
+
+async def _halt(work: Work, network: str, withdrawal: Withdrawal) -> None:
+    log.error("hot wallet halted", network=network, address=withdrawal.sender, reason=FOREIGN)
+    await wallets_sql.halt_wallet(work.conn, network, withdrawal.sender or "", FOREIGN, None)
+
+
+async def _adopt(
+    work: Work, network: str, withdrawal: Withdrawal, taker: Taker, spending: Spending
+) -> bool:
+    """Take a transaction for an attempt at its withdrawal, if the chain takes it or the others."""
+    attempts = await transactions_sql.latest_attempts(work.conn, [withdrawal.withdrawal_id])
+    latest = attempts[withdrawal.withdrawal_id]
+    coin = msgspec.json.decode(latest.unsigned, type=UnsignedTransaction).coins[0]
+    if coin not in spending.coins or await losses_sql.claimed_elsewhere(
+        work.conn, network, spending.coins, withdrawal.withdrawal_id
+    ):
+        return False
+    fee_minor = await _take_over_cost(work, network, taker)
+    found = found_attempt(withdrawal, latest, coin, spending, fee_minor)
+    await transactions_sql.add_transactions(work.conn, network, [found])
+    policy = (await withdrawals_sql.withdrawal_policies(work.conn))[withdrawal.asset]
+    depth = policy.confirmations_of(withdrawal.amount_minor)
+    confirm_height = taker.height + depth - 1
+    mined = MinedTransaction(
+        taker.transaction_id, taker.height, taker.block_id, True, fee_minor, confirm_height
+    )
+    await transactions_sql.mine_transactions(work.conn, network, [mined])
+    event = told.replaced_event(
+        withdrawal, taker.transaction_id, latest.transaction_id, datetime.now(UTC)
+    )
+    emit_events(work, [event])
+    log.warning("paid under another id", **_names(withdrawal, taker))
+    return True
+
+
+def found_attempt(
+    withdrawal: Withdrawal, latest: Attempt, coin: str, spending: Spending, fee_minor: int
+) -> NewTransaction:
+    """Return a transaction found in a block as one more attempt. Pure."""
+    return NewTransaction(
+        transaction_id=spending.transaction_id,
+        withdrawal_id=withdrawal.withdrawal_id,
+        sender=withdrawal.sender or "",
+        nonce=None,
+        coin=coin,
+        coins=spending.coins,
+        valid_until=None,
+        attempt=latest.attempt + 1,
+        unsigned=latest.unsigned,
+        raw=spending.raw,
+        fee_minor_max=fee_minor,
+    )
+
+
+async def _take_over_cost(work: Work, network: str, taker: Taker) -> int:
+    """Return the fee, which is booked with the withdrawal from now on and no more by itself."""
+    known = await costs_sql.disown_cost(work.conn, network, taker.transaction_id)
+    if known is None:
+        raise RuntimeError(f"no cost is known of {taker.transaction_id}")
+    cost, booked = known
+    if booked:
+        for record in batch_facts([cost_fact(NetworkCostOrphaned, cost)]):
+            work.emit(LEDGER, network, record)
+    return int(cost.amount_minor)
+
+
+def _names(withdrawal: Withdrawal, taker: Taker) -> dict[str, object]:
+    return {
+        "network": withdrawal.network,
+        "withdrawal_id": withdrawal.withdrawal_id,
+        "taker": taker.transaction_id,
+    }
