@@ -6,6 +6,8 @@ index of transactions the adapter asks for it besides, which is not part of this
 
 from __future__ import annotations
 
+from binascii import unhexlify
+
 from bitcoinlib.transactions import Transaction
 
 from benchmarks.chains.bitcoin import digest
@@ -49,7 +51,7 @@ def peak_block() -> list[bytes]:
 
 def decode(answers: list[bytes]) -> Block:
     """Return the block, as the adapter reads it."""
-    content = bytes.fromhex(answers[0].decode())
+    content = unhexlify(answers[0].decode())
     block_id = hash_twice(content[:80])[::-1].hex()
     return normalise_block(MAINNET, read_block(content, block_id, 5_000_000, merge_mined=True))
 

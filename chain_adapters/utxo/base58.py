@@ -18,14 +18,15 @@ _DIGITS = {character: value for value, character in enumerate(ALPHABET)}
 _PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 _TEXT_MAX = 120
 
-PAYLOAD_BYTES = 21
-"""A version and a hash of 20 bytes, as all addresses have."""
+HASH_BYTES = 20
+"""What an address has between its version, a byte, and its checksum."""
 _TEXT_DIGITS, _CHUNK_DIGITS = 35, 5
 _LIMBS = 7
-"""Payload and checksum are 25 bytes: 7 limbs of 32 bits, 7 chunks of 5 digits."""
+"""An address is a number of 25 bytes: 7 limbs of 32 bits, 7 chunks of 5 digits."""
 _COLUMNS_MIN = 200
 """For less, the columns do not pay."""
-_CHARACTERS = np.frombuffer(ALPHABET.encode(), dtype=np.uint8)
+_CHARACTERS = ALPHABET.encode().ljust(256)
+"""Characters by digit, as `bytes.translate` wants them."""
 
 
 def hash_twice(data: bytes) -> bytes:
@@ -41,34 +42,46 @@ def encode_base58check(payload: bytes) -> str:
     while number:
         number, rest = divmod(number, 58 * 58)
         text = _PAIRS[rest] + text
-    zeros = len(data) - len(data.lstrip(b"\0"))
-    return "1" * zeros + text.lstrip("1")
+    return "1" * _leading_zeros(data) + text.lstrip("1")
 
 
-def encode_many(payloads: Sequence[bytes]) -> list[str]:
-    """Return what `encode_base58check` does of payloads of PAYLOAD_BYTES. Hot."""
-    if len(payloads) < _COLUMNS_MIN:
-        return [encode_base58check(payload) for payload in payloads]
-    data = [p + sha256(sha256(p).digest()).digest()[:4] for p in payloads]
-    text = _CHARACTERS[_digits(data)].tobytes().decode()
+def _leading_zeros(data: bytes) -> int:
+    return len(data) - len(data.lstrip(b"\0"))
+
+
+def encode_many(version: int, hashes: Sequence[bytes]) -> list[str]:
+    """Return what `encode_base58check` does of a version and each hash of HASH_BYTES. Hot."""
+    head = version.to_bytes()
+    if len(hashes) < _COLUMNS_MIN:
+        return [encode_base58check(head + content) for content in hashes]
+    text = _digits(_numbers(head, hashes)).tobytes().translate(_CHARACTERS).decode()
     starts = range(0, len(text), _TEXT_DIGITS)
     found = [text[start : start + _TEXT_DIGITS].lstrip("1") for start in starts]
-    for position, content in enumerate(data):
-        if not content[0]:
-            found[position] = "1" * (len(content) - len(content.lstrip(b"\0"))) + found[position]
+    if version == 0:
+        return ["1" * _leading_zeros(head + h) + t for h, t in zip(hashes, found, strict=True)]
     return found
 
 
-def _digits(data: Sequence[bytes]) -> npt.NDArray[np.uint8]:
-    """Return the digits of numbers of 25 bytes, a row for each."""
-    padded = b"".join([b"\0\0\0" + content for content in data])
-    limbs = np.frombuffer(padded, dtype=">u4").reshape(-1, _LIMBS).T.astype(np.uint64)
-    digits = np.empty((len(data), _TEXT_DIGITS), dtype=np.uint8)
-    for end in range(_TEXT_DIGITS, 0, -_CHUNK_DIGITS):
-        chunk = _divide(limbs).astype(np.uint32)
+def _numbers(head: bytes, hashes: Sequence[bytes]) -> npt.NDArray[np.uint64]:
+    """Return each hash with version and checksum as a number: a column of limbs, highest first."""
+    checksums = b"".join([sha256(sha256(head + h).digest()).digest() for h in hashes])
+    rows = np.zeros((len(hashes), 4 * _LIMBS), dtype=np.uint8)
+    rows[:, 3] = head[0]
+    rows[:, 4:24] = np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(-1, HASH_BYTES)
+    rows[:, 24:] = np.frombuffer(checksums, dtype=np.uint8).reshape(-1, 32)[:, :4]
+    return rows.view(">u4").T.astype(np.uint64)
+
+
+def _digits(limbs: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
+    """Return the digits of numbers, a row for each. Each chunk taken off empties a limb."""
+    digits = np.empty((_TEXT_DIGITS, limbs.shape[1]), dtype=np.uint8)
+    for chunks in range(_LIMBS):
+        chunk = _divide(limbs[chunks:]).astype(np.uint32)
+        end = _TEXT_DIGITS - chunks * _CHUNK_DIGITS
         for place in range(end - 1, end - 1 - _CHUNK_DIGITS, -1):
-            chunk, digits[:, place] = np.divmod(chunk, np.uint32(58))
-    return digits
+            rest, chunk = chunk, chunk // np.uint32(58)
+            digits[place] = rest - chunk * np.uint32(58)
+    return digits.T
 
 
 def _divide(limbs: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

@@ -37,8 +37,9 @@ def normalise_transactions(
 
 def scripts_of(transactions: Sequence[PlainTransaction]) -> set[bytes]:
     """Return the scripts whose addresses are told."""
-    received = {output.script for t in transactions for output in t.outputs if output is not None}
-    return received | {t.spent[0].script for t in transactions if t.spent}
+    scripts = {output.script for t in transactions for output in t.outputs if output is not None}
+    scripts.update([t.spent[0].script for t in transactions if t.spent])
+    return scripts
 
 
 def _normalise(
@@ -46,22 +47,26 @@ def _normalise(
 ) -> Transaction:
     sender = sender_of(transaction, addresses)
     depth_min = 1 if transaction.spends else maturity
+    indexes = indexes_of(transaction.outputs)
     transfers = []
     for position, output in enumerate(transaction.outputs):
         if output is None or output.amount_minor == 0:
             continue
         address = addresses[output.script]
         if address is not None:
-            index = index_of(position)
             transfers.append(
-                Transfer(index, sender, address, None, output.amount_minor, None, depth_min)
+                Transfer(
+                    indexes[position], sender, address, None, output.amount_minor, None, depth_min
+                )
             )
     return Transaction(transaction.id, sender, True, fee_of(transaction), tuple(transfers))
 
 
-def index_of(position: int) -> str:
-    """Return the index of an output's transfer; made beforehand for all but huge transactions."""
-    return _INDEXES[position] if position < len(_INDEXES) else f"out:{position}"
+def indexes_of(outputs: Sequence[object]) -> Sequence[str]:
+    """Return the transfers' indexes, or more; made beforehand for all but huge transactions."""
+    if len(outputs) <= len(_INDEXES):
+        return _INDEXES
+    return [f"out:{position}" for position in range(len(outputs))]
 
 
 def sender_of(transaction: PlainTransaction, addresses: Mapping[bytes, str | None]) -> str | None:

@@ -46,11 +46,13 @@ class PlainBlock(msgspec.Struct):
 
 def merkle_root(ids: list[str]) -> str:
     """Return the root of the tree of transaction ids, as nodes write it (in reversed bytes)."""
-    level = [bytes.fromhex(id_)[::-1] for id_ in ids]
+    content = bytes.fromhex("".join(reversed(ids)))[::-1]
+    level = [content[at : at + 32] for at in range(0, len(content), 32)]
     while len(level) > 1:
         if len(level) % 2:
             level.append(level[-1])
-        level = [hash_twice(level[i] + level[i + 1]) for i in range(0, len(level), 2)]
+        pairs = zip(level[::2], level[1::2], strict=True)
+        level = [hash_twice(left + right) for left, right in pairs]
     return level[0][::-1].hex()
 
 

@@ -7,6 +7,7 @@ proven by its hashes, so that nothing here need be trusted.
 
 from __future__ import annotations
 
+import struct
 from hashlib import sha256
 
 from chain_adapters.types import NodeUnavailable
@@ -24,6 +25,10 @@ _AUXPOW_BIT = 0x100
 """Bit of a block's version that says that an AuxPoW follows the header."""
 _NOTHING = "00" * 32
 _SIZES = {0xFD: 2, 0xFE: 4, 0xFF: 8}
+_unpack_input = struct.Struct("<32sIB").unpack_from
+"""Id and output's number of what is spent; the first byte of the script's length."""
+_unpack_output = struct.Struct("<qB").unpack_from
+"""Amount; the first byte of the script's length."""
 
 
 def read_block(raw: bytes, block_id: str, height: int, *, merge_mined: bool) -> PlainBlock:
@@ -72,12 +77,18 @@ def skip_auxpow(raw: bytes, at: int) -> int:
 
 
 def read_size(raw: bytes, at: int) -> tuple[int, int]:
-    """Return a number of variable length (CompactSize) and where it ends."""
+    """Return a number of variable length (CompactSize) and where it ends.
+
+    It counts things that follow: IndexError if it is larger than all the bytes there are.
+    """
     first = raw[at]
     if first < 0xFD:
         return first, at + 1
     end = at + 1 + _SIZES[first]
-    return int.from_bytes(raw[at + 1 : end], "little"), end
+    number = int.from_bytes(raw[at + 1 : end], "little")
+    if number > len(raw):
+        raise IndexError
+    return number, end
 
 
 def read_transaction(raw: bytes, at: int) -> tuple[PlainTransaction, int]:
@@ -85,8 +96,11 @@ def read_transaction(raw: bytes, at: int) -> tuple[PlainTransaction, int]:
     start = at
     has_witness = raw[at + 4] == 0 and raw[at + 5] == 1
     body = at + (6 if has_witness else 4)
-    spends, at = _read_inputs(raw, body)
-    outputs, at = _read_outputs(raw, at)
+    try:
+        spends, at = _read_inputs(raw, body)
+        outputs, at = _read_outputs(raw, at)
+    except struct.error:
+        raise IndexError from None
     body_end = at
     if has_witness:
         at = _skip_witnesses(raw, at, len(spends))
@@ -106,13 +120,12 @@ def _read_inputs(raw: bytes, at: int) -> tuple[list[CoinId], int]:
     count, at = read_size(raw, at)
     spends = []
     for _ in range(count):
-        id_, number = raw[at : at + 32], raw[at + 32 : at + 36]
-        length = raw[at + 36]
+        id_, number, length = _unpack_input(raw, at)
         at += 37
         if length >= 0xFD:
             length, at = read_size(raw, at - 1)
         at += length + 4
-        spends.append((id_[::-1].hex(), int.from_bytes(number, "little")))
+        spends.append((id_[::-1].hex(), number))
     return spends, at
 
 
@@ -120,10 +133,9 @@ def _read_outputs(raw: bytes, at: int) -> tuple[list[Output | None], int]:
     count, at = read_size(raw, at)
     outputs: list[Output | None] = []
     for _ in range(count):
-        amount_minor = int.from_bytes(raw[at : at + 8], "little")
-        if amount_minor >> 63:
+        amount_minor, length = _unpack_output(raw, at)
+        if amount_minor < 0:
             raise NodeUnavailable("an output's amount is negative")
-        length = raw[at + 8]
         at += 9
         if length >= 0xFD:
             length, at = read_size(raw, at - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import unhexlify
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
@@ -91,7 +92,7 @@ async def read_plain(
             return block
         endpoint.lacks.add(VERBOSE_BLOCKS)
     (reply,) = await endpoint.call([Request("getblock", (block_id, False))])
-    content = bytes.fromhex(wire.decode_text(result_of(reply)))
+    content = unhexlify(wire.decode_text(result_of(reply)))
     return raw.read_block(content, block_id, height, merge_mined=chain.merge_mined)
 
 

@@ -283,6 +283,30 @@ def test_truncated_bytes_make_no_block(cut: int) -> None:
         raw.read_block(content + b"\0", raw_id(content), 1, merge_mined=False)
 
 
+@pytest.mark.parametrize("length", [2**16 - 1, 2**31, 2**63 - 1, 2**63, 2**64 - 1])
+def test_no_length_reaches_behind_the_bytes(length: int) -> None:
+    size = b"\xff" + length.to_bytes(8, "little")
+    spent = bytes(32) + b"\xff" * 4
+    one_input = b"\1\0\0\0\1" + spent + b"\0" + b"\xff" * 4
+    for content in (
+        b"\1\0\0\0" + size,
+        b"\1\0\0\0\2" + spent + size + bytes(60),
+        one_input + size + bytes(60),
+        one_input + b"\2" + bytes(8) + size + bytes(60),
+        one_input + b"\1" + bytes(8) + size + bytes(60),
+    ):
+        with pytest.raises(IndexError):
+            raw.read_transaction(content, 0)
+
+
+def test_every_cut_of_a_transaction_is_noticed() -> None:
+    told = next(iter(load("bitcoin/block_529150_addresses.json")["txDetails"].values()))
+    content = bytes.fromhex(told["hex"])
+    for cut in range(len(content)):
+        with pytest.raises(IndexError):
+            raw.read_transaction(content[:cut], 0)
+
+
 def test_a_plain_block_keeps_what_the_node_says_of_itself() -> None:
     plain = plain_block(decode_block(load_text(BLOCK_200000).encode()))
     assert (plain.height, len(plain.transactions)) == (200_000, 388)
