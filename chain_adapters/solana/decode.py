@@ -12,9 +12,9 @@ transfer. What the payer put into accounts made by the transaction counts as its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import chain, compress, count
+from itertools import compress, count
 from operator import ne
 
 import msgspec
@@ -199,7 +199,10 @@ def native_transfers(
     for position in compress(count(), map(ne, before, after)):
         if position and position not in tokens:
             gained = after[position] - before[position]
-            (credited if gained > 0 else lost).append((keys[position].pubkey, abs(gained)))
+            if gained > 0:
+                credited.append((keys[position].pubkey, gained))
+            else:
+                lost.append((keys[position].pubkey, -gained))
     payer, paid_minor = keys[0].pubkey, before[0] - after[0]
     total_minor = sum([amount for _, amount in credited])
     if credited and not lost and paid_minor - meta.fee >= total_minor:
@@ -222,16 +225,13 @@ def token_positions(meta: WireMeta, accounts: int) -> set[int]:
     """Return the positions of those of the transaction's `accounts` that hold tokens, before or
     after. NodeUnavailable if balances before could be missing: they would be taken for 0.
 
-    A node tells both lists or none, owner and program of all accounts or of none, and each account
-    at most once in a list.
+    A node tells both lists or none, and each account at most once in a list.
     """
     before, after = meta.pre_token_balances, meta.post_token_balances
     if before is None or after is None:
         if before is not after:
             raise NodeUnavailable("the node tells token balances of one side only")
         return set()
-    if len({(b.owner is None, b.program_id is None) for b in chain(before, after)}) > 1:
-        raise NodeUnavailable("the node does not tell whose all token balances are")
     positions = {b.account_index for b in before}
     positions_after = {b.account_index for b in after}
     told_twice = len(positions) < len(before) or len(positions_after) < len(after)
@@ -248,8 +248,10 @@ def token_transfers(meta: WireMeta) -> list[Transfer]:
     owner alone has less.
     """
     changes: dict[tuple[str, str], int] = {}
-    add_balances(changes, meta.post_token_balances or (), 1)
-    add_balances(changes, meta.pre_token_balances or (), -1)
+    before, after = meta.pre_token_balances or (), meta.post_token_balances or ()
+    added_after, added_before = add(changes, after, 1), add(changes, before, -1)
+    if not (added_after and added_before):
+        check_parties((*before, *after))
     senders: dict[str, str | None] = {}
     for (mint, owner), change in changes.items():
         if change < 0:
@@ -261,16 +263,28 @@ def token_transfers(meta: WireMeta) -> list[Transfer]:
     ]
 
 
-def add_balances(
-    changes: dict[tuple[str, str], int], balances: Iterable[WireTokenBalance], sign: int
-) -> None:
-    """Add balances in minor units to the sums of each (mint, owner).
+def add(
+    changes: dict[tuple[str, str], int], balances: Sequence[WireTokenBalance], sign: int
+) -> bool:
+    """Add balances in minor units to the sums of each (mint, owner); return whether it were all.
 
     Accounts of unknown programs hold no tokens. OddTransaction if an amount is no number.
     """
+    all_added = True
     for balance in balances:
         if balance.program_id in TOKEN_PROGRAMS and balance.owner is not None:
             digits, holding = balance.ui_token_amount.amount, (balance.mint, balance.owner)
             if not (digits.isascii() and digits.isdigit()):
                 raise OddTransaction(f"{digits!r} is no amount")
             changes[holding] = changes.get(holding, 0) + sign * int(digits)
+        else:
+            all_added = False
+    return all_added
+
+
+def check_parties(balances: Sequence[WireTokenBalance]) -> None:
+    """Raise NodeUnavailable if owner or program are told of some balances and not of others: what
+    an account held before would be taken for 0.
+    """
+    if len({(b.owner is None, b.program_id is None) for b in balances}) > 1:
+        raise NodeUnavailable("the node does not tell whose all token balances are")

@@ -143,6 +143,18 @@ CASES = [
         [],
     ),
     Case(
+        "owner told of one side",
+        "the node says whose the account is after the transaction, and not whose it was before",
+        tokens([holding(1, 5, owner=None)], [holding(1, 12)]),
+        WAIT,
+    ),
+    Case(
+        "program told of one side",
+        "the node says whose token it is after the transaction, and not before",
+        tokens([holding(1, 5, program=None)], [holding(1, 12)]),
+        WAIT,
+    ),
+    Case(
         "same name, another mint",
         "a token that calls itself like ours is told by its mint",
         tokens([], [holding(1, 7, mint=OTHER_MINT)]),
