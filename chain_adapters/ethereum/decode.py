@@ -8,7 +8,8 @@ block that carries the transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from binascii import unhexlify
+from itertools import repeat
 
 from chain_adapters.ethereum.wire import (
     WireBlock,
@@ -26,7 +27,11 @@ TRANSFER_TOPIC = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523
 ADDRESS_PADDING = "0x000000000000000000000000"
 """An indexed address is left-padded to 32 bytes (Solidity ABI)."""
 
-_LOG_INDEXES = tuple(f"log:{position}" for position in range(1024))
+_int_from_bytes = int.from_bytes
+
+_INDEXES_MADE = 1024
+_LOG_INDEXES = tuple(f"log:{position}" for position in range(_INDEXES_MADE))
+"""The indexes of the logs of all but huge receipts, made beforehand."""
 
 MOVING_FRAMES = frozenset({"CALL", "CREATE", "CREATE2", "SELFDESTRUCT"})
 """Frames whose value leaves the caller. DELEGATECALL shows its parent's value and CALLCODE pays
@@ -49,9 +54,8 @@ def normalise_block(
     transactions = []
     logs_before = 0
     last_logs: list[WireLog] = []
-    for position, (transaction, receipt) in enumerate(
-        zip(wire_transactions, receipts, strict=True)
-    ):
+    roots = repeat(None) if traces is None else [trace.result for trace in traces]
+    for transaction, receipt, root in zip(wire_transactions, receipts, roots, strict=False):
         if receipt.block_hash != block_hash or receipt.transaction_hash != transaction.hash:
             raise NodeUnavailable("a receipt belongs to another block or transaction")
         logs = receipt.logs
@@ -60,7 +64,6 @@ def normalise_block(
                 check_numbering(logs, logs_before)
             logs_before += len(logs)
             last_logs = logs
-        root = None if traces is None else traces[position].result
         transactions.append(normalise_transaction(transaction, receipt, root))
     if last_logs:
         check_numbering(last_logs, logs_before - len(last_logs))
@@ -135,25 +138,20 @@ def add_log_transfers(logs: list[WireLog], transfers: list[Transfer]) -> None:
 
     Exactly three topics: ERC-721 emits the same event with the token id as a fourth.
     """
-    for index, log in zip(log_indexes(len(logs)), logs, strict=False):
+    for position, log in enumerate(logs):
         topics = log.topics
-        if len(topics) != 3 or topics[0] != TRANSFER_TOPIC:
+        if topics.event != TRANSFER_TOPIC or topics.fourth is not None:
             continue
-        sender = topics[1].removeprefix(ADDRESS_PADDING)
-        recipient = topics[2].removeprefix(ADDRESS_PADDING)
-        data = log.data
-        if (
-            len(sender) == len(recipient) == 40
-            and len(data) == 66
-            and (amount_minor := int(data, 16)) > 0
-        ):
-            sender, recipient = "0x" + sender.lower(), "0x" + recipient.lower()
-            transfers.append(Transfer(index, sender, recipient, log.address.lower(), amount_minor))
-
-
-def log_indexes(count: int) -> Iterable[str]:
-    """Return at least so many indexes of logs; made beforehand for all but huge receipts."""
-    return _LOG_INDEXES if count <= len(_LOG_INDEXES) else (f"log:{n}" for n in range(count))
+        sender = topics.sender.removeprefix(ADDRESS_PADDING)
+        recipient = topics.recipient.removeprefix(ADDRESS_PADDING)
+        word = log.data.removeprefix("0x")
+        if len(sender) == 40 and len(recipient) == 40 and len(word) == 64:
+            amount_minor = _int_from_bytes(unhexlify(word))
+            if amount_minor > 0:
+                index = _LOG_INDEXES[position] if position < _INDEXES_MADE else f"log:{position}"
+                sender, recipient = "0x" + sender.lower(), "0x" + recipient.lower()
+                contract = log.address.lower()
+                transfers.append(Transfer(index, sender, recipient, contract, amount_minor))
 
 
 def check_numbering(logs: list[WireLog], logs_before: int) -> None:

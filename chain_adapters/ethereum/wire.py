@@ -46,11 +46,20 @@ class WireHead(msgspec.Struct, rename="camel"):
     base_fee_per_gas: Quantity | None = None
 
 
+class WireTopics(msgspec.Struct, gc=False, array_like=True):
+    """The list of a log's topics, named as in an ERC-20 Transfer. The EVM knows four at most."""
+
+    event: str = ""
+    sender: str = ""
+    recipient: str = ""
+    fourth: str | None = None
+
+
 class WireLog(msgspec.Struct, gc=False, rename="camel"):
     """One log of a receipt."""
 
     address: Address
-    topics: list[str]
+    topics: WireTopics
     data: str
     log_index: Quantity
 

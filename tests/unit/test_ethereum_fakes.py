@@ -177,6 +177,7 @@ CASES = [
     with_log("no amount", "an event without data", data="0x"),
     with_log("amount of 31 bytes", "data too short", data=AMOUNT[:-2]),
     with_log("amount of 64 bytes", "data too long", data=AMOUNT + "00" * 32),
+    with_log("amount without 0x", "more than 32 bytes in the usual length", data="f" * 66),
     with_log(
         "zero tokens",
         "anybody can move 0 tokens of anybody (address poisoning)",
@@ -289,6 +290,17 @@ def test_odd_deposits_are_read_as_listed(case: Case) -> None:
     found = read_case(case).transfers
     assert [(t.index, t.amount_minor, t.contract) for t in found] == case.expected
     assert {t.address for t in found} <= {RECIPIENT}
+
+
+@pytest.mark.parametrize("digits", ["_3e8", "+3e8", " 3e8", "\uff133e8", "g3e8"])
+def test_an_amount_that_is_not_written_in_hex_digits_is_no_amount(digits: str) -> None:
+    with pytest.raises(ValueError, match=r"hexadecimal|ASCII"):
+        read(receipt={"logs": [log(data="0x" + digits.rjust(64, "0"))]})
+
+
+def test_each_log_of_a_huge_receipt_keeps_its_own_index() -> None:
+    found = read(receipt={"logs": [log(position) for position in range(1030)]}).transfers
+    assert [transfer.index for transfer in found] == [f"log:{n}" for n in range(1030)]
 
 
 def test_a_failed_transaction_still_costs_its_fee() -> None:
