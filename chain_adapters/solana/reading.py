@@ -37,7 +37,7 @@ BLOCK = {
 }
 """Version 1 transactions are on the main network since September 2026; a node asked with less
 refuses whole blocks (-32015). "accounts" leaves out instructions and logs, and puts accounts out of
-lookup tables behind the others (agave since 1.13: transaction-status, build_json_accounts)."""
+lookup tables behind the others (since 1.13; agave, transaction-status, build_json_accounts)."""
 HEADER_ONLY = BLOCK | {"transactionDetails": "none"}
 
 NO_BLOCK = frozenset({-32004, -32007, -32009, -32014})
