@@ -21,6 +21,7 @@ from typing import Any
 import faust
 import structlog
 import uvloop
+from faust.tables import TableManager
 from mode.supervisors import CrashingSupervisor
 
 from agents.roles import ROLES, Role
@@ -61,6 +62,15 @@ class MillraceApp(faust.App):  # type: ignore[misc]
         """Close pools, producers and sockets."""
         await super().on_shutdown()
         await self.resources.aclose()
+
+
+class NoTables(TableManager):  # type: ignore[misc]
+    """Faust waits a second for tables before it subscribes to topics; a worker has none."""
+
+    async def on_start(self) -> None:
+        """Do what Faust does after that second."""
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class FaustWorker(faust.Worker):  # type: ignore[misc]
@@ -181,6 +191,7 @@ def build_app(settings: Settings, role_name: str, runners: Sequence[StageRunner]
         broker_heartbeat_interval=2.0,
         agent_supervisor=CrashingSupervisor,
         PartitionAssignor=CompleteAssignor,
+        TableManager=NoTables,
     )
     app.producer_only = not runners
     for runner in runners:

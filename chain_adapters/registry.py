@@ -1,25 +1,25 @@
-"""From configuration to an adapter: the one place that knows which kinds of chain there are."""
+"""From configuration to an adapter: the one place that knows which kinds of chain there are.
+
+What only one kind needs is imported when that kind is opened: a worker that is started again should
+not first load what reads the chains that are not configured.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from chain_adapters.adapter import ChainAdapter
 from chain_adapters.bitcoin.chains import CHAINS as BITCOIN
 from chain_adapters.dogecoin.chains import CHAINS as DOGECOIN
-from chain_adapters.ethereum.adapter import EthereumAdapter
 from chain_adapters.litecoin.chains import CHAINS as LITECOIN
 from chain_adapters.rpc import Observer, ignore_call
-from chain_adapters.simulated import SimulatedAdapter, SimulatedChain
-from chain_adapters.solana.adapter import SolanaAdapter
-from chain_adapters.stellar.adapter import StellarAdapter
-from chain_adapters.ton.adapter import TonAdapter
-from chain_adapters.tron.adapter import TronAdapter
-from chain_adapters.utxo.adapter import UtxoAdapter
 from chain_adapters.utxo.chain import UtxoChain
 from settings.expand import expand
 from settings.model import Network
+
+if TYPE_CHECKING:
+    from chain_adapters.simulated import SimulatedChain
 
 
 def open_adapter(
@@ -63,6 +63,8 @@ def _common(network: Network, observe: Observer) -> _Common:
 
 
 def _open_ethereum(network: Network, _: Sequence[str], observe: Observer) -> ChainAdapter:
+    from chain_adapters.ethereum.adapter import EthereumAdapter
+
     common = _common(network, observe)
     return EthereumAdapter(
         network.network,
@@ -74,30 +76,42 @@ def _open_ethereum(network: Network, _: Sequence[str], observe: Observer) -> Cha
 
 
 def _open_simulated(network: Network, _: Sequence[str], __: Observer) -> ChainAdapter:
+    from chain_adapters.simulated import SimulatedAdapter, SimulatedChain
+
     chain = _SIMULATED.setdefault(network.network, SimulatedChain(network.network))
     return SimulatedAdapter(chain, fee_minor_max=network.fee_minor_max)
 
 
 def _open_solana(network: Network, _: Sequence[str], observe: Observer) -> ChainAdapter:
+    from chain_adapters.solana.adapter import SolanaAdapter
+
     common = _common(network, observe)
     return SolanaAdapter(network.network, network.rpc_urls, push_url=network.push_url, **common)
 
 
 def _open_stellar(network: Network, _: Sequence[str], observe: Observer) -> ChainAdapter:
+    from chain_adapters.stellar.adapter import StellarAdapter
+
     return StellarAdapter(network.network, network.rpc_urls, **_common(network, observe))
 
 
 def _open_ton(network: Network, contracts: Sequence[str], observe: Observer) -> ChainAdapter:
+    from chain_adapters.ton.adapter import TonAdapter
+
     common = _common(network, observe)
     return TonAdapter(network.network, network.rpc_urls, contracts=contracts, **common)
 
 
 def _open_tron(network: Network, _: Sequence[str], observe: Observer) -> ChainAdapter:
+    from chain_adapters.tron.adapter import TronAdapter
+
     return TronAdapter(network.network, network.rpc_urls, **_common(network, observe))
 
 
 def _open_utxo(chains: Sequence[UtxoChain]) -> _Opener:
     def open_one(network: Network, _: Sequence[str], observe: Observer) -> ChainAdapter:
+        from chain_adapters.utxo.adapter import UtxoAdapter
+
         return UtxoAdapter(
             chains,
             network.network,

@@ -102,9 +102,10 @@ async def store_master_secret(
 
 async def check_master_secret(conn: Connection, key: MasterKey, secret: MasterSecret) -> bool:
     """Whether the secret is there, in which case it opens. Raises WrongKey, BadEnvelope."""
-    opened = await _open(conn, key, secret)
-    wipe(opened or bytearray())
-    return opened is not None
+    envelope = await read_master_secret(conn, secret.name)
+    if envelope is not None:
+        wipe(await _open(key, secret, envelope))
+    return envelope is not None
 
 
 async def load_signer(
@@ -115,28 +116,31 @@ async def load_signer(
     Raises NoMasterSecret if 'master' is not there, or 'ton' though TON is among the `schemes` that
     will be signed with; WrongKey, BadEnvelope.
     """
-    seed = await _open(conn, key, MASTER)
-    if seed is None:
+    sealed = {secret: await read_master_secret(conn, secret.name) for secret in MASTER_SECRETS}
+    there = {secret: envelope for secret, envelope in sealed.items() if envelope is not None}
+    if MASTER not in there:
         raise NoMasterSecret("there is no master secret yet: run `millrace init`")
-    ton_key: bytearray | None = None
+    if TON not in there and KeyScheme.TON in schemes:
+        raise NoMasterSecret(
+            "a TON network is configured, and there is no master secret 'ton' yet:"
+            " run `millrace init`, which makes it and leaves the other as it is"
+        )
+    # Both at once: a signer that starts again keeps payments waiting, and each takes long.
+    openings = (_open(key, secret, envelope) for secret, envelope in there.items())
+    opened = await asyncio.gather(*openings, return_exceptions=True)
+    secrets = [one for one in opened if isinstance(one, bytearray)]
     try:
-        ton_key = await _open(conn, key, TON)
-        if ton_key is None and KeyScheme.TON in schemes:
-            raise NoMasterSecret(
-                "a TON network is configured, and there is no master secret 'ton' yet:"
-                " run `millrace init`, which makes it and leaves the other as it is"
-            )
-        return Signer(seed, ton_key)
+        for error in opened:
+            if isinstance(error, BaseException):
+                raise error
+        return Signer(*secrets)
     finally:
-        wipe(seed)
-        wipe(ton_key or bytearray())
+        for one in secrets:
+            wipe(one)
 
 
-async def _open(conn: Connection, key: MasterKey, secret: MasterSecret) -> bytearray | None:
-    """Return what the keys come from, None if the secret is not there."""
-    envelope = await read_master_secret(conn, secret.name)
-    if envelope is None:
-        return None
+async def _open(key: MasterKey, secret: MasterSecret, envelope: bytes) -> bytearray:
+    """Return what the keys come from."""
     words = await key.unseal(envelope, secret.purpose)
     try:
         return await asyncio.to_thread(secret.expand, words.decode())

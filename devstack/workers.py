@@ -87,8 +87,8 @@ class WorkerProcess:
             self._process = self._start_process()
             await self._wait_for_end(self._process)
             self.exit_status = self._process.exit_status
-            await asyncio.sleep(backoff_s)
             backoff_s = next_backoff(backoff_s, time.monotonic() - started)
+            await asyncio.sleep(backoff_s)
 
     def _start_process(self) -> GuardedProcess:
         self.starts += 1

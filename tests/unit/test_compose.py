@@ -279,6 +279,11 @@ def test_the_image_is_pinned_hash_checked_and_runs_without_root() -> None:
     )
 
 
+def test_the_program_is_compiled_in_the_image_so_that_workers_start_quickly() -> None:
+    lines = _dockerfile()
+    assert lines.index("COPY . /app") < lines.index("RUN python -m compileall -q /app")
+
+
 def test_every_dependency_of_the_program_is_in_the_lock_of_the_image() -> None:
     dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     wanted = {re.split(r"[=<>~!;\[ ]", name)[0] for name in dependencies}

@@ -123,6 +123,22 @@ async def test_a_killed_worker_is_started_again(worker: WorkerProcess) -> None:
     assert worker.exit_status == 128 + signal.SIGKILL
 
 
+async def test_a_worker_waits_for_its_last_run_not_for_those_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One that failed often and then ran well is started again at once.
+    monkeypatch.setattr("devstack.workers.BACKOFF_MIN_S", 3600.0)
+    monkeypatch.setattr("devstack.workers.next_backoff", lambda _, ran_s: 0.0)
+    process = WorkerProcess("sleeper", {}, tmp_path / "log", SLEEPER)
+    process.start()
+    try:
+        await until(lambda: process.alive)
+        process.kill()
+        await until(lambda: process.starts == 2)
+    finally:
+        await process.stop()
+
+
 async def test_a_stopped_worker_stays_down(worker: WorkerProcess) -> None:
     await until(lambda: worker.alive)
     await worker.stop()
