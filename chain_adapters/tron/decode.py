@@ -10,6 +10,7 @@ Not read: TRC-10, votes, stakes and their rewards.
 
 from __future__ import annotations
 
+from binascii import unhexlify
 from hashlib import sha256
 
 import msgspec
@@ -51,13 +52,13 @@ def check_header(block_id: str, header: wire.HeaderRaw) -> None:
     """
     raw = encode_header(
         timestamp_ms=header.timestamp,
-        transaction_root=bytes.fromhex(header.tx_trie_root),
-        parent_id=bytes.fromhex(header.parent_hash),
+        transaction_root=unhexlify(header.tx_trie_root),
+        parent_id=unhexlify(header.parent_hash),
         height=header.number,
         witness_id=header.witness_id,
-        witness=bytes.fromhex(header.witness_address),
+        witness=unhexlify(header.witness_address),
         version=header.version,
-        state_root=bytes.fromhex(header.account_state_root),
+        state_root=unhexlify(header.account_state_root),
     )
     if block_id != header.number.to_bytes(8).hex() + sha256(raw).hexdigest()[16:]:
         raise NodeUnavailable("the block's id is not the hash of its header")
@@ -97,7 +98,7 @@ def info_of(
     Blocks that compete for a height differ in their time, so that the receipts of one are not
     taken for those of the other.
     """
-    if sha256(bytes.fromhex(transaction.raw_data_hex)).hexdigest() != transaction.id:
+    if sha256(unhexlify(transaction.raw_data_hex)).hexdigest() != transaction.id:
         raise NodeUnavailable("a transaction's id is not the hash of its data")
     info = by_id.get(transaction.id)
     if info is None:
@@ -199,7 +200,7 @@ def add_log_transfers(logs: list[wire.Log], transfers: list[Transfer]) -> None:
         if (
             len(sender) == len(recipient) == len(log.address) == 40
             and len(log.data) == 64
-            and (amount_minor := int.from_bytes(bytes.fromhex(log.data))) > 0
+            and (amount_minor := int.from_bytes(unhexlify(log.data))) > 0
         ):
             transfers.append(
                 Transfer(

@@ -386,6 +386,12 @@ def test_a_transfer_whose_amount_cannot_be_read_makes_no_block() -> None:
         read_block(block, infos)
 
 
+def test_an_amount_with_blanks_between_its_digits_makes_no_block() -> None:
+    blank = Case("blanks", "", called(), ran(log=[log(data="  " + AMOUNT[2:])]), [])
+    with pytest.raises(ValueError, match="hexadecimal"):
+        read(blank)
+
+
 def describe(case: Case) -> str:
     if case.expected is WAIT:
         return "block asked for again"
