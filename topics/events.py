@@ -8,7 +8,6 @@ arrive late and out of order; fields may be added to a type, none is removed or 
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -280,9 +279,9 @@ EVENT_TYPES: dict[str, type[Envelope]] = {
 
 _encoder = msgspec.json.Encoder()
 _decode: Callable[[bytes], Event] = json_decoder(Event)  # type: ignore[arg-type]
-_TO_CROCKFORD = bytes.maketrans(
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-)
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [high + low for high in _CROCKFORD for low in _CROCKFORD]
+"""Two digits for each number of 10 bits."""
 
 
 def encode_event(event: Event) -> bytes:
@@ -308,13 +307,16 @@ def make_event_id(occurred_at: datetime, *key: object) -> str:
     one thing differ.
     """
     text = "\x1f".join(map(str, key))
-    tail = base64.b32encode(hashlib.sha256(text.encode()).digest()[:10])
-    return _time_of_id(occurred_at) + tail.translate(_TO_CROCKFORD).decode()
+    tail = int.from_bytes(hashlib.sha256(text.encode()).digest()[:10], "big")
+    return _time_of_id(occurred_at) + _to_crockford(tail, 16)
 
 
 @lru_cache(maxsize=16)  # the events of a batch share their moment
 def _time_of_id(occurred_at: datetime) -> str:
-    milliseconds = int(occurred_at.timestamp() * 1000)
-    # 10 bytes are 16 characters, of which the last 10 hold the 48 bits.
-    text = base64.b32encode(milliseconds.to_bytes(10, "big"))[-10:]
-    return "evt_" + text.translate(_TO_CROCKFORD).decode()
+    return "evt_" + _to_crockford(int(occurred_at.timestamp() * 1000), 10)
+
+
+def _to_crockford(number: int, digits: int) -> str:
+    """Return the last `digits`, an even number, of a number in Crockford's base 32."""
+    shifts = range(5 * digits - 10, -1, -10)
+    return "".join([_PAIRS[number >> shift & 1023] for shift in shifts])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -69,6 +70,15 @@ def test_an_event_id_is_the_same_for_the_same_thing_and_sorts_by_time() -> None:
     assert one == make_event_id(NOW, "deposit.confirmed", "eip155:1", "0xabc", "value", 0)
     assert one != make_event_id(NOW, "deposit.detected", "eip155:1", "0xabc", "value", 0)
     assert one < make_event_id(NOW + timedelta(milliseconds=1), "anything")
+
+
+def test_an_event_id_is_a_ulid_whose_random_part_is_a_hash_of_the_key() -> None:
+    moment = NOW.replace(microsecond=123_456)
+    time_bytes = (int(moment.timestamp() * 1000)).to_bytes(6, "big")
+    number = int.from_bytes(time_bytes + hashlib.sha256(b"a\x1f7\x1f0").digest()[:10], "big")
+    digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    ulid = "".join(digits[number >> shift & 31] for shift in range(125, -1, -5))
+    assert make_event_id(moment, "a", 7, 0) == "evt_" + ulid
 
 
 def test_the_documented_receiver_accepts_ours_and_refuses_others() -> None:
