@@ -88,11 +88,15 @@ class Postgres(Server):
         """The superuser's connection string, to the database `postgres`."""
         return self.url_of("postgres")
 
-    def url_of(self, database: str) -> str:
-        """Return the superuser's connection string to another database."""
+    def url_of(self, database: str, role: str | None = None) -> str:
+        """Return the superuser's connection string to another database.
+
+        With `role`, asyncpg's connections have that role's privileges instead.
+        """
         password = (self.data_dir / "password").read_text()
         address = f"127.0.0.1:{self.port}"
-        return f"postgresql://{SUPERUSER}:{password}@{address}/{database}?sslmode=disable"
+        taken = f"&role={role}" if role else ""
+        return f"postgresql://{SUPERUSER}:{password}@{address}/{database}?sslmode=disable{taken}"
 
     def _prepare(self) -> None:
         if not (self.cluster_dir / "PG_VERSION").exists():

@@ -32,6 +32,7 @@ from sql.migrate import migrate
 
 AnyServer = TypeVar("AnyServer", bound=Server)
 DATABASE = "millrace"
+APP_ROLE = "millrace_app"
 LOCK = "stack.lock"
 TOKENS = "tokens.json"
 
@@ -210,11 +211,14 @@ class Stack:
     ) -> dict[str, WorkerProcess]:
         """Start a worker for each role that has none yet; return all workers by role.
 
-        `environment` is added to every worker's, `secrets[role]` to that role's alone.
+        `environment` is added to every worker's, `secrets[role]` to that role's alone. In a
+        database of ours they have the privileges of millrace_app, not the owner's.
         """
         for role in roles:
             if role not in self.workers:
                 own = {**self.environment(), **(environment or {}), **(secrets or {}).get(role, {})}
+                if self.postgres:
+                    own["MILLRACE_DATABASE_URL"] = self.postgres.url_of(DATABASE, role=APP_ROLE)
                 worker = WorkerProcess(role, own, self.data_dir / "logs" / f"{role}.log")
                 self.workers[role] = worker
                 worker.start()

@@ -339,26 +339,6 @@ SELECT
 FROM accounts
 GROUP BY tenant, asset;
 
--- Privileges --------------------------------------------------------------------------------------
-
--- What the workers need here and no more. Roles belong to the whole cluster: another database may have
--- made it already, and who may not make roles goes without.
-DO $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'millrace_app') THEN
-        CREATE ROLE millrace_app NOLOGIN;
-    END IF;
-    GRANT SELECT ON buckets, accounts, journal_lines TO millrace_app;
-    GRANT SELECT ON account_codes, journal_entries, postings, balances, trial_balance TO millrace_app;
-    GRANT INSERT (tenant, owner, asset, bucket), UPDATE (frozen_at, frozen_reason)
-    ON accounts TO millrace_app;
-    GRANT INSERT ON journal_lines TO millrace_app;
-    GRANT USAGE ON SEQUENCE journal_entry_ids TO millrace_app;
-EXCEPTION
-    WHEN insufficient_privilege OR duplicate_object OR unique_violation THEN
-        RAISE NOTICE 'role millrace_app was not set up: %', SQLERRM;
-END $$;
-
 -- migrate:down
 
 DROP VIEW trial_balance, balances, postings, journal_entries, account_codes;

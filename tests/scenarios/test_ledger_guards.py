@@ -183,7 +183,6 @@ async def test_a_fitting_line_is_taken_so_that_the_refusals_mean_something(
 async def test_a_worker_may_post_and_freeze_with_its_role_alone(pool: Pool) -> None:
     async with pool.acquire() as conn:
         tenant = await open_tenant(conn)
-        await conn.execute("GRANT SELECT ON tenants, assets TO millrace_app")
         async with conn.transaction():
             await conn.execute("SET LOCAL ROLE millrace_app")
             await post(conn, [deposit(tenant, "alice", 5, 1)])

@@ -1,0 +1,67 @@
+"""The role of the workers can do all they do, and nothing that the owner alone should."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from sql.pool import Connection, Pool
+from tests.migrations.test_queries import QUERIES, statements_of
+
+OWNERS = {
+    ("catalogue", "upsert_networks"),
+    ("catalogue", "upsert_assets"),
+    ("custody", "add_master_secret"),
+}
+"""What `millrace init` alone does."""
+
+
+@pytest.fixture
+async def worker(pool: Pool) -> AsyncIterator[Connection]:
+    """A connection with the privileges of the role and no others."""
+    async with pool.acquire() as conn, conn.transaction():
+        await conn.execute("SET LOCAL ROLE millrace_app")
+        yield conn
+
+
+@pytest.mark.parametrize(("subject", "name"), [q for q in QUERIES if q not in OWNERS])
+async def test_a_worker_may_run_the_query(worker: Connection, subject: str, name: str) -> None:
+    # Postgres checks the privileges of everything in a plan when it shows it.
+    await worker.execute(f"EXPLAIN (GENERIC_PLAN) {getattr(statements_of(subject), name).sql}")
+
+
+@pytest.mark.parametrize(("subject", "name"), sorted(OWNERS))
+async def test_what_is_configured_is_for_the_owner(
+    worker: Connection, subject: str, name: str
+) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await worker.execute(f"EXPLAIN (GENERIC_PLAN) {getattr(statements_of(subject), name).sql}")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE accounts SET balance_minor = 1",
+        "UPDATE journal_lines SET amount_minor = 1",
+        "DELETE FROM journal_lines",
+        "DELETE FROM accounts",
+        "UPDATE addresses SET owner = 'mallory'",
+        "UPDATE key_pool SET public_key = ''",
+        "UPDATE master_secrets SET envelope = ''",
+        "UPDATE assets SET withdrawal_approval_minor = NULL",
+        "UPDATE tenants SET status = 'active'",
+        "DELETE FROM withdrawals",
+        "DELETE FROM transactions",
+        "DELETE FROM deposits",
+        "TRUNCATE deposits CASCADE",
+        "ALTER TABLE withdrawals DISABLE TRIGGER ALL",
+        "SET LOCAL session_replication_role = replica",
+        "CREATE TABLE mine (n int)",
+        "CREATE ROLE mallory",
+    ],
+)
+async def test_what_no_worker_does_is_refused(worker: Connection, statement: str) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await worker.execute(statement)
