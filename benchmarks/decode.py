@@ -50,6 +50,7 @@ class FullTransaction(wire.WireTransaction, rename="camel"):
     max_fee_per_blob_gas: str | None = None
     access_list: list[dict[str, Any]] | None = None
     blob_versioned_hashes: list[str] | None = None
+    y_parity: str | None = None
     v: str = ""
     r: str = ""
     s: str = ""
@@ -97,7 +98,12 @@ class FullBlock(wire.WireBlock, rename="camel"):
     gas_used: str = ""
     mix_hash: str = ""
     base_fee_per_gas: str | None = None
+    blob_gas_used: str | None = None
+    excess_blob_gas: str | None = None
+    parent_beacon_block_root: str | None = None
+    uncles: list[str] | None = None
     withdrawals: list[dict[str, str]] | None = None
+    withdrawals_root: str | None = None
 
 
 class FullBlockReply(msgspec.Struct):

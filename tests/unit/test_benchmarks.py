@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
-from benchmarks import growth, latency, ledger, pipeline, plain, report
+from benchmarks import decode, growth, latency, ledger, pipeline, plain, report
 from benchmarks.__main__ import ALONE, measure, rows_kept
 from benchmarks.site import address_of
+from tests.support.ethereum_vectors import HEIGHTS, load_block
 from topics.blocks import block_added
 
 ROW = {
@@ -37,6 +40,21 @@ def test_no_two_transfers_of_the_blocks_are_one_deposit() -> None:
     blocks = [pipeline.make_block(height, source) for height in (1, 2, 3)]
     ids = [transaction.id for block in blocks for transaction in block.transactions]
     assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("height", HEIGHTS)
+def test_the_decoder_of_every_field_names_all_that_a_node_sends(height: int) -> None:
+    answers = load_block(height)
+    block, receipts = answers["eth_getBlockByNumber"], answers["eth_getBlockReceipts"]
+    sent: list[tuple[type[msgspec.Struct], list[dict[str, Any]]]] = [
+        (decode.FullBlock, [block]),
+        (decode.FullTransaction, block["transactions"]),
+        (decode.FullReceipt, receipts),
+        (decode.FullLog, [log for receipt in receipts for log in receipt["logs"]]),
+    ]
+    for record, items in sent:
+        named = {field.encode_name for field in msgspec.structs.fields(record)}
+        assert {key for item in items for key in item} <= named
 
 
 def test_percentiles_are_those_of_the_sample() -> None:
