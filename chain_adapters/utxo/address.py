@@ -81,14 +81,19 @@ def address_of(chain: UtxoChain, script: bytes) -> str | None:
 
 def addresses_of(chain: UtxoChain, scripts: Set[bytes]) -> dict[bytes, str | None]:
     """Return the address of each script, None for those that have none. Hot."""
-    p2pkh = [s for s in scripts if s[23:] == _P2PKH_TAIL and s[:3] == _P2PKH_HEAD]
-    addresses = encode_many(chain.p2pkh_version, [s[3:23] for s in p2pkh])
-    found: dict[bytes, str | None] = dict(zip(p2pkh, addresses, strict=True))
-    others = scripts - found.keys()
-    p2sh = [s for s in others if s[22:] == _P2SH_TAIL and s[:2] == _P2SH_HEAD]
-    addresses = encode_many(chain.p2sh_version, [s[2:22] for s in p2sh])
+    found: dict[bytes, str | None] = {}
+    p2pkh, p2sh = [], []
+    for script in scripts:
+        if script[23:] == _P2PKH_TAIL and script[:3] == _P2PKH_HEAD:
+            p2pkh.append(script)
+        elif script[22:] == _P2SH_TAIL and script[:2] == _P2SH_HEAD:
+            p2sh.append(script)
+        else:
+            found[script] = _segwit_address(chain, script)
+    addresses = encode_many(chain.p2pkh_version, [script[3:23] for script in p2pkh])
+    found.update(zip(p2pkh, addresses, strict=True))
+    addresses = encode_many(chain.p2sh_version, [script[2:22] for script in p2sh])
     found.update(zip(p2sh, addresses, strict=True))
-    found.update([(s, _segwit_address(chain, s)) for s in others - found.keys()])
     return found
 
 
