@@ -29,8 +29,12 @@ async def open_accounts(conn: Connection, refs: Sequence[AccountRef]) -> dict[Ac
     """
     ids = await find_accounts(conn, refs)
     if unopened := [ref for ref in refs if ref not in ids]:
-        await tables.open_accounts(conn, *_columns(unopened))
-        ids |= await find_accounts(conn, unopened)
+        rows = await tables.open_accounts(conn, *_columns(unopened))
+        opened = {AccountRef(*names): account_id for account_id, *names in rows}
+        _remember(opened)
+        ids |= opened
+        if others := [ref for ref in unopened if ref not in opened]:  # opened by others meanwhile
+            ids |= await find_accounts(conn, others)
     return ids
 
 

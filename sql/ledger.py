@@ -134,11 +134,15 @@ async def open_accounts(
     owners: Sequence[str],
     assets: Sequence[str],
     buckets: Sequence[str],
-) -> None:
-    """Open the accounts that do not exist; unknown tenants and assets are left out."""
-    await _queries.open_accounts(
+) -> list[tuple[int, str, str, str, str]]:
+    """Open the accounts that do not exist; unknown tenants and assets are left out.
+
+    Returns (account id, tenant, owner, asset, bucket) of those that were opened.
+    """
+    rows = await _queries.open_accounts(
         conn, tenants=tenants, owners=owners, assets=assets, buckets=buckets
     )
+    return [tuple(row) for row in rows]
 
 
 async def find_accounts(

@@ -1,6 +1,6 @@
--- name: open_accounts!
--- Open the accounts that do not exist, in one order for everybody. Unknown tenants and assets are
--- left out.
+-- name: open_accounts
+-- Open the accounts that do not exist, in one order for everybody, and tell which these were. Unknown
+-- tenants and assets are left out.
 INSERT INTO accounts (tenant, owner, asset, bucket)
 SELECT w.tenant, w.owner, w.asset, w.bucket
 FROM
@@ -9,7 +9,8 @@ FROM
 INNER JOIN tenants ON w.tenant = tenants.tenant
 INNER JOIN assets ON w.asset = assets.asset
 ORDER BY w.tenant, w.owner, w.asset, w.bucket
-ON CONFLICT (tenant, owner, asset, bucket) DO NOTHING;
+ON CONFLICT (tenant, owner, asset, bucket) DO NOTHING
+RETURNING account_id, tenant, owner, asset, bucket;
 
 -- name: find_accounts
 -- The ids of those accounts that exist. position is the place in the arrays, from 1.
