@@ -17,11 +17,18 @@ class TronWorld(World):
     adapter: TronAdapter
     funds_minor = 10**12
 
-    def __init__(self, node: TronNode, chain: TronChain, **changes: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        node: TronNode,
+        chain: TronChain,
+        rpc_url: str | None = None,
+        **changes: Any,  # noqa: ANN401
+    ) -> None:
+        """Read the node, or what stands before it at `rpc_url`."""
         super().__init__()
         self.chain = chain
         settings = {"poll_interval_s": 0.02, **changes}
-        self.adapter = TronAdapter(node.network, [node.rpc_url], **settings)
+        self.adapter = TronAdapter(node.network, [rpc_url or node.rpc_url], **settings)
 
     async def fund(self, address: str, amount_minor: int) -> None:
         await self.chain.pay(address, amount_minor)
