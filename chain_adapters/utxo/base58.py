@@ -89,9 +89,10 @@ def _divide(limbs: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     divisor, shift = np.uint64(58**_CHUNK_DIGITS), np.uint64(32)
     rest = np.zeros(limbs.shape[1], dtype=np.uint64)
     for limb in limbs:
-        whole = rest << shift | limb
-        limb[:] = whole // divisor
-        rest = whole - limb * divisor
+        rest <<= shift
+        rest |= limb
+        np.floor_divide(rest, divisor, out=limb)
+        rest -= limb * divisor
     return rest
 
 
