@@ -85,9 +85,11 @@ async def _settle(work: Work, network: str, taker: Taker, spending: Spending) ->
         return
     (withdrawal,) = locked
     verdict = judge(withdrawal, taker, spending)
-    if verdict is Verdict.PAID and await _adopt(work, network, withdrawal, taker, spending):
-        catalogue.coin_takings_total.labels(network, verdict).inc()
-        return
+    if verdict is Verdict.PAID:
+        latest = await find_rival(work, network, withdrawal, spending)
+        if latest is not None:
+            await _adopt(work, withdrawal, taker, spending, latest)
+            return
     if not taker.ours:
         await _halt(work, network, withdrawal)
     if verdict is not Verdict.LOST:
@@ -145,37 +147,61 @@ async def _halt(work: Work, network: str, withdrawal: Withdrawal) -> None:
     await wallets_sql.halt_wallet(work.conn, network, withdrawal.sender or "", FOREIGN, None)
 
 
-async def _adopt(
-    work: Work, network: str, withdrawal: Withdrawal, taker: Taker, spending: Spending
-) -> bool:
-    """Take a transaction for an attempt at its withdrawal, if the chain takes it or the others."""
+async def find_rival(
+    work: Work, network: str, withdrawal: Withdrawal, spending: Spending
+) -> Attempt | None:
+    """Return the latest attempt at a withdrawal if the chain takes it or this, never both.
+
+    None as well if this took another withdrawal's coin besides.
+    """
     attempts = await transactions_sql.latest_attempts(work.conn, [withdrawal.withdrawal_id])
     latest = attempts[withdrawal.withdrawal_id]
-    coin = msgspec.json.decode(latest.unsigned, type=UnsignedTransaction).coins[0]
-    if coin not in spending.coins or await losses_sql.claimed_elsewhere(
+    taken = await losses_sql.claimed_elsewhere(
         work.conn, network, spending.coins, withdrawal.withdrawal_id
-    ):
-        return False
-    fee_minor = await _take_over_cost(work, network, taker)
-    found = found_attempt(withdrawal, latest, coin, spending, fee_minor)
+    )
+    return None if taken or first_coin(latest) not in spending.coins else latest
+
+
+def first_coin(attempt: Attempt) -> str:
+    """Return the coin that all attempts at a withdrawal spend. Pure."""
+    return msgspec.json.decode(attempt.unsigned, type=UnsignedTransaction).coins[0]
+
+
+async def _adopt(
+    work: Work, withdrawal: Withdrawal, taker: Taker, spending: Spending, latest: Attempt
+) -> None:
+    """Take a transaction in a block for the payment. Its fee is booked with that from now on."""
+    network = str(withdrawal.network)
+    known = await costs_sql.disown_cost(work.conn, network, taker.transaction_id)
+    if known is None:
+        return  # its block has just left the chain
+    cost, booked = known
+    if booked:
+        for record in batch_facts([cost_fact(NetworkCostOrphaned, cost)]):
+            work.emit(LEDGER, network, record)
+    fee_minor = int(cost.amount_minor)
+    found = found_attempt(withdrawal, latest, spending, fee_minor)
     await transactions_sql.add_transactions(work.conn, network, [found])
     policy = (await withdrawals_sql.withdrawal_policies(work.conn))[withdrawal.asset]
-    depth = policy.confirmations_of(withdrawal.amount_minor)
-    confirm_height = taker.height + depth - 1
     mined = MinedTransaction(
-        taker.transaction_id, taker.height, taker.block_id, True, fee_minor, confirm_height
+        found.transaction_id,
+        taker.height,
+        taker.block_id,
+        succeeded=True,
+        fee_minor=fee_minor,
+        confirm_height=taker.height + policy.confirmations_of(withdrawal.amount_minor) - 1,
     )
     await transactions_sql.mine_transactions(work.conn, network, [mined])
     event = told.replaced_event(
-        withdrawal, taker.transaction_id, latest.transaction_id, datetime.now(UTC)
+        withdrawal, found.transaction_id, latest.transaction_id, datetime.now(UTC)
     )
     emit_events(work, [event])
     log.warning("paid under another id", **_names(withdrawal, taker))
-    return True
+    catalogue.coin_takings_total.labels(network, Verdict.PAID).inc()
 
 
 def found_attempt(
-    withdrawal: Withdrawal, latest: Attempt, coin: str, spending: Spending, fee_minor: int
+    withdrawal: Withdrawal, latest: Attempt, spending: Spending, fee_minor: int
 ) -> NewTransaction:
     """Return a transaction found in a block as one more attempt. Pure."""
     return NewTransaction(
@@ -183,7 +209,7 @@ def found_attempt(
         withdrawal_id=withdrawal.withdrawal_id,
         sender=withdrawal.sender or "",
         nonce=None,
-        coin=coin,
+        coin=first_coin(latest),
         coins=spending.coins,
         valid_until=None,
         attempt=latest.attempt + 1,
@@ -191,18 +217,6 @@ def found_attempt(
         raw=spending.raw,
         fee_minor_max=fee_minor,
     )
-
-
-async def _take_over_cost(work: Work, network: str, taker: Taker) -> int:
-    """Return the fee, which is booked with the withdrawal from now on and no more by itself."""
-    known = await costs_sql.disown_cost(work.conn, network, taker.transaction_id)
-    if known is None:
-        raise RuntimeError(f"no cost is known of {taker.transaction_id}")
-    cost, booked = known
-    if booked:
-        for record in batch_facts([cost_fact(NetworkCostOrphaned, cost)]):
-            work.emit(LEDGER, network, record)
-    return int(cost.amount_minor)
 
 
 def _names(withdrawal: Withdrawal, taker: Taker) -> dict[str, object]:

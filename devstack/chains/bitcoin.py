@@ -25,7 +25,7 @@ from chain_adapters.bitcoin.chains import REGTEST as BITCOIN
 from chain_adapters.dogecoin.chains import REGTEST as DOGECOIN
 from chain_adapters.litecoin.chains import REGTEST as LITECOIN
 from chain_adapters.utxo.chain import UtxoChain
-from devstack.chains.bitcoin_chain import BitcoinChain
+from devstack.chains.bitcoin_chain import BitcoinChain, in_coins
 from devstack.chains.chain import DevNode
 from devstack.paths import cache_dir
 from devstack.process import GuardedProcess, ServerError
@@ -55,6 +55,8 @@ limitancestorcount=100000
 limitdescendantcount=100000
 limitancestorsize=5000
 limitdescendantsize=5000
+# The dust limit of the chain that is played; this build's own is Litecoin's, ten times Bitcoin's.
+dustrelayfee={dust_relay_fee}
 # A rule that this build starts at block 432 and then cannot mine by.
 vbparams=mweb:999999999999:999999999999
 [regtest]
@@ -161,7 +163,12 @@ class CoreNode(DevNode):
     def _prepare(self) -> None:
         config = self.data_dir / "litecoin.conf"
         config.touch(mode=0o600)
-        text = _CONFIG.format(user=USER, password=self.password, port=self.port)
+        text = _CONFIG.format(
+            user=USER,
+            password=self.password,
+            port=self.port,
+            dust_relay_fee=in_coins(self.chain.dust_rate),
+        )
         config.write_text(text)
 
     def _command(self) -> list[str]:

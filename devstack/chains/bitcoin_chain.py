@@ -17,8 +17,10 @@ from chain_adapters.utxo.address import address_of, derive_address, script_of
 from chain_adapters.utxo.chain import UtxoChain
 from devstack.chains.chain import NodeError
 
-FEE_MINOR = 100_000
-"""What the bank pays for a transaction: far more than it must."""
+FEE_MINOR = 500
+"""What the bank pays for a transaction: enough, and so little that the node's estimates, which come
+from what it saw, leave other payments where they would be on a quiet network.
+"""
 DUST_MINOR = 10_000
 
 _TRIES = 5

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +36,7 @@ async def order(world: PayingCoinWorld, order_id: str, amount_minor: int = PAID)
 async def check(world: PayingCoinWorld, *addresses: str) -> None:
     """All is well: these were paid once, and nothing else happened."""
     await world.finish()
+    assert all(order.status == "confirmed" for order in await world.withdrawals())
     for address in addresses:
         assert len(await world.paid(address)) == 1
     await world.check_no_double_payment()
@@ -117,6 +120,31 @@ async def test_what_nodes_have_forgotten_is_sent_again(
     assert await world.paid(address) == []
     await check(world, address)
     assert len(await world.spendings("order")) == attempts
+
+
+class StricterNode(BitcoinNode):
+    """Takes less for dust than others do: its owner has set it so."""
+
+    def _command(self) -> list[str]:
+        return [*super()._command(), "-dustrelayfee=0.0003"]
+
+
+async def test_change_that_only_this_node_takes_for_dust_goes_to_the_fee_of_a_replacement(
+    postgres: Postgres, template_database: str, servers_dir: Path
+) -> None:
+    """Bytes that a node refuses for ever are sent again and again; the way out is a replacement."""
+    with StricterNode(servers_dir / f"stricter-{secrets.token_hex(6)}") as node:
+        async with open_coin_world(postgres, template_database, node) as world:
+            await world.fund(PAID + 500)
+            address = await order(world, "order")
+            await world.retry()
+            [attempt] = await world.attempts("order")
+            assert (attempt.last_outcome, attempt.last_detail) == ("refused", "dust (code -26)")
+            assert (await world.withdrawal("order")).status == "signed"
+            await world.replace.run_once()
+            await world.settle()
+            await check(world, address)
+            assert len(await world.attempts("order")) == 2
 
 
 async def tight_coin(world: PayingCoinWorld) -> int:

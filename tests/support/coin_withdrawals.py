@@ -23,6 +23,7 @@ from tests.support.withdrawals import AT_ONCE_S, CONFIRMATIONS, PayingWorld
 
 ALICE_MINOR = 10**11
 REORG_DEPTH_MAX = 40
+ENDS = ("confirmed", "failed", "rejected")
 
 
 class Spending(NamedTuple):
@@ -129,20 +130,21 @@ class PayingCoinWorld(PayingWorld):
         return wallet.halted_reason
 
     async def finish(self) -> None:
-        """Send again, replace and mine until every withdrawal is settled."""
+        """Send again, mine, replace what that did not help, until every withdrawal is settled."""
         for _ in range(12):
-            await self.resend.run_once()
-            await self.settle()
+            await self.retry()
             await self.mine(CONFIRMATIONS)
-            if all(w.status in ("confirmed", "rejected") for w in await self.withdrawals()):
+            if all(w.status in ENDS for w in await self.withdrawals()):
                 return
+            await self.replace.run_once()
+            await self.settle()
         raise AssertionError(await self._unfinished())
 
     async def _unfinished(self) -> str:
         """Return what is known of every withdrawal that has not come to its end."""
         lines = []
         for order in await self.withdrawals():
-            if order.status not in ("confirmed", "rejected"):
+            if order.status not in ENDS:
                 lines.append(f"{order.idempotency_key} is {order.status}: {order}")
                 lines += map(str, await self.attempts(order.idempotency_key))
                 lines += map(str, await self.spendings(order.idempotency_key))
