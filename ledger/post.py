@@ -7,7 +7,6 @@ Python while the lines are being written. The database checks everything again
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 
 import asyncpg
@@ -37,7 +36,7 @@ async def post(conn: Connection, entries: Sequence[Entry]) -> list[PostResult]:
     order within a call, so two calls in one transaction can meet another's in a deadlock, which
     Postgres ends with asyncpg.DeadlockDetectedError; the transaction may be repeated.
 
-    Raises RuntimeError outside a transaction.
+    Raises RuntimeError outside a transaction. Any other error ends the caller's transaction.
     """
     if not conn.is_in_transaction():
         raise RuntimeError("post() needs the caller's transaction")
@@ -47,15 +46,18 @@ async def post(conn: Connection, entries: Sequence[Entry]) -> list[PostResult]:
     # because nearly all batches are new from end to end and looking costs a tenth of the time.
     look_up = False
     for _ in range(ATTEMPTS_MAX):
-        with contextlib.suppress(asyncpg.UniqueViolationError, RememberedInVain, _RefusedUnseen):
-            ids = await open_accounts(conn, _touched(valid))
-            async with conn.transaction():  # a savepoint: a taken key undoes no more than this
-                accounts, entry_ids = await _lock(conn, valid, ids)
-                stored = await _find(conn, valid) if look_up else {}
-                decider = Decider(accounts, stored, entry_ids)
-                chunks = _decide(decider, entries, problems, refusing=look_up)
-                await _write(conn, decider.plan, chunks)
-                return decider.plan.results
+        ids = await open_accounts(conn, _touched(valid))
+        await conn.execute("SAVEPOINT posting")  # a taken key undoes no more than what follows
+        try:
+            accounts, entry_ids = await _lock(conn, valid, ids)
+            stored = await _find(conn, valid) if look_up else {}
+            decider = Decider(accounts, stored, entry_ids)
+            chunks = _decide(decider, entries, problems, refusing=look_up)
+            await _write(conn, decider.plan, chunks)
+        except (asyncpg.UniqueViolationError, RememberedInVain, _RefusedUnseen):
+            await conn.execute("ROLLBACK TO SAVEPOINT posting")
+        else:
+            return decider.plan.results
         look_up = True
     raise RuntimeError(f"others took the keys {ATTEMPTS_MAX} times in a row")
 
