@@ -45,7 +45,10 @@ def scripts_of(transactions: Sequence[PlainTransaction]) -> set[bytes]:
 def _normalise(
     transaction: PlainTransaction, addresses: Mapping[bytes, str | None], maturity: int
 ) -> Transaction:
-    sender = sender_of(transaction, addresses)
+    sender, fee_minor = None, transaction.fee_minor
+    if transaction.spent:
+        sender = sender_of(transaction.spent, addresses)
+        fee_minor = fee_of(transaction.spent, transaction.outputs)
     depth_min = 1 if transaction.spends else maturity
     indexes = indexes_of(transaction.outputs)
     transfers = []
@@ -59,7 +62,7 @@ def _normalise(
                     indexes[position], sender, address, None, output.amount_minor, None, depth_min
                 )
             )
-    return Transaction(transaction.id, sender, True, fee_of(transaction), tuple(transfers))
+    return Transaction(transaction.id, sender, True, fee_minor, tuple(transfers))
 
 
 def indexes_of(outputs: Sequence[object]) -> Sequence[str]:
@@ -69,20 +72,17 @@ def indexes_of(outputs: Sequence[object]) -> Sequence[str]:
     return [f"out:{position}" for position in range(len(outputs))]
 
 
-def sender_of(transaction: PlainTransaction, addresses: Mapping[bytes, str | None]) -> str | None:
-    """Return the only address whose money is spent, None if there are several or none is known."""
-    spent = transaction.spent
-    if not spent or any(output.script != spent[0].script for output in spent):
+def sender_of(spent: Sequence[Output], addresses: Mapping[bytes, str | None]) -> str | None:
+    """Return the only address whose money is spent, None if there are several or it has none."""
+    if any(output.script != spent[0].script for output in spent):
         return None
     return addresses[spent[0].script]
 
 
-def fee_of(transaction: PlainTransaction) -> int | None:
-    """Return what is spent beyond the outputs, None if what is spent is not known."""
-    if not transaction.spends or not transaction.spent:
-        return transaction.fee_minor
-    received = sum(output.amount_minor for output in transaction.outputs if output is not None)
-    fee_minor = sum(output.amount_minor for output in transaction.spent) - received
+def fee_of(spent: Sequence[Output], outputs: Sequence[Output | None]) -> int | None:
+    """Return what is spent beyond the outputs, None if that is less than nothing."""
+    received = sum(output.amount_minor for output in outputs if output is not None)
+    fee_minor = sum(output.amount_minor for output in spent) - received
     return fee_minor if fee_minor >= 0 else None
 
 
