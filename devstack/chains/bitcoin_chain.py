@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import aiohttp
 import coincurve
 
 from chain_adapters.litecoin.chains import REGTEST as OWN
@@ -16,6 +14,7 @@ from chain_adapters.types import Coin
 from chain_adapters.utxo.address import address_of, derive_address, script_of
 from chain_adapters.utxo.chain import UtxoChain
 from devstack.chains.chain import NodeError
+from devstack.chains.http import HttpChain
 
 FEE_MINOR = 500
 """What the bank pays for a transaction: enough, and so little that the node's estimates, which come
@@ -39,39 +38,25 @@ def in_minor(coins: str) -> int:
     return int(whole) * 10**8 + int(part.ljust(8, "0") or "0")
 
 
-class BitcoinChain:
+class BitcoinChain(HttpChain):
     """A client of the node, which sees its addresses under the constants of `chain`."""
 
+    timeout_s = 60.0
+
     def __init__(self, rpc_url: str, chain: UtxoChain) -> None:
-        self._rpc_url = rpc_url
+        super().__init__(rpc_url)
         self._chain = chain
-        self._http: aiohttp.ClientSession | None = None
 
-    async def __aenter__(self) -> Self:
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60))
-        try:
-            found = await self.call("getblockchaininfo")
-            if found["chain"] != "regtest":
-                raise NodeError("it is no development node")
-        except BaseException:
-            await self._http.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._http is not None:
-            await self._http.close()
+    async def check(self) -> None:
+        """NodeError unless the node is on a chain of its own."""
+        found = await self.call("getblockchaininfo")
+        if found["chain"] != "regtest":
+            raise NodeError("it is no development node")
 
     async def call(self, method: str, *params: object) -> Any:  # noqa: ANN401 - any JSON
         """Return the result of one call, or raise NodeError. Amounts come as text."""
-        assert self._http is not None, "use it as a context manager"
         body = {"id": 1, "method": method, "params": params}
-        async with self._http.post(self._rpc_url, json=body) as answer:
+        async with self._http.post(self._url, json=body) as answer:
             if answer.status not in {200, 404, 500}:
                 raise NodeError(f"{method}: HTTP status {answer.status}")
             reply = await answer.json(loads=_loads)

@@ -4,55 +4,33 @@ from __future__ import annotations
 
 import json
 import secrets
-from types import TracebackType
-from typing import Any, Self
 
-import aiohttp
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from devstack.chains.chain import NodeError
+from devstack.chains.http import JsonRpcChain
 from devstack.paths import erc20_artifact
 
 SUPPLY_MINOR = 10**36
 TRANSFER_SELECTOR = keccak(text="transfer(address,uint256)")[:4]
 
 
-class EthereumChain:
+class EthereumChain(JsonRpcChain):
     """A client of anvil's JSON-RPC that pays from the node's first unlocked account."""
 
     def __init__(self, rpc_url: str) -> None:
-        self._rpc_url = rpc_url
-        self._http: aiohttp.ClientSession | None = None
+        super().__init__(rpc_url)
         self._bank = ""
 
-    async def __aenter__(self) -> Self:
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
-        try:
-            self._bank = await self._find_bank()
-        except BaseException:
-            await self._http.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._http is not None:
-            await self._http.close()
-
-    async def call(self, method: str, *params: object) -> Any:  # noqa: ANN401 - any JSON
-        """Return the result of one call, or raise NodeError."""
-        assert self._http is not None, "use it as a context manager"
-        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        async with self._http.post(self._rpc_url, json=body) as answer:
-            reply = await answer.json()
-        if "error" in reply:
-            raise NodeError(f"{method}: {reply['error'].get('message')}")
-        return reply["result"]
+    async def check(self) -> None:
+        """NodeError unless the node says that it is anvil and has an unlocked account."""
+        await self.call("anvil_nodeInfo")
+        accounts = await self.call("eth_accounts")
+        if not accounts:
+            message = "it has no unlocked account"
+            raise NodeError(message)
+        self._bank = str(accounts[0])
 
     async def pay(self, address: str, amount_minor: int, memo: str | None = None) -> str:  # noqa: ARG002 - there are no memos
         """Send native money from the bank; return the transaction's id."""
@@ -99,15 +77,6 @@ class EthereumChain:
     async def balance(self, address: str) -> int:
         """Return native minor units at the tip."""
         return int(await self.call("eth_getBalance", address, "latest"), 16)
-
-    async def _find_bank(self) -> str:
-        """NodeError unless the node says that it is anvil and has an unlocked account."""
-        await self.call("anvil_nodeInfo")
-        accounts = await self.call("eth_accounts")
-        if not accounts:
-            message = "it has no unlocked account"
-            raise NodeError(message)
-        return str(accounts[0])
 
     async def _send(self, **transaction: str) -> str:
         return str(await self.call("eth_sendTransaction", {"from": self._bank, **transaction}))

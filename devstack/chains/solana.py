@@ -14,10 +14,8 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import aiohttp
 from solders.hash import Hash
 from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
@@ -49,6 +47,7 @@ from spl.token.models import (
 )
 
 from devstack.chains.chain import DevNode, NodeError
+from devstack.chains.http import JsonRpcChain
 from devstack.chains.solana_ledger import BANK, GENESIS_HASH
 
 TOKEN_DECIMALS = 6
@@ -128,42 +127,17 @@ class SolanaNode(DevNode):
             return False
 
 
-class SolanaChain:
+class SolanaChain(JsonRpcChain):
     """A client that pays from the development bank, which also issues and freezes tokens."""
 
     def __init__(self, rpc_url: str) -> None:
-        self._rpc_url = rpc_url
-        self._http: aiohttp.ClientSession | None = None
+        super().__init__(rpc_url)
         self._programs: dict[str, Pubkey] = {}
 
-    async def __aenter__(self) -> Self:
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
-        try:
-            if await self.call("getGenesisHash") != GENESIS_HASH:
-                raise NodeError("it is no development node")
-        except BaseException:
-            await self._http.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._http is not None:
-            await self._http.close()
-
-    async def call(self, method: str, *params: object) -> Any:  # noqa: ANN401 - any JSON
-        """Return the result of one call, or raise NodeError."""
-        assert self._http is not None, "use it as a context manager"
-        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        async with self._http.post(self._rpc_url, json=body) as answer:
-            reply = await answer.json()
-        if "error" in reply:
-            raise NodeError(f"{method}: {reply['error'].get('message')}")
-        return reply["result"]
+    async def check(self) -> None:
+        """NodeError unless the node is on the development chain."""
+        if await self.call("getGenesisHash") != GENESIS_HASH:
+            raise NodeError("it is no development node")
 
     async def pay(self, address: str, amount_minor: int, memo: str | None = None) -> str:
         """Send lamports; a new account is first given what it must hold, in a payment of its own.

@@ -10,10 +10,8 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import aiohttp
 from stellar_sdk import (
     Asset,
     ChangeTrust,
@@ -33,6 +31,7 @@ from stellar_sdk.memo import Memo
 from stellar_sdk.operation import Operation
 
 from devstack.chains.chain import DevNode, NodeError
+from devstack.chains.http import HttpChain
 from devstack.chains.stellar_chain import BANK, NETWORK
 from devstack.chains.stellar_envelopes import PASSPHRASE
 from devstack.chains.stellar_operations import show_amount
@@ -73,56 +72,38 @@ def decimal_of(amount_minor: int) -> Decimal:
     return Decimal(show_amount(amount_minor))
 
 
-class StellarChain:
+class StellarChain(HttpChain):
     """A client of the simulated node. The bank is the network's first account, and issues tokens.
 
     Muxed recipients (M…) are paid as such.
     """
 
     def __init__(self, rpc_url: str) -> None:
-        self._rpc_url = rpc_url
+        super().__init__(rpc_url)
         self._sequences = asyncio.Lock()
-        self._http: aiohttp.ClientSession | None = None
         self._made: set[str] = set()
 
-    async def __aenter__(self) -> Self:
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
-        try:
-            await self.height()
-        except BaseException:
-            await self._http.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._http is not None:
-            await self._http.close()
+    async def check(self) -> None:
+        """See HttpChain."""
+        await self.height()
 
     async def drive(self, deed: str, **body: object) -> Any:  # noqa: ANN401 - any JSON
         """Tell the node to do something, or raise NodeError."""
-        assert self._http is not None, "use it as a context manager"
-        async with self._http.post(f"{self._rpc_url}/dev/{deed}", json=body) as answer:
+        async with self._http.post(f"{self._url}/dev/{deed}", json=body) as answer:
             if answer.status != 200:
                 raise NodeError(f"{deed}: HTTP status {answer.status}")
             return await answer.json()
 
     async def ask(self, path: str) -> Any:  # noqa: ANN401 - any JSON
         """Return one of Horizon's answers, None if it has nothing there."""
-        assert self._http is not None, "use it as a context manager"
-        async with self._http.get(f"{self._rpc_url}/{path}") as answer:
+        async with self._http.get(f"{self._url}/{path}") as answer:
             if answer.status == 404:
                 return None
             return await answer.json()
 
     async def submit(self, raw: str) -> str:
         """Send an envelope in base64; return its hash, or raise NodeError."""
-        assert self._http is not None, "use it as a context manager"
-        target, form = f"{self._rpc_url}/transactions_async", {"tx": raw}
+        target, form = f"{self._url}/transactions_async", {"tx": raw}
         async with self._http.post(target, data=form) as answer:
             reply = await answer.json()
             if answer.status not in {201, 409}:

@@ -12,12 +12,10 @@ import urllib.request
 from contextlib import AbstractAsyncContextManager
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
-
-import aiohttp
+from typing import Any
 
 from devstack.chains.chain import DevNode, NodeError
+from devstack.chains.http import HttpChain
 from devstack.paths import node_modules_dir
 from devstack.process import ServerError
 
@@ -94,30 +92,14 @@ class TonNode(DevNode):
             return False
 
 
-class TonChain:
+class TonChain(HttpChain):
     """A client that pays from the node's bank, which is no account: its money is made."""
 
-    def __init__(self, base_url: str) -> None:
-        self._base_url = base_url
-        self._http: aiohttp.ClientSession | None = None
+    timeout_s = 120.0
 
-    async def __aenter__(self) -> Self:
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120))
-        try:
-            await self.height()
-        except BaseException:
-            await self._http.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._http is not None:
-            await self._http.close()
+    async def check(self) -> None:
+        """See HttpChain."""
+        await self.height()
 
     async def drive(self, name: str, **arguments: object) -> Any:  # noqa: ANN401 - any JSON
         """Tell the node to do something, see ton_node.cjs; NodeError if it will not."""
@@ -167,8 +149,7 @@ class TonChain:
         return int(info["last"]["seqno"])
 
     async def _ask(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
-        assert self._http is not None, "use it as a context manager"
-        async with self._http.request(method, self._base_url + path, json=body) as answer:
+        async with self._http.request(method, self._url + path, json=body) as answer:
             reply = await answer.json()
         if answer.status != 200:
             raise NodeError(f"{path}: {reply.get('error')}")

@@ -9,47 +9,26 @@ import urllib.error
 import urllib.request
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
-
-import aiohttp
+from typing import Any
 
 from devstack.chains.chain import DevNode, NodeError
+from devstack.chains.http import HttpChain
 from devstack.chains.tron_chain import NETWORK, SOLID_DEPTH
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class TronChain:
+class TronChain(HttpChain):
     """A client of the simulated node. Addresses are canonical, that is hex "41…"."""
 
-    def __init__(self, rpc_url: str) -> None:
-        self._rpc_url = rpc_url
-        self._http: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> Self:
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
-        try:
-            await self.height()
-            await self._drive("fault", fault="none", times=0)
-        except BaseException:
-            await self._http.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._http is not None:
-            await self._http.close()
+    async def check(self) -> None:
+        """NodeError unless it is the simulated node, which alone can be driven."""
+        await self.height()
+        await self._drive("fault", fault="none", times=0)
 
     async def call(self, path: str, **body: object) -> Any:  # noqa: ANN401 - any JSON
         """Return the answer of one request, or raise NodeError."""
-        assert self._http is not None, "use it as a context manager"
-        async with self._http.post(f"{self._rpc_url}/{path}", json=body) as answer:
+        async with self._http.post(f"{self._url}/{path}", json=body) as answer:
             if answer.status != 200:
                 raise NodeError(f"{path}: HTTP status {answer.status}")
             reply = await answer.json()
