@@ -32,8 +32,10 @@ from metrics import catalogue
 from sql import chain as chain_sql
 from sql import deposits as deposits_sql
 from sql import network_costs as costs_sql
+from sql.chain import Cursor
 from sql.deposits import Deposit, DepositPolicy, NewDeposit, OwnedAddress
 from sql.network_costs import NetworkCost, NewCost
+from sql.pool import Connection
 from topics.blocks import BLOCKS, BlockAdded, BlockRecord, TransactionRecord
 from topics.deposits import DEPOSITS, BlockMatched
 from topics.events import emit_events
@@ -96,8 +98,8 @@ class MatchDeposits(LocalStage[BlockRecord]):
         """Load the addresses that are watched so far."""
         async with self._context.pool.acquire() as conn:
             self._policies = await deposits_sql.deposit_policies(conn)
-        for network in self._policies:
-            await self._load_addresses(network)
+            for network in self._policies:
+                await self._load_addresses(network, conn)
 
     async def apply(self, work: Work, records: Sequence[BlockRecord], _: None) -> None:
         """Bring the deposits of all blocks named in `records` to what the best chain says."""
@@ -111,9 +113,15 @@ class MatchDeposits(LocalStage[BlockRecord]):
     async def _match_network(
         self, work: Work, network: str, records: Sequence[BlockRecord]
     ) -> None:
-        standing = await chain_sql.block_standing(
-            work.conn, network, [(record.height, record.block_id) for record in records]
+        cursor, standing, addresses = await deposits_sql.survey_network(
+            work.conn,
+            network,
+            [(record.height, record.block_id) for record in records],
+            self._serials[network],
+            ADDRESS_PAGE_ROWS,
         )
+        if self._watch(network, addresses):
+            await self._load_addresses(network, work.conn)
         added = [
             record
             for record in records
@@ -123,13 +131,13 @@ class MatchDeposits(LocalStage[BlockRecord]):
         changes = Changes.none()
         found = await self._find(work, network, added)
         await self._orphan(work, network, gone, changes)
-        known = await self._detect(work, network, found, changes)
+        known = await self._detect(work, network, found, changes, cursor=cursor)
         if any(known):
             # Repeats, or what stands in an old block whose removal we have not been told of yet.
             stale = await deposits_sql.stale_blocks(work.conn, network, known.transaction_ids())
             if stale:
                 await self._orphan(work, network, stale, changes)
-                await self._detect(work, network, known, changes)
+                await self._detect(work, network, known, changes, cursor=cursor)
         await self._tell(work, network, records, changes)
 
     async def _orphan(
@@ -142,12 +150,16 @@ class MatchDeposits(LocalStage[BlockRecord]):
             costs = await costs_sql.orphan_costs(work.conn, network, ordered)
             changes.costs_orphaned.extend(costs)
 
-    async def _detect(self, work: Work, network: str, found: Found, changes: Changes) -> Found:
+    async def _detect(
+        self, work: Work, network: str, found: Found, changes: Changes, *, cursor: Cursor | None
+    ) -> Found:
         """Write what was found; return what is not written, because it is there already."""
         deposits: list[Deposit] = []
         costs: set[str] = set()
         if found.deposits:
-            deposits = await self._write(work, network, found.deposits, changes)
+            if cursor is None:
+                raise InvariantBroken(f"{network} has blocks and no cursor")
+            deposits = await self._write(work, network, found.deposits, changes, cursor=cursor)
         if found.costs:
             costs = await costs_sql.detect_costs(work.conn, network, found.costs)
         return Found(
@@ -156,11 +168,14 @@ class MatchDeposits(LocalStage[BlockRecord]):
         )
 
     async def _write(
-        self, work: Work, network: str, deposits: Sequence[NewDeposit], changes: Changes
+        self,
+        work: Work,
+        network: str,
+        deposits: Sequence[NewDeposit],
+        changes: Changes,
+        *,
+        cursor: Cursor,
     ) -> list[Deposit]:
-        cursor = await chain_sql.read_cursor(work.conn, network)
-        if cursor is None:
-            raise InvariantBroken(f"{network} has blocks and no cursor")
         detected = await deposits_sql.detect_deposits(
             work.conn,
             network,
@@ -177,7 +192,7 @@ class MatchDeposits(LocalStage[BlockRecord]):
         return detected
 
     async def _find(self, work: Work, network: str, blocks: Sequence[BlockAdded]) -> Found:
-        hits, paid = await self._probe(work, network, blocks)
+        hits, paid = self._probe(network, blocks)
         if not hits and not paid:
             return Found([], [])
         known = await self._look_up(work, network, hits, paid)
@@ -195,9 +210,7 @@ class MatchDeposits(LocalStage[BlockRecord]):
             list({cost.transaction_id: cost for cost in costs if cost is not None}.values()),
         )
 
-    async def _probe(
-        self, work: Work, network: str, blocks: Sequence[BlockAdded]
-    ) -> tuple[list[Hit], list[Paid]]:
+    def _probe(self, network: str, blocks: Sequence[BlockAdded]) -> tuple[list[Hit], list[Paid]]:
         """Return transfers and payers that are perhaps ours; all others certainly are not.
 
         The hot path: nothing is made of a transfer before it is a hit.
@@ -207,7 +220,6 @@ class MatchDeposits(LocalStage[BlockRecord]):
             return [], []
         transfers = [transfer for transaction in transactions for transfer in transaction.transfers]
         catalogue.transfers_total.labels(network).inc(len(transfers))
-        await self._load_addresses(network, work)
         watched = self._watched[network]
         received = watched.maybe([transfer.address for transfer in transfers]).nonzero()[0]
         payers = watched.maybe([transaction.payer or "" for transaction in transactions])
@@ -238,20 +250,22 @@ class MatchDeposits(LocalStage[BlockRecord]):
             await deposits_sql.own_transactions(work.conn, network, ids) if ids else set(),
         )
 
-    async def _load_addresses(self, network: str, work: Work | None = None) -> None:
-        if work is None:
-            async with self._context.pool.acquire() as conn:
-                await self._load_addresses(network, Work(conn))
-            return
-        watched = self._watched[network]
-        while page := await deposits_sql.new_addresses(
-            work.conn, network, self._serials[network], ADDRESS_PAGE_ROWS
+    async def _load_addresses(self, network: str, conn: Connection) -> None:
+        while self._watch(
+            network,
+            await deposits_sql.new_addresses(
+                conn, network, self._serials[network], ADDRESS_PAGE_ROWS
+            ),
         ):
-            watched.add([address for _, address in page])
+            pass
+
+    def _watch(self, network: str, page: Sequence[tuple[int, str]]) -> bool:
+        """Watch a page of addresses more; tell whether there may be others behind it."""
+        if page:
+            self._watched[network].add([address for _, address in page])
             self._serials[network] = page[-1][0]
-            if len(page) < ADDRESS_PAGE_ROWS:
-                break
-        catalogue.watched_addresses.labels(network).set(len(watched))
+            catalogue.watched_addresses.labels(network).set(len(self._watched[network]))
+        return len(page) == ADDRESS_PAGE_ROWS
 
     async def _tell(
         self,

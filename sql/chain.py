@@ -174,19 +174,6 @@ async def canonical_blocks(
     return {row["block_id"] for row in rows}
 
 
-async def block_standing(
-    conn: Connection, network: str, blocks: Sequence[tuple[int, str]]
-) -> dict[tuple[int, str], bool]:
-    """Return for each (height, block id) that is remembered whether it is on the best chain now."""
-    rows = await _queries.block_standing(
-        conn,
-        network=network,
-        heights=[height for height, _ in blocks],
-        block_ids=[block_id for _, block_id in blocks],
-    )
-    return {(row["height"], row["block_id"]): row["canonical"] for row in rows}
-
-
 async def prune_blocks(conn: Connection, network: str, keep_blocks: int) -> None:
     """Forget all but the newest matched blocks."""
     await _queries.prune_blocks(conn, network=network, keep_blocks=keep_blocks)

@@ -182,22 +182,6 @@ INNER JOIN blocks AS b
         AND b.height = asked.height
         AND b.block_id = asked.block_id;
 
--- name: block_standing
--- Which of these blocks are on the best chain and which are not. Forgotten ones are left out: they
--- were matched long ago, and nothing can be said of them any more.
-SELECT
-    asked.height,
-    asked.block_id,
-    coalesce(b.block_id = asked.block_id, FALSE) AS canonical
-FROM
-    unnest(:heights::bigint [], :block_ids::text []) AS asked (height, block_id)
-LEFT JOIN blocks AS b
-    ON b.network = :network::text AND b.height = asked.height
-WHERE
-    asked.height >= coalesce(
-        (SELECT min(oldest.height) FROM blocks AS oldest WHERE oldest.network = :network::text), 0
-    );
-
 -- name: prune_blocks!
 -- Forget blocks so deep that no reorganisation is allowed to reach them, once they are matched.
 DELETE FROM blocks AS b

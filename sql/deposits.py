@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from sql.chain import Cursor
 from sql.pool import Connection
 from sql.queries import load_queries
 
@@ -20,6 +21,16 @@ class OwnedAddress(NamedTuple):
     tenant: str
     owner: str
     purpose: str
+
+
+class Survey(NamedTuple):
+    """What has to be known of a network before blocks are looked into."""
+
+    cursor: Cursor | None
+    standing: dict[tuple[int, str], bool]
+    """For each block (height, block id) that is remembered, whether it is on the best chain now."""
+    addresses: list[tuple[int, str]]
+    """(serial, address) of new ones, in order."""
 
 
 class NewDeposit(NamedTuple):
@@ -90,6 +101,34 @@ class ReservedKey(NamedTuple):
 
     key_path: str
     public_key: bytes
+
+
+async def survey_network(
+    conn: Connection,
+    network: str,
+    blocks: Sequence[tuple[int, str]],
+    after_serial: int,
+    limit_rows: int,
+) -> Survey:
+    """Return what has to be known of a network before blocks (height, block id) are looked into."""
+    row = await _queries.survey_network(
+        conn,
+        network=network,
+        heights=[height for height, _ in blocks],
+        block_ids=[block_id for _, block_id in blocks],
+        after_serial=after_serial,
+        limit_rows=limit_rows,
+    )
+    *cursor, standing, serials, addresses = row
+    return Survey(
+        None if row["height"] is None else Cursor(*cursor),
+        {
+            block: canonical
+            for block, canonical in zip(blocks, standing, strict=True)
+            if canonical is not None
+        },
+        list(zip(serials, addresses, strict=True)),
+    )
 
 
 async def new_addresses(

@@ -1,3 +1,46 @@
+-- name: survey_network^
+-- What has to be known before blocks are looked into, in one look: how far the network is followed,
+-- which of the blocks are on the best chain, in their order, and the addresses added since a serial. Of
+-- forgotten blocks nothing can be said any more (NULL): they were matched long ago.
+SELECT
+    c.height,
+    c.safe_height,
+    c.finalized_height,
+    c.node_height,
+    c.matched_height,
+    c.halted_reason,
+    c.settled_height,
+    ARRAY(
+        SELECT CASE WHEN asked.height >= coalesce(oldest.height, 0) THEN b.height IS NOT NULL END
+        FROM
+            unnest(:heights::bigint [], :block_ids::text [])
+            WITH ORDINALITY AS asked (height, block_id, position)
+        LEFT JOIN blocks AS b
+            ON
+                b.network = :network::text
+                AND b.height = asked.height
+                AND b.block_id = asked.block_id
+        ORDER BY asked.position
+    ) AS standing,
+    added.serials,
+    added.addresses
+FROM (SELECT min(b.height) AS height FROM blocks AS b WHERE b.network = :network::text) AS oldest
+CROSS JOIN (
+    SELECT
+        coalesce(array_agg(a.serial), '{}') AS serials,
+        coalesce(array_agg(a.address), '{}') AS addresses
+    FROM (
+        SELECT
+            addresses.serial,
+            addresses.address
+        FROM addresses
+        WHERE addresses.network = :network::text AND addresses.serial > :after_serial::bigint
+        ORDER BY addresses.serial
+        LIMIT :limit_rows::integer
+    ) AS a
+) AS added
+LEFT JOIN cursors AS c ON c.network = :network::text;
+
 -- name: new_addresses
 -- Addresses added since a serial. Serials are committed in order, so none is ever missed.
 SELECT

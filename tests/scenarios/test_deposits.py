@@ -10,6 +10,7 @@ import pytest
 from coincurve import PrivateKey
 from pydantic import SecretStr
 
+from agents import match_deposits
 from agents.assign_deposit import assign_deposit
 from agents.confirm_deposits import ConfirmDeposits
 from agents.follow_chain import FollowChain
@@ -250,6 +251,18 @@ async def test_an_address_registered_a_moment_ago_is_not_missed(world: World) ->
         world.chain.mint(address, None, 100)
         await world.follow()
     assert len(await world.statuses()) == 5
+
+
+async def test_more_new_addresses_than_one_look_shows_are_all_watched(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(match_deposits, "ADDRESS_PAGE_ROWS", 2)
+    addresses = [await world.watch() for _ in range(5)]
+    for address in addresses:
+        world.chain.mint(address, None, 100)
+    world.chain.mine(CONFIRMATIONS)
+    await world.follow()
+    assert await world.available() == 500
 
 
 async def test_tokens_nobody_listed_and_dust_are_recorded_and_not_credited(world: World) -> None:
