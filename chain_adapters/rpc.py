@@ -1,4 +1,4 @@
-"""HTTP and JSON-RPC 2.0 with several endpoints: failover, back-off, bounds, and no leaks.
+"""JSON-RPC 2.0 and REST with several endpoints: failover and back-off, and no leaks.
 
 An endpoint is asked for a whole piece of work (a block with its receipts, say), so that one
 answer never mixes two nodes. An endpoint that times out, is unreachable, limits our rate, answers
@@ -8,16 +8,16 @@ hosts only: paths, queries and user parts of an URL may be credentials.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from itertools import count
 from typing import TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
+from chain_adapters.http import HttpClient
 from chain_adapters.types import NodeUnavailable, WrongNetwork
 
 T = TypeVar("T")
@@ -147,7 +147,7 @@ class Endpoint:
         started = time.perf_counter()
         fault: str | None = "cancelled"
         try:
-            raw, fault = await client.exchange(self._url, body)
+            raw, fault = await client.http.exchange(self._url, body)
         finally:
             client.observe(
                 client.network, method, self.index, time.perf_counter() - started, fault is None
@@ -178,7 +178,7 @@ class Endpoint:
         started = time.perf_counter()
         fault: str | None = "cancelled"
         try:
-            status, raw, fault = await client.fetch(self._url, path, query, body, form)
+            status, raw, fault = await client.http.fetch(self._url, path, query, body, form)
         finally:
             client.observe(
                 client.network, label, self.index, time.perf_counter() - started, fault is None
@@ -221,18 +221,11 @@ def encode_batch(requests: Sequence[Request], first_id: int) -> bytes:
 Identify = Callable[[Endpoint], Awaitable[None]]
 """Raises WrongNetwork if an endpoint serves another network than it should."""
 
-JSON = "application/json"
-FORM = "application/x-www-form-urlencoded"
-
-RETRIED_STATUSES = frozenset({429, 500, 502, 503})
-"""Statuses that say nothing about what was asked."""
-
 
 class RpcClient:
     """Chooses endpoints in order of preference and health. One per network and process.
 
-    `headers` go with every request (API keys) and are never shown. At most `requests_max` are
-    under way at a time; the others wait for their turn, and `timeout_s` begins when that comes.
+    `headers`, `timeout_s`, `requests_max` and `response_bytes_max` are HttpClient's.
     """
 
     def __init__(
@@ -251,14 +244,10 @@ class RpcClient:
         self.network = network
         self.identify = identify
         self.observe = observe
-        self._headers = dict(headers or {})
+        self.http = HttpClient(headers or {}, timeout_s, requests_max, response_bytes_max)
         self.endpoints = [Endpoint(self, index, url) for index, url in enumerate(urls)]
-        self._timeout_s = timeout_s
-        self._gate = asyncio.Semaphore(requests_max)
-        self._response_bytes_max = response_bytes_max
         self._clock = clock
         self._ids = count(1)
-        self._session: aiohttp.ClientSession | None = None
 
     def take_ids(self, length: int) -> int:
         """Return the first of `length` consecutive request ids."""
@@ -269,78 +258,12 @@ class RpcClient:
 
     @property
     def session(self) -> aiohttp.ClientSession:
-        """The HTTP session, opened at first use in the running loop."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self._timeout_s), headers=self._headers
-            )
-        return self._session
+        """The HTTP session, for what is pushed over WebSockets."""
+        return self.http.session
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-    async def exchange(self, url: str, body: bytes) -> tuple[bytes, str | None]:
-        """Post a body; return the answer's bytes, or why there is none, free of any URL."""
-        status, raw, fault = await self._request("POST", url, None, body)
-        if fault is None and not _may_be_rpc(status, raw):
-            return b"", f"HTTP status {status}"
-        return raw, fault
-
-    async def fetch(
-        self,
-        url: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        body: object,
-        form: Mapping[str, str] | None = None,
-    ) -> tuple[int, bytes, str | None]:
-        """Get or post below `url`; return status, answer and, if there is none, why."""
-        content = None if body is None else msgspec.json.encode(body)
-        content_type = JSON
-        if form is not None:
-            content, content_type = urlencode(form).encode(), FORM
-        method = "GET" if content is None else "POST"
-        target = url.rstrip("/") + "/" + path.lstrip("/")
-        status, raw, fault = await self._request(method, target, query, content, content_type)
-        if fault is None and status in RETRIED_STATUSES:
-            return status, raw, f"HTTP status {status}"
-        return status, raw, fault
-
-    async def _request(
-        self,
-        method: str,
-        url: str,
-        query: Mapping[str, str] | None,
-        body: bytes | None,
-        content_type: str = JSON,
-    ) -> tuple[int, bytes, str | None]:
-        headers = {} if body is None else {"Content-Type": content_type}
-        try:
-            async with (
-                self._gate,
-                self.session.request(
-                    method, url, params=query, data=body, headers=headers, allow_redirects=False
-                ) as response,
-            ):
-                raw, fault = await self._read_bounded(response)
-                return response.status, raw, fault
-        except TimeoutError:
-            return 0, b"", f"no answer within {self._timeout_s:g} s"
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return 0, b"", f"connection failed: {type(error).__name__}"
-
-    async def _read_bounded(self, response: aiohttp.ClientResponse) -> tuple[bytes, str | None]:
-        parts: list[bytes] = []
-        length = 0
-        async for part in response.content.iter_any():
-            length += len(part)
-            if length > self._response_bytes_max:
-                return b"", f"answer is longer than {self._response_bytes_max} bytes"
-            parts.append(part)
-        return b"".join(parts), None
+        await self.http.close()
 
     async def first(self, attempt: Callable[[Endpoint], Awaitable[T]]) -> T:
         """Return the first endpoint's answer that `attempt` accepts.
@@ -392,11 +315,6 @@ class RpcClient:
         """Endpoints in order of preference; those that failed lately last, never left out."""
         now = self._clock()
         return sorted(self.endpoints, key=lambda e: (max(e.retry_at - now, 0.0), e.index))
-
-
-def _may_be_rpc(status: int, raw: bytes) -> bool:
-    """Some nodes and gateways send JSON-RPC error objects with status 400, 404 or 500."""
-    return status == 200 or (status in {400, 404, 500} and raw[:1] in {b"{", b"["})
 
 
 def conclude(faults: list[tuple[Endpoint, Exception]]) -> Exception:
