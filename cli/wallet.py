@@ -127,7 +127,9 @@ async def _resume(network: str, tenant: str) -> dict[str, Any]:
                 f"the nonces of {', '.join(found[0].nonce_used)} were used by somebody else",
                 meaning="Resumed now, the wallet would be halted again at the next answer of a"
                 " node.",
-                remedy="`millrace withdraw cancel` gives their money back; then resume.",
+                remedy="`millrace withdraw cancel` gives their money back; then resume. Where money"
+                ' is coins, they end by themselves as soon as that is final: docs/operations.md, "A'
+                ' coin taken from a payment".',
             )
         if await resume_wallet(conn, network, tenant) is None:
             raise Problem(f"the wallet of {tenant!r} on {network} is not halted")

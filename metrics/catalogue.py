@@ -285,7 +285,7 @@ coin_takings_total = _counter(
     "coin_takings_total",
     "Withdrawals of which a block shows that another transaction took a coin. outcome: paid (the"
     " same payment under another id), lost (given up, its money is back), doubt (it pays the"
-    " recipient, but not as ordered; counted each time it is looked at).",
+    " recipient less than was ordered; counted each time it is looked at).",
     "network",
     "outcome",
 )

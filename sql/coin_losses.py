@@ -70,7 +70,7 @@ async def unseen_withdrawals(conn: Connection, network: str, after_s: float) -> 
 async def claimed_elsewhere(
     conn: Connection, network: str, coins: Sequence[str], withdrawal_id: int
 ) -> bool:
-    """Whether any of these coins is another withdrawal's."""
+    """Whether any of these coins is another withdrawal's that is not given up."""
     return bool(
         await _queries.claimed_elsewhere(
             conn, network=network, coins=list(coins), withdrawal_id=withdrawal_id

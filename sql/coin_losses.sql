@@ -131,13 +131,14 @@ WHERE
 ORDER BY t.withdrawal_id;
 
 -- name: claimed_elsewhere$
--- Whether any of these coins is another withdrawal's.
+-- Whether any of these coins is another withdrawal's that is not given up.
 SELECT exists(
-    SELECT 1 FROM coin_claims
+    SELECT 1 FROM coin_claims AS k
+    INNER JOIN withdrawals AS w ON k.withdrawal_id = w.withdrawal_id AND w.status <> 'failed'
     WHERE
-        network = :network::text
-        AND coin = any(:coins::text [])
-        AND withdrawal_id <> :withdrawal_id::bigint
+        k.network = :network::text
+        AND k.coin = any(:coins::text [])
+        AND k.withdrawal_id <> :withdrawal_id::bigint
 );
 
 -- name: record_loss!

@@ -30,7 +30,8 @@ WHERE
 ORDER BY d.deposit_id;
 
 -- name: claim_coins!
--- Keep coins for a withdrawal. One that is another's already is an error.
+-- Keep coins for a withdrawal. One that is another's already is an error, unless that is given up: then
+-- both lost it to the same transaction.
 WITH claims AS (
     INSERT INTO coin_claims (network, coin, withdrawal_id)
     SELECT
@@ -40,8 +41,11 @@ WITH claims AS (
     FROM unnest(:coins::text [], :withdrawal_ids::bigint []) AS s (coin, withdrawal_id)
     WHERE NOT EXISTS (
         SELECT 1 FROM coin_claims AS k
+        INNER JOIN withdrawals AS w ON k.withdrawal_id = w.withdrawal_id
         WHERE
-            k.network = :network::text AND k.coin = s.coin AND k.withdrawal_id = s.withdrawal_id
+            k.network = :network::text
+            AND k.coin = s.coin
+            AND (k.withdrawal_id = s.withdrawal_id OR w.status = 'failed')
     )
     RETURNING network, coin
 )

@@ -103,11 +103,8 @@ async def _give_up(work: Work, network: str, withdrawal_id: int, claim: Claim) -
 
 
 def _require_unpaid(withdrawal: Withdrawal, taker: Taker, spending: Spending) -> None:
-    if judge(withdrawal, taker, spending) is Verdict.LOST:
-        return
-    paid_minor = sum(minor for to, minor in spending.outputs if to == withdrawal.address)
-    if paid_minor >= withdrawal.amount_minor:
-        raise MayBePaid(f"{taker.transaction_id} pays the recipient {paid_minor}")
+    if judge(withdrawal, taker, spending) is Verdict.PAID:
+        raise MayBePaid(f"{taker.transaction_id} pays the recipient what was ordered")
 
 
 async def _read_again(pool: Pool, found: Withdrawal) -> Withdrawal:

@@ -46,11 +46,11 @@ class Verdict(StrEnum):
     """What a transaction that took a withdrawal's coin is to that withdrawal."""
 
     PAID = "paid"
-    """The payment itself, and nothing else: its id was changed, or we forgot that we made it."""
+    """The recipient has what was ordered: its id was changed, or we forgot that we made it."""
     LOST = "lost"
     """Nothing of it: the withdrawal can never land."""
     DOUBT = "doubt"
-    """It pays the recipient, but not just what was ordered: somebody has to look."""
+    """It pays the recipient less than was ordered: somebody has to look."""
 
 
 async def settle_taken(context: Context, config: Network) -> None:
@@ -88,13 +88,15 @@ async def _settle(work: Work, network: str, taker: Taker, spending: Spending) ->
     if verdict is Verdict.PAID:
         latest = await find_rival(work, network, withdrawal, spending)
         if latest is not None:
+            if not is_plain(withdrawal, spending):
+                await _halt(work, network, withdrawal)
             await _adopt(work, withdrawal, taker, spending, latest)
             return
     if not taker.ours:
         await _halt(work, network, withdrawal)
     if verdict is not Verdict.LOST:
         catalogue.coin_takings_total.labels(network, Verdict.DOUBT).inc()
-        log.critical("pays the recipient, but not as ordered", **_names(withdrawal, taker))
+        log.critical("took a coin, an operator has to judge it", **_names(withdrawal, taker))
     elif await is_final(work, network, withdrawal, taker):
         await give_up(work, network, withdrawal, taker, spending)
 
@@ -111,13 +113,16 @@ def judge(withdrawal: Withdrawal, taker: Taker, spending: Spending) -> Verdict:
     """Return what a transaction that took a coin of a withdrawal is to it. Pure."""
     if taker.ours:
         return Verdict.LOST
-    paid = [minor for address, minor in spending.outputs if address == withdrawal.address]
-    if not paid:
-        return Verdict.LOST
-    others = {address for address, _ in spending.outputs} - {withdrawal.address}
-    if paid == [withdrawal.amount_minor] and others <= {withdrawal.sender}:
+    paid_minor = sum(minor for to, minor in spending.outputs if to == withdrawal.address)
+    if paid_minor >= withdrawal.amount_minor:
         return Verdict.PAID
-    return Verdict.DOUBT
+    return Verdict.DOUBT if paid_minor else Verdict.LOST
+
+
+def is_plain(withdrawal: Withdrawal, spending: Spending) -> bool:
+    """Whether a transaction pays what was ordered and nothing to anybody else. Pure."""
+    given = [(to, minor) for to, minor in spending.outputs if to != withdrawal.sender]
+    return given == [(withdrawal.address, withdrawal.amount_minor)]
 
 
 async def is_final(work: Work, network: str, withdrawal: Withdrawal, taker: Taker) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from devstack.chains.bitcoin import BitcoinNode
@@ -32,6 +32,7 @@ steps = st.one_of(
     st.builds(Step, st.just("mine"), st.integers(1, 3)),
     st.builds(Step, st.just("reorganise"), st.integers(1, 4)),
     st.builds(Step, st.just("land"), st.integers(0, 9)),
+    st.builds(Step, st.just("stray"), st.integers(0, 9)),
     st.builds(
         Step, st.just("death"), st.integers(0, len(STAGES) - 1), st.sampled_from(list(Moment))
     ),
@@ -70,6 +71,14 @@ class History:
             await self.world.submit(sent[step.number % len(sent)])
             await self.world.mine()
 
+    async def _stray(self, step: Step) -> None:
+        """Of all that we ever signed, given up or not, one alone reaches a miner."""
+        signed = await self.world.spendings()
+        if signed:
+            await self.world.node.chain.clear_pool()
+            await self.world.submit(signed[step.number % len(signed)])
+            await self.world.mine()
+
     async def _sent(self) -> list[Spending]:
         spendings = await self.world.spendings()
         async with self.world.pool.acquire() as conn:
@@ -104,7 +113,7 @@ class History:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(history=st.lists(steps, min_size=6, max_size=20))
-async def test_any_history_of_coins_pays_each_order_once_and_the_books_agree(
+async def test_any_history_of_coins_pays_each_order_once_or_gives_it_up_and_the_books_agree(
     postgres: Postgres,
     template_database: str,
     bitcoin_node: BitcoinNode,
@@ -122,4 +131,9 @@ async def test_any_history_of_coins_pays_each_order_once_and_the_books_agree(
         await world.check_no_double_payment()
         await world.check_books()
         for order in await world.withdrawals():
-            assert await world.paid(order.address) == [order.amount_minor]
+            assert order.status == "confirmed" or order.reason == "coin_taken"
+            event(order.reason or order.status)
+            paid = [order.amount_minor] if order.status == "confirmed" else []
+            assert await world.paid(order.address) == paid
+        if not any(step.what == "stray" for step in history):
+            assert all(order.status == "confirmed" for order in await world.withdrawals())

@@ -167,9 +167,8 @@ async def test_a_payment_that_the_database_forgot_is_not_made_again(
     """Restored from a backup, say: another fee, the same order from the same coin."""
     await world.fund(WHOLE)
     address = await order(world, "order")
-    coin = await paid_from(world, "order")
-    await world.replace.run_once()
-    forgotten = await world.sign_elsewhere(address, PAID, coin)
+    forgotten = await world.sign_elsewhere(address, PAID, await paid_from(world, "order"))
+    assert forgotten.transaction_id not in {a.transaction_id for a in await world.spendings()}
     await world.node.chain.clear_pool()
     await world.submit(forgotten)
     await world.mine()
@@ -315,25 +314,69 @@ async def test_a_coin_that_somebody_took_besides_is_spent_by_no_order(
     assert taker.coins <= set(await world.claims())
 
 
-@pytest.mark.parametrize("amount_minor", [PAID - 1, PAID + 1])
-async def test_what_pays_the_recipient_something_else_is_left_to_an_operator(
-    world: PayingCoinWorld, amount_minor: int
-) -> None:
-    await world.fund(WHOLE)
-    address = await order(world, "order")
+async def pay_elsewhere(world: PayingCoinWorld, address: str, amount_minor: int) -> Spending:
+    """Somebody else pays the recipient from the coin of the order."""
     taker = await world.sign_elsewhere(address, amount_minor, await paid_from(world, "order"))
     await world.node.chain.clear_pool()
     await world.submit(taker)
     await world.mine(CONFIRMATIONS)
-    for _ in range(2):
-        await world.retry()
+    await world.retry()
     assert await world.halted() == FOREIGN
+    return taker
+
+
+async def test_what_pays_the_recipient_less_is_left_to_an_operator(world: PayingCoinWorld) -> None:
+    await world.fund(WHOLE)
+    address = await order(world, "order")
+    taker = await pay_elsewhere(world, address, PAID - 1)
+    await world.retry()
     assert (await world.withdrawal("order")).status == "broadcast"
-    if amount_minor > PAID:
-        with pytest.raises(MayBePaid, match="pays the recipient"):
-            await cancel(world, "order", taker.transaction_id)
-    else:
-        assert (await cancel(world, "order", taker.transaction_id)).status == "failed"
+    assert (await cancel(world, "order", taker.transaction_id)).status == "failed"
+
+
+async def test_who_was_paid_more_by_somebody_else_is_not_paid_again(
+    world: PayingCoinWorld,
+) -> None:
+    await world.fund(WHOLE)
+    address = await order(world, "order")
+    await pay_elsewhere(world, address, PAID + 1)
+    await world.mine()
+    assert (await world.withdrawal("order")).status == "confirmed"
+    assert await world.paid(address) == [PAID + 1]
+
+
+async def test_what_took_the_coins_of_two_orders_and_paid_one_ends_both(
+    world: PayingCoinWorld,
+) -> None:
+    await world.fund(WHOLE, WHOLE)
+    address, other = await order(world, "order"), await order(world, "other")
+    coins = await world.node.coins(world.hot_wallet)
+    taker = await world.sign_elsewhere(address, PAID, *coins)
+    assert len(taker.coins) == 1
+    taker = await world.sign_elsewhere(address, 1_500_000, *coins)
+    assert len(taker.coins) == 2
+    await world.node.chain.clear_pool()
+    await world.submit(taker)
+    await world.mine()
+    for _ in range(CONFIRMATIONS + 1):
+        await world.retry()
+        await world.mine()
+    assert (await world.withdrawal("order")).status == "confirmed"
+    assert (await world.withdrawal("other")).reason == "coin_taken"
+    assert (await world.paid(address), await world.paid(other)) == ([1_500_000], [])
+
+
+async def test_what_pays_the_recipient_is_no_reason_to_give_the_money_back(
+    world: PayingCoinWorld,
+) -> None:
+    await world.fund(WHOLE)
+    address = await order(world, "order")
+    taker = await world.sign_elsewhere(address, PAID, await paid_from(world, "order"))
+    await world.node.chain.clear_pool()
+    await world.submit(taker)
+    await world.mine(CONFIRMATIONS)
+    with pytest.raises(MayBePaid, match="pays the recipient"):
+        await cancel(world, "order", taker.transaction_id)
 
 
 # Another branch of the chain

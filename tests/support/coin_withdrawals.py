@@ -10,8 +10,10 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import asyncpg
+import msgspec
 
 from chain_adapters.types import Broadcast, Coin, Payment, SignedTransaction
+from chain_adapters.utxo.pay import Bid
 from chain_adapters.utxo.raw import read_transaction
 from devstack.chains.bitcoin import CoreNode
 from devstack.postgres import Postgres
@@ -105,9 +107,10 @@ class PayingCoinWorld(PayingWorld):
         return await self.node.adapter.broadcast(signed)
 
     async def sign_elsewhere(self, recipient: str, amount_minor: int, *coins: Coin) -> Spending:
-        """Return what somebody else signs who has the wallet's key."""
+        """Return what somebody else signs who has the wallet's key, at a rate of his own."""
         payment = Payment(self.hot_wallet, recipient, None, amount_minor)
-        quote = await self.adapter.quote(payment)
+        bid = msgspec.json.encode(Bid(rate=7_000, step=1_000))
+        quote = msgspec.structs.replace(await self.adapter.quote(payment), parameters=bid)
         unsigned = self.adapter.build(payment, quote, None, coins=coins)
         async with self.pool.acquire() as conn:
             path = await conn.fetchval(
