@@ -13,16 +13,17 @@ from agents.parts.network_costs import cost_fact
 from agents.runtime.context import Context
 from agents.runtime.stage import LocalStage, Work
 from metrics import catalogue
-from sql import chain as chain_sql
 from sql import deposits as deposits_sql
 from sql import network_costs as costs_sql
 from sql.chain import Cursor
+from sql.deposits import Deposit
+from sql.network_costs import NetworkCost
 from topics.deposits import DEPOSITS, BlockMatched
 from topics.ledger import LEDGER, DepositConfirmed, NetworkCostConfirmed, batch_facts
 
 
 class ConfirmDeposits(LocalStage[BlockMatched]):
-    """Confirms by network: one statement however many deposits wait."""
+    """Confirms by network: one statement however many deposits wait, none if none is due."""
 
     name = "confirm_deposits"
     topic = DEPOSITS
@@ -43,14 +44,19 @@ class ConfirmDeposits(LocalStage[BlockMatched]):
             await self._confirm_network(work, network)
 
     async def _confirm_network(self, work: Work, network: str) -> None:
-        cursor = await chain_sql.read_cursor(work.conn, network)
-        if cursor is None:
+        due = await deposits_sql.read_due(work.conn, network)
+        if due is None:
             return
+        cursor, conn = due.cursor, work.conn
         final_height = final_height_of(cursor, self._finality[network])
-        confirmed = await deposits_sql.confirm_deposits(
-            work.conn, network, cursor.height, final_height
-        )
-        costs = await costs_sql.confirm_costs(work.conn, network, cursor.height, final_height)
+        confirmed: list[Deposit] = []
+        costs: list[NetworkCost] = []
+        if due.deposits:
+            confirmed = await deposits_sql.confirm_deposits(
+                conn, network, cursor.height, final_height
+            )
+        if due.costs:
+            costs = await costs_sql.confirm_costs(conn, network, cursor.height, final_height)
         facts = [
             deposit_fact(DepositConfirmed, deposit, cursor.height) for deposit in sorted(confirmed)
         ] + [cost_fact(NetworkCostConfirmed, cost) for cost in sorted(costs)]
