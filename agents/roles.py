@@ -2,11 +2,13 @@
 
 The roles are split by what they may touch: the signer alone is given the key of the master secret,
 notify alone talks to the outside, chain alone follows nodes. Each can run many times over; Kafka
-shares the partitions among the workers of a role, leases share the loops.
+shares the partitions among the workers of a role, leases share the loops. Adapters are opened only
+where nodes are asked or payments made: to load them is much of a worker's start.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,8 +33,10 @@ from agents.runtime.loop import Loop
 from agents.runtime.stage import Stage
 from agents.sign_withdrawals import SignWithdrawals
 from agents.stock_keys import StockKeys
+from chain_adapters.types import KeyScheme
 from custody.hide import forbid_dumps
 from custody.keystore import open_signer
+from custody.signer import Signer
 
 Body = Callable[[], Awaitable[None]]
 
@@ -50,6 +54,7 @@ class Role:
 
 
 async def _chain(context: Context) -> Role:
+    await context.open_adapters()
     followers = [
         FollowChain(
             network,
@@ -78,6 +83,7 @@ async def _deposits(context: Context) -> Role:
 
 
 async def _withdrawals(context: Context) -> Role:
+    await context.open_adapters()
     return Role(
         stages=(
             CheckWithdrawals(context),
@@ -90,13 +96,19 @@ async def _withdrawals(context: Context) -> Role:
 
 async def _signer(context: Context) -> Role:
     forbid_dumps()
-    schemes = {adapter.key_scheme for adapter in context.adapters.values()}
-    async with context.pool.acquire() as conn:
-        signer = await open_signer(conn, wallet_passphrase(context.settings), schemes)
+    passphrase = wallet_passphrase(context.settings)
+    # At the same time, for both take long, and payments wait for a signer that starts again.
+    signer, _ = await asyncio.gather(_open_secrets(context, passphrase), context.open_adapters())
     return Role(
         stages=(SignWithdrawals(context, signer),),
         loops=(ReplaceWithdrawals(context, signer), StockKeys(context, signer)),
     )
+
+
+async def _open_secrets(context: Context, passphrase: str) -> Signer:
+    signs_ton = any(network.kind == "ton" for network in context.settings.networks)
+    async with context.pool.acquire() as conn:
+        return await open_signer(conn, passphrase, [KeyScheme.TON] if signs_ton else [])
 
 
 async def _notify(context: Context) -> Role:

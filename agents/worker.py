@@ -92,7 +92,10 @@ class Worker:
         self._stall_s = max(START_S, settings.stage_stall_s)
 
     def run(self) -> None:
-        """Run until SIGTERM or SIGINT; ends the process."""
+        """Run until SIGTERM or SIGINT; ends the process.
+
+        Garbage may be left lying until all is loaded; from then on it is collected.
+        """
         set_up_logs(self._settings)
         # Faust's consumer runs a loop of its own in a thread: that one shall be uvloop too.
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
@@ -263,7 +266,9 @@ def _collect_seldom() -> None:
     A batch makes thousands of objects that live until it is committed and are in no cycle: looking
     through them again and again took a sixth of a worker's time.
     """
+    gc.freeze()  # what is loaded stays
     gc.set_threshold(GARBAGE_MIN, *gc.get_threshold()[1:])
+    gc.enable()
 
 
 def _measures() -> bool:

@@ -28,13 +28,11 @@ def worker(
     require_port(config)
 
     # Last, for it takes longest: a worker whose servers are away should not keep them busy. What is
-    # imported stays; looking through it for garbage would take a sixth of that time.
+    # loaded stays; looking through it for garbage would be a sixth of that time. See Worker.run.
     gc.disable()
     from agents.roles import ROLES
     from agents.worker import Worker
 
-    gc.freeze()
-    gc.enable()
     if role not in ROLES:
         raise misused(f"there is no role {role!r}; there is {', '.join(ROLES)}")
     Worker(config, role).run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ class Context:
     settings: Settings
     pool: Pool
     adapters: dict[str, ChainAdapter]
-    """By network."""
+    """By network, once they are opened."""
     publisher: Publisher
     holder: UUID = field(default_factory=uuid4)
     """Names this process in leases."""
@@ -36,26 +37,36 @@ class Context:
     def __post_init__(self) -> None:
         self.outlet = Outlet(self.pool, self.publisher.publish_rows)
 
+    async def open_adapters(self) -> None:
+        """Open the adapters of all networks. In a thread, for what they need takes long to load."""
+        for network in self.settings.networks:
+            self.adapters[network.network] = await asyncio.to_thread(
+                open_adapter, network, self.settings.contracts(network.network), observe_request
+            )
+
+    async def close_adapters(self) -> None:
+        """Close those that were opened."""
+        for adapter in self.adapters.values():
+            await adapter.close()
+
 
 @asynccontextmanager
 async def open_context(settings: Settings) -> AsyncIterator[Context]:
-    """Connect to Postgres, Kafka and the nodes; all is closed again at the end."""
+    """Connect to Postgres and Kafka; all is closed again at the end, adapters too."""
     async with AsyncExitStack() as stack:
         pool = await open_pool(
             settings.database_url.get_secret_value(), settings.database_pool_size
         )
         stack.push_async_callback(pool.close)
         watch_pool(pool)
-        adapters: dict[str, ChainAdapter] = {}
         for network in settings.networks:
             catalogue.prepare_network(network.network)
-            adapter = open_adapter(network, settings.contracts(network.network), observe_request)
-            stack.push_async_callback(adapter.close)
-            adapters[network.network] = adapter
         publisher = Publisher(settings)
         await publisher.start()
         stack.push_async_callback(publisher.stop)
-        yield Context(settings, pool, adapters, publisher)
+        context = Context(settings, pool, {}, publisher)
+        stack.push_async_callback(context.close_adapters)
+        yield context
 
 
 def wallet_passphrase(settings: Settings) -> str:

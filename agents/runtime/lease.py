@@ -41,7 +41,7 @@ class Lease:
         pause_s = RETRY_S_MIN
         while True:
             try:
-                if await self._take():
+                if await self._try():
                     await self._run_held(body)
                     pause_s = RETRY_S_MIN
                 await asyncio.sleep(self._lease_s / 5)
@@ -63,8 +63,7 @@ class Lease:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            with suppress(*PASSING_FAULTS):
-                await self._release()
+            await self._give_back()
 
     async def _renew(self) -> NoReturn:
         while True:
@@ -72,10 +71,19 @@ class Lease:
             if not await self._take():
                 raise LeaseLost(self._name)
 
+    async def _try(self) -> bool:
+        """Take the lease if it is free; whoever is stopped meanwhile leaves nothing behind."""
+        try:
+            return await self._take()
+        except asyncio.CancelledError:  # it may be ours all the same: only the answer is missing
+            await self._give_back()
+            raise
+
     async def _take(self) -> bool:
         async with self._pool.acquire() as conn:
             return await stream.take_lease(conn, self._name, self._holder, self._lease_s)
 
-    async def _release(self) -> None:
-        async with self._pool.acquire() as conn:
-            await stream.release_lease(conn, self._name, self._holder)
+    async def _give_back(self) -> None:
+        with suppress(*PASSING_FAULTS):
+            async with self._pool.acquire() as conn:
+                await stream.release_lease(conn, self._name, self._holder)

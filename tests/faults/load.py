@@ -41,11 +41,6 @@ class Pace(NamedTuple):
     mine_every_s: float
     owners: int
 
-    @property
-    def withdrawals_s(self) -> float:
-        """So that the last withdrawal is ordered with the last deposit."""
-        return self.rate_s * self.withdrawals / self.deposits
-
 
 class Order(NamedTuple):
     """A withdrawal that was commanded. `held_minor` is what the recipient had before."""
@@ -195,14 +190,19 @@ class ChainLoad:
         return (self._memos if trusting or self.sent % 2 else self._addresses)[owner]
 
     async def draw_out(self) -> None:
-        """Order withdrawals, in turn of coins and of tokens, some of them twice."""
+        """Order withdrawals, in turn of coins and of tokens, some of them twice.
+
+        They keep step with the deposits, however long these take: whoever pays out is never idle
+        while things are killed.
+        """
         units = self.ground.units
         for number in range(self.pace.withdrawals):
+            while self.sent * self.pace.withdrawals < self.deposits_max * number:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
             key = f"{self.kind}-order-{number}"
             self.orders[key] = await self._make_order(units[number % len(units)], number)
             for _ in range(2 if number % REPEAT_EVERY == 0 else 1):
                 await self._command(key)
-            await asyncio.sleep(1 / self.pace.withdrawals_s)
 
     async def _make_order(self, unit: Unit, number: int) -> Order:
         async with self._mining:

@@ -12,16 +12,19 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
+from uuid import UUID, uuid4
 
 import aiohttp
 import pytest
 from pydantic import SecretStr
 
 from agents.runtime.kafka_io import Publisher
+from agents.runtime.lease import Lease
 from agents.worker import STALLED
 from cli.setup import set_up
 from settings.model import Settings
-from sql.pool import Pool
+from sql import stream
+from sql.pool import Connection, Pool
 from topics.blocks import BLOCKS, BlockRemoved
 
 END_S = 40.0
@@ -106,6 +109,32 @@ async def test_a_worker_stops_on_sigterm_and_gives_its_leases_back(
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), END_S) == 0, log.read_text()
     assert await pool.fetchval("SELECT count(*) FROM leases") == 0
+
+
+async def test_a_worker_stopped_while_it_takes_a_lease_leaves_it_to_others(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = asyncio.Event()
+    take = stream.take_lease
+
+    async def take_and_never_hear_of_it(
+        conn: Connection, name: str, holder: UUID, lease_s: float
+    ) -> bool:
+        await take(conn, name, holder, lease_s)
+        taken.set()
+        return await asyncio.Future[bool]()
+
+    async def body() -> None:
+        """Nothing to do."""
+
+    monkeypatch.setattr(stream, "take_lease", take_and_never_hear_of_it)
+    stopped = asyncio.create_task(Lease(pool, "stopped", uuid4(), 60.0).run_forever(body))
+    await taken.wait()
+    stopped.cancel()
+    await asyncio.wait([stopped])
+    monkeypatch.undo()
+    async with pool.acquire() as conn:
+        assert await stream.take_lease(conn, "stopped", uuid4(), 0.001)
 
 
 async def test_a_worker_serves_health_and_metrics(settings: Settings, tmp_path: Path) -> None:

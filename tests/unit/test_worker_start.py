@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import gc
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from agents.roles import ROLES
+from agents.runtime.context import open_context
 from agents.worker import build_app
-from cli import work
-from cli.errors import Problem
 from devstack.paths import ROOT
-from settings.model import Settings
+from settings.model import Network, Settings
+
+
+def run(program: str) -> list[str]:
+    """Return the words that a Python of its own prints."""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.split()
 
 
 async def test_topics_are_subscribed_to_without_waiting_for_tables(
@@ -38,18 +47,22 @@ async def test_topics_are_subscribed_to_without_waiting_for_tables(
     assert done == ["finalised", "started"]
 
 
-def test_garbage_is_collected_again_after_the_imports(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def is_set_up(_: Settings) -> None:
-        """There are no servers here."""
-
-    monkeypatch.setattr(work, "require_set_up", is_set_up)
-    monkeypatch.setattr(work, "require_port", lambda _: None)
-    try:
-        with pytest.raises(Problem, match="there is no role 'nobody'"):
-            work.worker("nobody")
-        assert gc.isenabled()
-    finally:
-        gc.unfreeze()
+def test_garbage_is_collected_once_everything_is_loaded() -> None:
+    program = """
+import gc
+from types import SimpleNamespace
+from agents import worker
+from settings.model import Settings
+async def opened(self):
+    assert not gc.isenabled()
+def look(*_, **__):
+    return SimpleNamespace(execute_from_commandline=lambda: print(gc.isenabled()))
+gc.disable()
+worker.Worker._open = opened
+worker.FaustWorker = look
+worker.Worker(Settings(), "deposits").run()
+"""
+    assert run(program) == ["True"]
 
 
 def test_a_worker_loads_only_what_the_chains_that_are_configured_need() -> None:
@@ -61,7 +74,22 @@ def test_a_worker_loads_only_what_the_chains_that_are_configured_need() -> None:
         " native_asset='SIM'))\n"
         "print(*{'stellar_sdk', 'solders', 'pytoniq_core', 'zmq'} & set(sys.modules))"
     )
-    loaded = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=False
+    assert run(program) == []
+
+
+async def test_adapters_are_opened_where_nodes_are_asked_or_payments_made(
+    database_url: str, kafka: str
+) -> None:
+    network = Network(network="sim:1", kind="simulated", rpc_urls=("sim://",), native_asset="SIM")
+    settings = Settings(
+        database_url=SecretStr(database_url),
+        kafka_bootstrap=kafka,
+        networks=(network,),
+        webhook_enc_key=SecretStr("a key for this test alone"),
     )
-    assert (loaded.returncode, loaded.stdout.split()) == (0, []), loaded.stderr
+    opened = {}
+    for role in ROLES.keys() - {"signer"}:
+        async with open_context(settings) as context:
+            await ROLES[role](context)
+            opened[role] = list(context.adapters)
+    assert opened == {"chain": ["sim:1"], "withdrawals": ["sim:1"], "deposits": [], "notify": []}
