@@ -70,13 +70,13 @@ surfpool: install ## Build Surfpool (Rust, minutes) and run Solana's tests on it
 	cargo build --release --locked --manifest-path devstack/surfpool/Cargo.toml \
 		--target-dir .cache/surfpool
 	MILLRACE_SURFPOOL=$(CURDIR)/.cache/surfpool/release/surfnode $(BIN)/python -m pytest -k solana \
-		tests/contract/test_adapters.py tests/unit/test_solana_orders.py \
+		tests/contract/test_adapters.py tests/contract/test_payers.py tests/unit/test_solana_orders.py \
 		tests/scenarios/test_withdrawals_solana.py $(NOT_ON_SURFPOOL)
 
 btcd: install ## Build btcd (Go, half a minute) and hold Bitcoin's adapter to its contract on it
 	GOBIN=$(CURDIR)/.cache/btcd go install github.com/btcsuite/btcd@v0.26.0
 	MILLRACE_BTCD=$(CURDIR)/.cache/btcd/btcd $(BIN)/python -m pytest -k bitcoin \
-		tests/contract/test_adapters.py $(NOT_ON_BTCD)
+		tests/contract/test_adapters.py tests/contract/test_payers.py $(NOT_ON_BTCD)
 
 clean: ## Delete what was installed, fetched and written
 	rm -rf $(VENV) .cache .millrace .mypy_cache .ruff_cache .pytest_cache .hypothesis \
