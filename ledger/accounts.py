@@ -27,14 +27,14 @@ async def open_accounts(conn: Connection, refs: Sequence[AccountRef]) -> dict[Ac
     Unknown tenants and assets are left out. Opening waits for others that open the same accounts,
     so it comes before any is locked.
     """
-    ids = await find_accounts(conn, refs)
-    if unopened := [ref for ref in refs if ref not in ids]:
-        rows = await tables.open_accounts(conn, *_columns(unopened))
-        opened = {AccountRef(*names): account_id for account_id, *names in rows}
-        _remember(opened)
-        ids |= opened
-        if others := [ref for ref in unopened if ref not in opened]:  # opened by others meanwhile
-            ids |= await find_accounts(conn, others)
+    ids = {ref: _remembered[ref] for ref in refs if ref in _remembered}
+    if unknown := [ref for ref in refs if ref not in ids]:
+        rows = await tables.open_accounts(conn, *_columns(unknown))
+        found = {AccountRef(*names): account_id for account_id, *names in rows}
+        _remember(found)
+        ids |= found
+        if len(found) < len(unknown):  # opened by others while we did
+            ids |= await find_accounts(conn, [ref for ref in unknown if ref not in found])
     return ids
 
 

@@ -135,9 +135,9 @@ async def open_accounts(
     assets: Sequence[str],
     buckets: Sequence[str],
 ) -> list[tuple[int, str, str, str, str]]:
-    """Open the accounts that do not exist; unknown tenants and assets are left out.
+    """Return (account id, tenant, owner, asset, bucket), opening the accounts that do not exist.
 
-    Returns (account id, tenant, owner, asset, bucket) of those that were opened.
+    Left out are those of unknown tenants and assets, and what somebody else opens at this moment.
     """
     rows = await _queries.open_accounts(
         conn, tenants=tenants, owners=owners, assets=assets, buckets=buckets

@@ -1,16 +1,40 @@
 -- name: open_accounts
--- Open the accounts that do not exist, in one order for everybody, and tell which these were. Unknown
--- tenants and assets are left out.
-INSERT INTO accounts (tenant, owner, asset, bucket)
-SELECT w.tenant, w.owner, w.asset, w.bucket
+-- The ids of accounts, in no order. Those that do not exist are opened, in one order for everybody.
+-- Left out are those of unknown tenants and assets, and what somebody else opens at this moment.
+WITH opened AS (
+    INSERT INTO accounts (tenant, owner, asset, bucket)
+    SELECT w.tenant, w.owner, w.asset, w.bucket
+    FROM
+        unnest(:tenants::text [], :owners::text [], :assets::text [], :buckets::text [])
+            AS w (tenant, owner, asset, bucket)
+    INNER JOIN tenants ON w.tenant = tenants.tenant
+    INNER JOIN assets ON w.asset = assets.asset
+    ORDER BY w.tenant, w.owner, w.asset, w.bucket
+    ON CONFLICT (tenant, owner, asset, bucket) DO NOTHING
+    RETURNING account_id, tenant, owner, asset, bucket
+)
+
+SELECT
+    opened.account_id,
+    opened.tenant,
+    opened.owner,
+    opened.asset,
+    opened.bucket
+FROM opened
+UNION ALL
+SELECT
+    a.account_id,
+    a.tenant,
+    a.owner,
+    a.asset,
+    a.bucket
 FROM
     unnest(:tenants::text [], :owners::text [], :assets::text [], :buckets::text [])
         AS w (tenant, owner, asset, bucket)
-INNER JOIN tenants ON w.tenant = tenants.tenant
-INNER JOIN assets ON w.asset = assets.asset
-ORDER BY w.tenant, w.owner, w.asset, w.bucket
-ON CONFLICT (tenant, owner, asset, bucket) DO NOTHING
-RETURNING account_id, tenant, owner, asset, bucket;
+INNER JOIN accounts AS a
+    ON
+        w.tenant = a.tenant AND w.owner = a.owner
+        AND w.asset = a.asset AND w.bucket = a.bucket;
 
 -- name: find_accounts
 -- The ids of those accounts that exist. position is the place in the arrays, from 1.
