@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import coincurve
 import msgspec
 import rlp  # type: ignore[import-untyped]
 from eth_utils.crypto import keccak
 
 from chain_adapters.ethereum.address import derive_address
+from chain_adapters.secp256k1 import recover_key
 from chain_adapters.types import (
     Payment,
     PaymentRefused,
@@ -24,9 +24,6 @@ from chain_adapters.types import (
 
 TRANSFER_SELECTOR = bytes.fromhex("a9059cbb")
 """First four bytes of keccak256("transfer(address,uint256)"), EIP-20."""
-
-_HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
-"""secp256k1's order halved: a signature with a larger s is not valid (EIP-2)."""
 
 
 class Bid(msgspec.Struct, frozen=True):
@@ -157,15 +154,7 @@ def encode_signed(body: Body, signature: bytes) -> bytes:
 
 def recover_address(signature: bytes, payload: bytes) -> str:
     """Return the address whose key signed the payload. ValueError if no valid signature."""
-    if len(signature) != 65 or signature[64] > 1:
-        raise ValueError("a signature is 65 bytes, the last one 0 or 1")
-    if int.from_bytes(signature[32:64]) > _HALF_ORDER:
-        raise ValueError("the signature is not in low-s form")
-    try:
-        key = coincurve.PublicKey.from_signature_and_message(signature, payload, hasher=None)
-    except Exception:  # coincurve raises a bare Exception where no key can be recovered
-        raise ValueError("the signature does not recover to a key") from None
-    return derive_address(key.format())
+    return derive_address(recover_key(signature, payload))
 
 
 def assemble(unsigned: UnsignedTransaction, signatures: tuple[bytes, ...]) -> SignedTransaction:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import partial
 
+from chain_adapters.polling import watch_tip
 from chain_adapters.rpc import Absent, Endpoint, Observer, RpcClient, ignore_call
 from chain_adapters.stellar import heads, pay, quoting, sending
 from chain_adapters.stellar.address import (
@@ -87,8 +88,11 @@ class StellarAdapter:
 
     def watch_tip(self) -> AsyncGenerator[Tip, None]:
         """See ChainReader. Polled."""
-        return heads.watch_tip(
-            self._rpc, poll_interval_s=self._poll_interval_s, silence_s=self._silence_s
+        return watch_tip(
+            self._rpc,
+            heads.poll_tip,
+            poll_interval_s=self._poll_interval_s,
+            silence_s=self._silence_s,
         )
 
     async def fetch_block(self, height: int) -> Block | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
+from chain_adapters.polling import watch_tip
 from chain_adapters.rpc import Absent, Endpoint, Observer, RpcClient, ignore_call
 from chain_adapters.ton import balances, heads, pay, quoting, sending
 from chain_adapters.ton.address import parse_address, show_address
@@ -88,8 +89,11 @@ class TonAdapter:
 
     def watch_tip(self) -> AsyncGenerator[Tip, None]:
         """See ChainReader. Polled; all of it is final."""
-        return heads.watch_tip(
-            self._rpc, poll_interval_s=self._poll_interval_s, silence_s=self._silence_s
+        return watch_tip(
+            self._rpc,
+            heads.poll_tip,
+            poll_interval_s=self._poll_interval_s,
+            silence_s=self._silence_s,
         )
 
     async def fetch_block(self, height: int) -> Block | None:

@@ -1,11 +1,8 @@
-"""Following the newest masterchain block by polling."""
+"""The newest masterchain block, and telling one network from another."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator
-
-from chain_adapters.rpc import Endpoint, RpcClient
+from chain_adapters.rpc import Endpoint
 from chain_adapters.ton.asking import get
 from chain_adapters.ton.decode import hex_hash
 from chain_adapters.ton.wire import MasterchainInfo
@@ -26,24 +23,3 @@ async def poll_tip(endpoint: Endpoint) -> Tip:
         raise NodeUnavailable("the node's newest block is none of the masterchain")
     height = last.seqno
     return Tip(height, hex_hash(last.root_hash), safe_height=height, finalized_height=height)
-
-
-async def watch_tip(
-    rpc: RpcClient, *, poll_interval_s: float, silence_s: float
-) -> AsyncGenerator[Tip, None]:
-    """Yield the tip now and after each change.
-
-    One that stands still for `silence_s` may be that of an index that lags: all are asked.
-    """
-    loop = asyncio.get_running_loop()
-    last: Tip | None = None
-    changed_at = loop.time()
-    while True:
-        tip = await rpc.first(poll_tip)
-        if tip != last:
-            last, changed_at = tip, loop.time()
-            yield tip
-        elif loop.time() - changed_at > silence_s and len(rpc.endpoints) > 1:
-            changed_at = loop.time()
-            await rpc.survey(poll_tip, lambda found: found.height)
-        await asyncio.sleep(poll_interval_s)

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from chain_adapters.destination import plain_destination
+from chain_adapters.polling import watch_tip
 from chain_adapters.rpc import Absent, Endpoint, Observer, RpcClient, ignore_call
 from chain_adapters.tron import heads, node, pay, sending, tokens
 from chain_adapters.tron.address import derive_address, parse_address, show_address
@@ -91,8 +92,11 @@ class TronAdapter:
 
     def watch_tip(self) -> AsyncGenerator[Tip, None]:
         """See ChainReader. Polled; safe and finalized are both what TRON calls solidified."""
-        return heads.watch_tip(
-            self._rpc, poll_interval_s=self._poll_interval_s, silence_s=self._silence_s
+        return watch_tip(
+            self._rpc,
+            heads.poll_tip,
+            poll_interval_s=self._poll_interval_s,
+            silence_s=self._silence_s,
         )
 
     async def fetch_block(self, height: int) -> Block | None:

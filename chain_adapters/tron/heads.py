@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator
-
 import msgspec
 
-from chain_adapters.rpc import Endpoint, Identify, MethodMissing, RpcClient
+from chain_adapters.rpc import Endpoint, Identify, MethodMissing
 from chain_adapters.tron import node
 from chain_adapters.tron.reading import fetch_header, read_header
 from chain_adapters.types import NodeUnavailable, Tip, WrongNetwork
@@ -72,25 +69,3 @@ async def poll_tip(endpoint: Endpoint) -> Tip:
     block_id, header = await fetch_header(endpoint, None)
     solid_height = min(solid.height, header.number)
     return Tip(header.number, block_id, safe_height=solid_height, finalized_height=solid_height)
-
-
-async def watch_tip(
-    rpc: RpcClient, *, poll_interval_s: float, silence_s: float
-) -> AsyncGenerator[Tip, None]:
-    """Yield the tip now and after each change.
-
-    A tip that stands still for `silence_s` may be that of a node that lags: all are asked.
-    """
-    loop = asyncio.get_running_loop()
-    last: Tip | None = None
-    changed_at = loop.time()
-    while True:
-        tip = await rpc.first(poll_tip)
-        if tip != last:
-            last = tip
-            changed_at = loop.time()
-            yield tip
-        elif loop.time() - changed_at > silence_s and len(rpc.endpoints) > 1:
-            changed_at = loop.time()
-            await rpc.survey(poll_tip, lambda tip: tip.height)
-        await asyncio.sleep(poll_interval_s)
