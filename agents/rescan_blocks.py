@@ -157,13 +157,15 @@ class RescanBlocks(MatchDeposits):
         self, work: Work, records: Sequence[BlockAdded]
     ) -> tuple[list[Deposit], list[Deposit]]:
         changes = Changes.none()
+        cursor = await chain_sql.read_cursor(work.conn, self._network)
+        await self._load_addresses(self._network, work.conn)
         found = await self._find(work, self._network, records)
         if any(found):
             stale = await deposits_sql.stale_blocks(
                 work.conn, self._network, found.transaction_ids()
             )
             await self._orphan(work, self._network, stale, changes)
-            await self._detect(work, self._network, found, changes)
+            await self._detect(work, self._network, found, changes, cursor=cursor)
             await self._tell(work, self._network, records, changes)
         return changes.detected, changes.orphaned
 
