@@ -86,7 +86,7 @@ class MatchDeposits(LocalStage[BlockRecord]):
 
     name = "match_deposits"
     topic = BLOCKS
-    batch_max = 15
+    batch_max = 25
 
     def __init__(self, context: Context) -> None:
         self._context = context
