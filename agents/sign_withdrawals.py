@@ -166,12 +166,17 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         if self._context.adapters[network].in_flight_max is None:
             return payments, ours
         clock = await final_clock(work.conn, self._context.settings.network(network))
-        usable = {s: pay.usable_nonce(chain[s], row, clock) for s, row in ours.items()}
-        for sender in {p.sender for p in payments if usable[p.sender] is None}:
+        usable = {
+            s: pay.usable_nonce(chain[s], row, clock)
+            for s, row in ours.items()
+            if row.next_nonce is not None
+        }
+        waiting = {s for s, nonce in usable.items() if nonce is None}
+        for sender in waiting.intersection(p.sender for p in payments):
             log.warning("payments wait for the wallet's preparation", sender=sender)
         return (
-            [payment for payment in payments if usable[payment.sender] is not None],
-            {s: r._replace(next_nonce=usable[s] or 0) for s, r in ours.items()},
+            [payment for payment in payments if payment.sender not in waiting],
+            ours | {s: ours[s]._replace(next_nonce=nonce) for s, nonce in usable.items()},
         )
 
     async def _open_purses(
