@@ -15,6 +15,9 @@ from cli.errors import NOT_SET_UP, Problem, misused
 if TYPE_CHECKING:
     from settings.model import Settings
 
+NAMES = ("chain", "deposits", "withdrawals", "signer", "notify")
+"""Of agents.roles, which takes too long to load only to refuse a name."""
+
 
 def worker(
     role: Annotated[
@@ -22,6 +25,8 @@ def worker(
     ],
 ) -> None:
     """Run the stages and loops of one role until SIGTERM. Run as many of a role as you like."""
+    if role not in NAMES:
+        raise misused(f"there is no role {role!r}; there is {', '.join(NAMES)}")
     config = session.settings()
     require_secrets(config, role)
     asyncio.run(require_set_up(config))
@@ -30,11 +35,8 @@ def worker(
     # Last, for it takes longest: a worker whose servers are away should not keep them busy. What is
     # loaded stays; looking through it for garbage would be a sixth of that time. See Worker.run.
     gc.disable()
-    from agents.roles import ROLES
     from agents.worker import Worker
 
-    if role not in ROLES:
-        raise misused(f"there is no role {role!r}; there is {', '.join(ROLES)}")
     Worker(config, role).run()
 
 

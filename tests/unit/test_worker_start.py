@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from agents.roles import ROLES
 from agents.runtime.context import open_context
 from agents.worker import build_app
+from cli.work import NAMES
 from devstack.paths import ROOT
 from settings.model import Network, Settings
 
@@ -23,6 +24,10 @@ def run(program: str) -> list[str]:
     )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.split()
+
+
+def test_the_command_knows_every_role() -> None:
+    assert tuple(ROLES) == NAMES
 
 
 async def test_topics_are_subscribed_to_without_waiting_for_tables(
