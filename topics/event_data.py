@@ -15,7 +15,7 @@ Instant = Annotated[datetime, Meta(tz=True)]
 """RFC 3339, in UTC as we write it."""
 
 
-class Data(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Data(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """Base of every event's data. Unknown fields are refused on our side of Kafka."""
 
 
