@@ -79,9 +79,14 @@ WHERE
     t.network = :network::text
     AND t.transaction_id = any(:transaction_ids::text [])
     AND t.state IN ('signed', 'broadcast')
-    AND NOT EXISTS (
-        SELECT 1 FROM needed_transactions AS n
-        WHERE n.withdrawal_id = t.withdrawal_id AND n.transaction_id <> t.transaction_id
+    AND (
+        EXISTS (
+            SELECT 1 FROM needed_transactions AS n
+            WHERE n.withdrawal_id = t.withdrawal_id AND n.transaction_id = t.transaction_id
+        )
+        OR NOT EXISTS (
+            SELECT 1 FROM needed_transactions AS n WHERE n.withdrawal_id = t.withdrawal_id
+        )
     )
 ORDER BY t.sender, t.nonce, t.attempt;
 
@@ -100,9 +105,14 @@ WHERE
         SELECT 1 FROM transactions AS o
         WHERE o.withdrawal_id = t.withdrawal_id AND o.state = 'mined'
     )
-    AND NOT EXISTS (
-        SELECT 1 FROM needed_transactions AS n
-        WHERE n.withdrawal_id = t.withdrawal_id AND n.transaction_id <> t.transaction_id
+    AND (
+        EXISTS (
+            SELECT 1 FROM needed_transactions AS n
+            WHERE n.withdrawal_id = t.withdrawal_id AND n.transaction_id = t.transaction_id
+        )
+        OR NOT EXISTS (
+            SELECT 1 FROM needed_transactions AS n WHERE n.withdrawal_id = t.withdrawal_id
+        )
     )
 ORDER BY t.sender, t.nonce, t.attempt
 LIMIT :limit_rows::integer;

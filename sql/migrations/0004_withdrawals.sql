@@ -226,7 +226,8 @@ FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- Attempts that were in a block and whose change another withdrawal spends that is not given up. If
 -- a reorganisation opens them again they have to land: were another attempt at the same withdrawal
--- to land instead, that coin would never be, and nothing that spends it could.
+-- to land instead, that coin would never be, and nothing that spends it could. Of several, from several
+-- branches, any may land: what spends the change of the others is given up.
 CREATE VIEW needed_transactions AS
 SELECT
     t.withdrawal_id,

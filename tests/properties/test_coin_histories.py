@@ -17,6 +17,8 @@ from tests.support.withdrawals import Moment
 STAGES = ("sign_withdrawals", "broadcast_withdrawals", "confirm_withdrawals", "match_deposits")
 FUNDS = (1_000_000, 1_000_000, 400_500, 20_000)
 """A coin that is hardly enough, and one that helps out."""
+ONE_COIN = FUNDS[:1]
+"""Every payment spends the change of the one before."""
 
 
 class Step(NamedTuple):
@@ -28,14 +30,20 @@ class Step(NamedTuple):
 
 
 steps = st.one_of(
-    st.builds(Step, st.just("order"), st.sampled_from([15_000, 400_000, 700_000])),
+    st.builds(
+        Step,
+        st.just("order"),
+        st.sampled_from([15_000, 400_000, 700_000]),
+        st.sampled_from(["", "renewed"]),
+    ),
     st.builds(Step, st.just("mine"), st.integers(1, 3)),
     st.builds(Step, st.just("reorganise"), st.integers(1, 4)),
     st.builds(Step, st.just("land"), st.integers(0, 9)),
-    st.builds(Step, st.just("stray"), st.integers(0, 9)),
+    st.builds(Step, st.just("stray"), st.integers(1, 4), st.sampled_from("0123456789")),
     st.builds(
         Step, st.just("death"), st.integers(0, len(STAGES) - 1), st.sampled_from(list(Moment))
     ),
+    st.builds(Step, st.just("branch"), st.integers(1, 4), st.sampled_from("0123456789")),
     st.builds(Step, st.sampled_from(["replace", "resend", "forget"])),
 )
 
@@ -54,6 +62,8 @@ class History:
     async def _order(self, step: Step) -> None:
         self.orders += 1
         await self.world.request(self.world.command(f"order-{self.orders}", step.number))
+        if step.detail == "renewed":
+            await self._replace(step)
 
     async def _mine(self, step: Step) -> None:
         await self.world.mine(step.number)
@@ -72,12 +82,19 @@ class History:
             await self.world.mine()
 
     async def _stray(self, step: Step) -> None:
-        """Of all that we ever signed, given up or not, one alone reaches a miner."""
+        """On another branch, of all that we ever signed, given up or not, one alone is mined."""
+        await self._reorganise(step)
         signed = await self.world.spendings()
         if signed:
-            await self.world.node.chain.clear_pool()
-            await self.world.submit(signed[step.number % len(signed)])
+            await self.world.submit(signed[int(step.detail) % len(signed)])
             await self.world.mine()
+
+    async def _branch(self, step: Step) -> None:
+        """What two orders need to be mined one upon the other, and that branch to be left."""
+        await self._order(Step("order", 15_000, "renewed"))
+        await self.world.mine()
+        await self._order(Step("order", 15_000))
+        await self._stray(step)
 
     async def _sent(self) -> list[Spending]:
         spendings = await self.world.spendings()
@@ -112,15 +129,16 @@ class History:
     print_blob=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(history=st.lists(steps, min_size=6, max_size=20))
+@given(funds=st.sampled_from([FUNDS, ONE_COIN]), history=st.lists(steps, min_size=6, max_size=20))
 async def test_any_history_of_coins_pays_each_order_once_or_gives_it_up_and_the_books_agree(
     postgres: Postgres,
     template_database: str,
     bitcoin_node: BitcoinNode,
+    funds: tuple[int, ...],
     history: list[Step],
 ) -> None:
     async with open_coin_world(postgres, template_database, bitcoin_node) as world:
-        await world.fund(*FUNDS)
+        await world.fund(*funds)
         player = History(world, await world.node.height())
         for step in history:
             await player.play(step)
@@ -135,5 +153,5 @@ async def test_any_history_of_coins_pays_each_order_once_or_gives_it_up_and_the_
             event(order.reason or order.status)
             paid = [order.amount_minor] if order.status == "confirmed" else []
             assert await world.paid(order.address) == paid
-        if not any(step.what == "stray" for step in history):
+        if not any(step.what in {"stray", "branch"} for step in history):
             assert all(order.status == "confirmed" for order in await world.withdrawals())

@@ -410,6 +410,32 @@ async def test_what_spent_the_change_of_another_branch_is_given_up_when_that_is_
     await world.check_books()
 
 
+async def test_of_attempts_that_two_branches_were_built_on_one_lands_again(
+    world: PayingCoinWorld,
+) -> None:
+    """The change of both is spent further: each is needed, and neither may hold the other up."""
+    await world.fund(WHOLE)
+    first = await order(world, "first", 100_000)
+    await world.replace.run_once()
+    await world.settle()
+    early, late = await world.spendings("first")
+    await world.land(early)
+    second = await order(world, "second", 100_000)
+    await world.reorganise(1)
+    await world.land(late)
+    third = await order(world, "third", 100_000)
+    assert [len(await world.spendings(name)) for name in ("second", "third")] == [1, 1]
+    await world.reorganise(1)
+    await world.finish()
+    assert await world.paid(first) == [100_000]
+    paid = [await world.paid(address) for address in (second, third)]
+    assert sorted(paid) == [[], [100_000]]
+    reasons = [(await world.withdrawal(name)).reason for name in ("second", "third")]
+    assert set(reasons) == {None, "coin_taken"}
+    await world.check_no_double_payment()
+    await world.check_books()
+
+
 async def test_another_orders_payment_to_the_same_recipient_is_not_taken_for_this_one(
     world: PayingCoinWorld,
 ) -> None:
