@@ -7,7 +7,6 @@ an agent crashed, no progress in spite of lag), and expects to be started again 
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import threading
 import time
@@ -27,6 +26,7 @@ from mode.supervisors import CrashingSupervisor
 from agents.roles import ROLES, Role
 from agents.runtime.assignor import CompleteAssignor
 from agents.runtime.context import Context, open_context
+from agents.runtime.garbage import collect_seldom
 from agents.runtime.health import health_checks
 from agents.runtime.kafka_access import faust_options
 from agents.runtime.kafka_io import KafkaLog, read_cluster_id
@@ -49,8 +49,6 @@ WATCH_S = 1.0
 HEAL_S = 5.0
 START_S = 120.0
 """A worker that has not joined its group after this is taken for stuck."""
-GARBAGE_MIN = 70_000
-"""Objects made and not yet freed when the collector looks at the newest."""
 
 
 class MillraceApp(faust.App):  # type: ignore[misc]
@@ -102,7 +100,7 @@ class Worker:
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         app = loop.run_until_complete(self._open())
-        _collect_seldom()
+        collect_seldom()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
         FaustWorker(app, loop=loop, redirect_stdouts=False, quiet=True).execute_from_commandline()
 
@@ -258,17 +256,6 @@ def measure_lag(app: MillraceApp, settings: Settings, runner: StageRunner) -> in
             catalogue.stage_lag_records.labels(runner.stage.name, tp.topic, tp.partition).set(lag)
             total += max(0, lag)
     return total
-
-
-def _collect_seldom() -> None:
-    """Look for garbage in cycles a hundred times less often than Python does by itself.
-
-    A batch makes thousands of objects that live until it is committed and are in no cycle: looking
-    through them again and again took a sixth of a worker's time.
-    """
-    gc.freeze()  # what is loaded stays
-    gc.set_threshold(GARBAGE_MIN, *gc.get_threshold()[1:])
-    gc.enable()
 
 
 def _measures() -> bool:

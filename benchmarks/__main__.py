@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 from rich.console import Console
 
+from agents.runtime.garbage import collect_seldom
 from benchmarks import (
     decode,
     growth,
@@ -134,6 +135,7 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="fewer rounds; nothing is written")
     arguments = parser.parse_args()
+    collect_seldom()  # as workers do
     console = Console()
     names = arguments.only or [*SERVED, *ALONE]
     rows, failed = measure(names, arguments.quick, console)

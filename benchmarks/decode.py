@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from agents.runtime.garbage import collect_seldom
 from chain_adapters.ethereum import wire
 from chain_adapters.ethereum.decode import normalise_block
 from chain_adapters.ethereum.reading import split_parts
@@ -237,6 +238,7 @@ def run() -> list[dict[str, Any]]:
 
 def main() -> None:
     """Print the figures."""
+    collect_seldom()
     for figures in run():
         print(json.dumps(figures))
 

@@ -25,6 +25,7 @@ from typing import Any, Protocol, cast
 import msgspec
 
 from agents.parts.watched_addresses import WatchedAddresses
+from agents.runtime.garbage import collect_seldom
 from benchmarks.chains.peer import Peer
 from benchmarks.watch import address_of
 from chain_adapters.types import Block
@@ -161,6 +162,7 @@ def run(kinds: Iterable[str] = CHAINS, rounds: int = ROUNDS) -> list[dict[str, A
 
 def main() -> None:
     """Print the figures."""
+    collect_seldom()
     for figures in run(sys.argv[1:] or CHAINS):
         print(json.dumps(figures, ensure_ascii=False))
 
