@@ -27,11 +27,13 @@ from custody.pay import Priced, Purse, Ready, ready_payments, sign_payment
 from custody.signer import Signer
 from metrics import catalogue
 from settings.model import Network
+from sql import attempts as attempts_sql
 from sql import coins as coins_sql
 from sql import transactions as transactions_sql
 from sql import wallets as wallets_sql
 from sql import withdrawals as withdrawals_sql
-from sql.transactions import Attempt, NewTransaction
+from sql.attempts import Attempt
+from sql.transactions import NewTransaction
 from sql.withdrawals import Withdrawal
 from topics.events import emit_events
 from topics.withdrawals import WITHDRAWALS_SIGNED, WithdrawalsSigned
@@ -62,7 +64,7 @@ class ReplaceWithdrawals(Loop):
             clock = await final_clock(conn, config)
             stuck = {
                 one.withdrawal_id: one.expired
-                for one in await transactions_sql.stuck_transactions(
+                for one in await attempts_sql.stuck_transactions(
                     conn, network, config.replace_after_s, clock
                 )
             }
@@ -84,7 +86,7 @@ class ReplaceWithdrawals(Loop):
         stuck = await self._still_stuck(work, config)
         if payment.row.withdrawal_id not in stuck:
             return
-        attempts = await transactions_sql.latest_attempts(work.conn, ids)
+        attempts = await attempts_sql.latest_attempts(work.conn, ids)
         for withdrawal in locked:
             attempt = attempts.get(withdrawal.withdrawal_id)
             if attempt is not None and withdrawal.sender == payment.sender:
@@ -92,7 +94,7 @@ class ReplaceWithdrawals(Loop):
 
     async def _still_stuck(self, work: Work, config: Network) -> Mapping[int, bool]:
         clock = await final_clock(work.conn, config)
-        stuck = await transactions_sql.stuck_transactions(
+        stuck = await attempts_sql.stuck_transactions(
             work.conn, config.network, config.replace_after_s, clock
         )
         return {one.withdrawal_id: one.expired for one in stuck}
@@ -127,7 +129,7 @@ class ReplaceWithdrawals(Loop):
         clock = await final_clock(work.conn, config)
         if clock is not None:
             ids = [withdrawal.withdrawal_id]
-            await transactions_sql.expire_transactions(work.conn, ids, clock)
+            await attempts_sql.expire_transactions(work.conn, ids, clock)
         await store_replacement(work, network, withdrawal, attempt, new)
 
     async def _give_up(self, config: Network, hopeless: Priced) -> None:
@@ -139,7 +141,7 @@ class ReplaceWithdrawals(Loop):
             clock = await final_clock(work.conn, config)
             if not locked or not stuck.get(ids[0]) or clock is None or hopeless.refusal is None:
                 return
-            await transactions_sql.expire_transactions(work.conn, ids, clock)
+            await attempts_sql.expire_transactions(work.conn, ids, clock)
             refusal = hopeless.refusal
             await give_up_expired(work, locked[0], refusal.reason, str(refusal)[:300])
 

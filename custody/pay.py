@@ -11,7 +11,8 @@ from chain_adapters.adapter import ChainPayer
 from chain_adapters.types import Coin, Payment, PaymentRefused, Quote, UnsignedTransaction
 from custody.errors import CustodyError
 from custody.signer import Signer
-from sql.transactions import Attempt, NewTransaction, PaymentRow
+from sql.attempts import Attempt
+from sql.transactions import NewTransaction, PaymentRow
 from sql.wallets import NonceRow
 
 TRANSIENT_REFUSALS = frozenset({"sender_lacks_funds", "fee_above_cap"})

@@ -12,8 +12,8 @@ from agents.runtime.context import Context
 from chain_adapters.types import BroadcastOutcome
 from metrics import catalogue
 from settings.model import Network
+from sql import attempts as attempts_sql
 from sql import chain as chain_sql
-from sql import transactions as transactions_sql
 from sql.pool import Connection
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ async def doubtful_expiries(
     and knows of no block with them, takes the doubt away.
     """
     async with context.pool.acquire() as conn:
-        attempts = await transactions_sql.unguarded_attempts(conn, withdrawal_ids)
+        attempts = await attempts_sql.unguarded_attempts(conn, withdrawal_ids)
     answers = await send_all(
         context.adapters[network], network, [transaction for _, transaction in attempts.values()]
     )

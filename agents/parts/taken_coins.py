@@ -25,14 +25,16 @@ from custody import withdrawal_events as told
 from custody.approve import SENT, give_up_lost
 from metrics import catalogue
 from settings.model import Network
+from sql import attempts as attempts_sql
 from sql import chain as chain_sql
 from sql import coin_losses as losses_sql
 from sql import network_costs as costs_sql
 from sql import transactions as transactions_sql
 from sql import wallets as wallets_sql
 from sql import withdrawals as withdrawals_sql
+from sql.attempts import Attempt
 from sql.coin_losses import Taker
-from sql.transactions import Attempt, MinedTransaction, NewTransaction
+from sql.transactions import MinedTransaction, NewTransaction
 from sql.withdrawals import Withdrawal
 from topics.events import emit_events
 from topics.ledger import LEDGER, NetworkCostOrphaned, batch_facts
@@ -159,7 +161,7 @@ async def find_rival(
 
     None as well if this took another withdrawal's coin besides.
     """
-    attempts = await transactions_sql.latest_attempts(work.conn, [withdrawal.withdrawal_id])
+    attempts = await attempts_sql.latest_attempts(work.conn, [withdrawal.withdrawal_id])
     latest = attempts[withdrawal.withdrawal_id]
     taken = await losses_sql.claimed_elsewhere(
         work.conn, network, spending.coins, withdrawal.withdrawal_id
