@@ -108,7 +108,7 @@ async def ours(stack: Stack, blocks: int = BLOCKS) -> list[float]:
 
 async def bare(stack: Stack, blocks: int = BLOCKS) -> list[float]:
     """Run the bare chain; seconds of each block."""
-    topics = (latency_bare.DETECTED, latency_bare.CONFIRMED)
+    topics = (latency_bare.CONFIRMED,)
     async with open_site(stack, WATCHED, more_topics=topics) as (site, conn):
         await plain.make_tables(conn)
         site.run_bare("benchmarks.latency_bare", "stages")

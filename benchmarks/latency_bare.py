@@ -1,8 +1,9 @@
 """The reference of benchmarks.latency: a bare chain of the same stages over Kafka.
 
 Two processes, as ours has: `follow` reads new blocks from the node and produces them; `stages`
-matches, confirms and posts, each step a consumer of its own with a transaction of its own. It
-knows no reorganisations, leases, inbox, outbox, dead letters, events, guards or metrics.
+matches and posts, each step a consumer of its own with a transaction of its own. What is matched is
+confirmed with it, for it has its one confirmation, as in ours. It knows no reorganisations, leases,
+inbox, outbox, dead letters, events, guards or metrics.
 """
 
 from __future__ import annotations
@@ -24,22 +25,8 @@ from chain_adapters.ethereum import wire
 from chain_adapters.ethereum.decode import normalise_block
 from topics.blocks import BLOCKS, BlockAdded, block_added
 
-DETECTED = "bare-detected"
 CONFIRMED = "bare-confirmed"
 KEY = b"network"
-
-CONFIRM = """
-UPDATE plain_deposits SET status = 'confirmed', confirmed_at = now()
-WHERE network = $1 AND status = 'detected' AND height <= $2
-RETURNING transaction_id || ':' || transfer_index, owner, amount_minor::text
-"""
-
-
-class Detected(msgspec.Struct):
-    """A block was matched."""
-
-    network: str
-    height: int
 
 
 class Confirmed(msgspec.Struct):
@@ -90,7 +77,7 @@ async def _read(
 
 
 async def run_stages() -> None:
-    """Run the three steps side by side."""
+    """Run both steps side by side."""
     owners = await plain.load_owners(await _database())
     producer = await _producer()
     prefix = setting("TOPIC_PREFIX")
@@ -99,27 +86,21 @@ async def run_stages() -> None:
         block = BLOCKS.decode(value)
         assert isinstance(block, BlockAdded)
         deposits = plain.match([block], owners)
-        if deposits:
-            async with conn.transaction():
-                await plain.insert(conn, block.network, deposits, "detected")
-        done = msgspec.json.encode(Detected(block.network, block.height))
-        await producer.send_and_wait(prefix + DETECTED, done, key=KEY)
-
-    async def confirm(conn: Any, value: bytes) -> None:  # noqa: ANN401
-        detected = msgspec.json.decode(value, type=Detected)
+        if not deposits:
+            return
         async with conn.transaction():
-            rows = await conn.fetch(CONFIRM, detected.network, detected.height)
-        if rows:
-            done = msgspec.json.encode(Confirmed([tuple(row) for row in rows]))
-            await producer.send_and_wait(prefix + CONFIRMED, done, key=KEY)
+            await plain.insert(conn, block.network, deposits, "confirmed")
+        found = [
+            (f"{d.transaction_id}:{d.transfer_index}", d.owner, d.amount_minor) for d in deposits
+        ]
+        done = msgspec.json.encode(Confirmed(found))
+        await producer.send_and_wait(prefix + CONFIRMED, done, key=KEY)
 
-    async def post(conn: Any, value: bytes) -> None:  # noqa: ANN401
+    async def post(conn: Any, value: bytes) -> None:  # noqa: ANN401 - asyncpg's generic
         async with conn.transaction():
             await plain.post(conn, msgspec.json.decode(value, type=Confirmed).credits)
 
-    await asyncio.gather(
-        _consume(BLOCKS.name, match), _consume(DETECTED, confirm), _consume(CONFIRMED, post)
-    )
+    await asyncio.gather(_consume(BLOCKS.name, match), _consume(CONFIRMED, post))
 
 
 async def _consume(topic: str, step: Callable[[Any, bytes], Awaitable[None]]) -> None:
