@@ -6,6 +6,7 @@ that took the money away from under a deposit whose coin we had spent.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from agents.parts.taken_coins import Verdict, give_up, is_final, judge
@@ -48,10 +49,12 @@ async def cancel_taken(
             raise NotWaiting(f"tenant {tenant!r} has no signed withdrawal {order_id!r}")
         ids = [found.withdrawal_id]
         vital = await losses_sql.vital_coins(conn, found.network, ids)
+        takers = await losses_sql.coin_takers(conn, found.network, vital)
         attempts = await transactions_sql.list_transactions(conn, found.withdrawal_id)
     if not vital:
         raise MayBePaid(f"withdrawal {order_id!r} is {found.status}, or in a block")
     claim = await _read_claim(reader, vital[found.withdrawal_id], taken_by)
+    await _require_no_payment(reader, found, takers)
     if taken_by in {attempt.transaction_id for attempt in attempts}:
         raise MayBePaid("that is a transaction of the withdrawal itself")
     async with transact_on(pool, topic_prefix) as work:
@@ -69,6 +72,17 @@ async def _read_claim(reader: CoinReader, vital: frozenset[str], taken_by: str) 
     if taken_by in {coin.partition(":")[0] for coin in needed}:
         raise MayBePaid(f"{taken_by} took no coin: it made one that the withdrawal needs")
     return Claim(spending, spending.block_id)
+
+
+async def _require_no_payment(
+    reader: CoinReader, withdrawal: Withdrawal, takers: Sequence[Taker]
+) -> None:
+    """Refuse if any transaction of the wallet that is not ours pays what was ordered."""
+    for taker in takers:
+        spending = await reader.fetch_spending(taker.transaction_id)
+        if spending is None:
+            raise MayBePaid(f"the node does not know what {taker.transaction_id} pays")
+        _require_unpaid(withdrawal, taker, spending)
 
 
 async def needed_coins(reader: CoinReader, vital: frozenset[str]) -> frozenset[str]:

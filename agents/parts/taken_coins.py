@@ -3,11 +3,12 @@
 That is the payment itself under an id we do not know, or the payment can never land. Which it is,
 the bytes of the other transaction say, whose id proves them; that it is in the chain, our own
 blocks say. Nothing is given back before those blocks are as deep as a payment of that amount must
-be, and nothing by itself to whom the other transaction pays anything.
+be, and nothing by itself where any transaction of that wallet which is not ours pays the recipient.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -64,11 +65,12 @@ async def settle_taken(context: Context, config: Network) -> None:
         ids = await losses_sql.unseen_withdrawals(conn, network, config.rebroadcast_after_s)
         vital = await losses_sql.vital_coins(conn, network, ids)
         takers = await losses_sql.coin_takers(conn, network, vital)
-    for taker in takers:
-        spending = await read_taker(reader, taker)
+    read = [(taker, await read_taker(reader, taker)) for taker in takers]
+    for taker, spending in read:
         if spending is not None and vital[taker.withdrawal_id].intersection(spending.coins):
+            others = [s for t, s in read if t.withdrawal_id == taker.withdrawal_id and not t.ours]
             async with transact(context) as work:
-                await _settle(work, network, taker, spending)
+                await _settle(work, network, taker, spending, others)
 
 
 async def read_taker(reader: CoinReader, taker: Taker) -> Spending | None:
@@ -80,13 +82,17 @@ async def read_taker(reader: CoinReader, taker: Taker) -> Spending | None:
         return None
 
 
-async def _settle(work: Work, network: str, taker: Taker, spending: Spending) -> None:
+async def _settle(
+    work: Work, network: str, taker: Taker, spending: Spending, others: Sequence[Spending | None]
+) -> None:
     locked = await withdrawals_sql.lock_withdrawals(work.conn, [taker.withdrawal_id], SENT)
     await chain_sql.lock_cursor(work.conn, network)
     if not locked or not await still_taken(work, network, taker, spending):
         return
     (withdrawal,) = locked
     verdict = judge(withdrawal, taker, spending)
+    if verdict is Verdict.LOST and may_be_paid(withdrawal, others):
+        verdict = Verdict.DOUBT
     if verdict is Verdict.PAID:
         latest = await find_rival(work, network, withdrawal, spending)
         if latest is not None:
@@ -119,6 +125,17 @@ def judge(withdrawal: Withdrawal, taker: Taker, spending: Spending) -> Verdict:
     if paid_minor >= withdrawal.amount_minor:
         return Verdict.PAID
     return Verdict.DOUBT if paid_minor else Verdict.LOST
+
+
+def may_be_paid(withdrawal: Withdrawal, others: Sequence[Spending | None]) -> bool:
+    """Whether any of the wallet's transactions that are not ours pays the recipient. Pure.
+
+    One of which it is not known what it pays may do so too.
+    """
+    return any(
+        spending is None or any(to == withdrawal.address for to, _ in spending.outputs)
+        for spending in others
+    )
 
 
 def is_plain(withdrawal: Withdrawal, spending: Spending) -> bool:

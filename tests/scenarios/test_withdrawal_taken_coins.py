@@ -366,6 +366,47 @@ async def test_what_took_the_coins_of_two_orders_and_paid_one_ends_both(
     assert (await world.paid(address), await world.paid(other)) == ([1_500_000], [])
 
 
+async def test_nothing_is_given_back_for_one_transaction_while_another_pays_the_recipient(
+    world: PayingCoinWorld,
+) -> None:
+    """Two that are not ours: one took a coin for nothing, the other paid from the second coin."""
+    await world.fund(500_000, 400_000)
+    address = await order(world, "order", 600_000)
+    [ours] = await world.spendings("order")
+    one, other = [c for c in await world.node.coins(world.hot_wallet) if c.id in ours.coins]
+    taker = await world.sign_elsewhere(world.node.new_address(), 100_000, one)
+    payer = await world.sign_elsewhere(address, 300_000, other)
+    await world.node.chain.clear_pool()
+    for spending in (taker, payer):
+        assert (await world.submit(spending)).outcome == "accepted"
+    await world.mine(CONFIRMATIONS + 1)
+    for _ in range(2):
+        await world.retry()
+    assert (await world.withdrawal("order")).status == "broadcast"
+    assert await world.halted() == FOREIGN
+
+
+async def test_nor_by_the_word_of_an_operator_who_names_the_wrong_one(
+    world: PayingCoinWorld,
+) -> None:
+    await world.fund(500_000, 400_000, WHOLE)
+    address = await order(world, "order", 1_200_000)
+    [ours] = await world.spendings("order")
+    coins = await world.node.coins(world.hot_wallet)
+    small, large = sorted(
+        (c for c in coins if c.id in ours.coins), key=lambda coin: coin.amount_minor
+    )
+    [third] = [c for c in coins if c.id not in ours.coins]
+    taker = await world.sign_elsewhere(world.node.new_address(), 100_000, small)
+    payer = await world.sign_elsewhere(address, 1_200_000, large, third)
+    await world.node.chain.clear_pool()
+    for spending in (taker, payer):
+        assert (await world.submit(spending)).outcome == "accepted"
+    await world.mine(CONFIRMATIONS + 1)
+    with pytest.raises(MayBePaid, match="pays the recipient"):
+        await cancel(world, "order", taker.transaction_id)
+
+
 async def test_what_pays_the_recipient_is_no_reason_to_give_the_money_back(
     world: PayingCoinWorld,
 ) -> None:
