@@ -8,15 +8,15 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
-from topics.blocks import BLOCKS, BlockAdded, BlockRemoved
+from topics.blocks import BLOCKS, BlockAdded, BlockRemoved, TransactionRecord, TransferRecord
 from topics.catalogue import ALL_TOPICS
 from topics.deposits import DEPOSITS, BlockMatched
 from topics.events import EVENTS, EventBatch
-from topics.ledger import LEDGER, LedgerRecord
+from topics.ledger import LEDGER, LedgerFact, LedgerRecord
 from topics.topic import Topic
 from topics.withdrawals import (
     WITHDRAWAL_COMMANDS,
@@ -41,12 +41,18 @@ RECORDS: dict[str, tuple[type[Any], ...]] = {
     WITHDRAWALS_SIGNED.name: (WithdrawalsSigned,),
 }
 """What each topic carries."""
+ARRAYS: tuple[type[Any], ...] = (TransactionRecord, TransferRecord, *get_args(LedgerFact))
+"""What travels as an array of values without names."""
 
 
 def describe_topics() -> dict[str, Any]:
     """Return the whole AsyncAPI document."""
     structs = [r for records in RECORDS.values() for r in records if r is not WithdrawalCommand]
-    _, schemas = msgspec.json.schema_components(structs, ref_template=REFERENCE)
+    references, schemas = msgspec.json.schema_components(
+        [*ARRAYS, *structs], ref_template=REFERENCE
+    )
+    for array, reference in zip(ARRAYS, references, strict=False):
+        _name_items(array, schemas[reference["$ref"].rpartition("/")[2]])
     for schema in schemas.values():
         if "description" in schema:  # a docstring, which Python dedents from 3.13 on only
             schema["description"] = inspect.cleandoc(schema["description"])
@@ -64,6 +70,14 @@ def describe_topics() -> dict[str, Any]:
         "operations": {topic.name: _operation(topic.name) for topic in ALL_TOPICS},
         "components": {"schemas": {**schemas, "WithdrawalCommand": command}},
     }
+
+
+def _name_items(array: type[Any], schema: dict[str, Any]) -> None:
+    """Give each item of an array the name of its field as a title, behind that of the tag."""
+    tag_field = array.__struct_config__.tag_field
+    names = ([tag_field] if tag_field else []) + list(array.__struct_encode_fields__)
+    for name, item in zip(names, schema["prefixItems"], strict=True):
+        item["title"] = name
 
 
 def _operation(name: str) -> dict[str, Any]:

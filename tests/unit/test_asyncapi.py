@@ -44,6 +44,15 @@ def test_a_published_block_fits_its_schema() -> None:
     assert payload["transactions"][0][4][0][4] == str(2**200), "amounts are strings"
 
 
+def test_every_item_of_an_array_has_the_name_of_its_field() -> None:
+    schemas = describe_topics()["components"]["schemas"]
+    arrays = [schema for schema in schemas.values() if "prefixItems" in schema]
+    assert all("title" in item for schema in arrays for item in schema["prefixItems"])
+    titles = [item["title"] for item in schemas["NetworkCostOrphaned"]["prefixItems"]]
+    assert titles[:3] == ["fact", "cost_id", "revision"]
+    assert titles[-1] == "block_id"
+
+
 @pytest.mark.parametrize(
     ("field", "value"), [("amount_minor", 5), ("amount_minor", "1.5"), ("tenant", "Not A Slug")]
 )
