@@ -149,7 +149,7 @@ class ChainPayer(Protocol):
 
 
 @runtime_checkable
-class CoinReader(Protocol):
+class CoinReader(ChainReader, Protocol):
     """What adapters can do besides where money is held as coins."""
 
     async def fetch_spending(self, transaction_id: str) -> Spending | None:

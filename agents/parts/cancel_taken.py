@@ -57,6 +57,9 @@ async def cancel_taken(
     await _require_no_payment(reader, found, takers)
     if taken_by in {attempt.transaction_id for attempt in attempts}:
         raise MayBePaid("that is a transaction of the withdrawal itself")
+    async with pool.acquire() as conn:
+        height = await losses_sql.block_height(conn, found.network, claim.block_id)
+    await _require_in_block(reader, claim, height)
     async with transact_on(pool, topic_prefix) as work:
         await _give_up(work, found.network, found.withdrawal_id, claim)
     return await _read_again(pool, found)
@@ -72,6 +75,15 @@ async def _read_claim(reader: CoinReader, vital: frozenset[str], taken_by: str) 
     if taken_by in {coin.partition(":")[0] for coin in needed}:
         raise MayBePaid(f"{taken_by} took no coin: it made one that the withdrawal needs")
     return Claim(spending, spending.block_id)
+
+
+async def _require_in_block(reader: CoinReader, claim: Claim, height: int | None) -> None:
+    """Refuse unless the block, whose hashes prove what is in it, really has the transaction."""
+    block = None if height is None else await reader.fetch_block(height)
+    if block is None or block.block_id != claim.block_id:
+        raise MayBePaid(f"block {claim.block_id} is not in the chain as Millrace follows it")
+    if claim.spending.transaction_id not in {transaction.id for transaction in block.transactions}:
+        raise MayBePaid(f"block {claim.block_id} has no {claim.spending.transaction_id}")
 
 
 async def _require_no_payment(
