@@ -1,6 +1,7 @@
 """deposits → ledger: what has become deep enough in the chain is confirmed, set-based.
 
-What was so when it was found is confirmed already, by match_deposits.
+What was so when it was found is confirmed already, by match_deposits, which also looks whether
+anything is due: most blocks end there.
 """
 
 from __future__ import annotations

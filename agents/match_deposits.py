@@ -4,7 +4,7 @@ State-based: a record only says which block to look at; whether that block is on
 asked of the blocks table. Repeated, late and reordered records therefore end in the same deposits.
 What the network took from our addresses beside transfers is found and undone in the same way.
 A deposit that is deep enough when it is found is confirmed with it; all others wait for
-confirm_deposits.
+confirm_deposits, which hears of a block only if something may be due.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class MatchDeposits(LocalStage[BlockRecord]):
     async def _match_network(
         self, work: Work, network: str, records: Sequence[BlockRecord]
     ) -> None:
-        cursor, standing, addresses = await deposits_sql.survey_network(
+        cursor, standing, addresses, due = await deposits_sql.survey_network(
             work.conn,
             network,
             [(record.height, record.block_id) for record in records],
@@ -138,7 +138,9 @@ class MatchDeposits(LocalStage[BlockRecord]):
             if stale:
                 await self._orphan(work, network, stale, changes)
                 await self._detect(work, network, known, changes, cursor=cursor)
-        await self._tell(work, network, records, changes)
+        unconfirmed = any(deposit.status == "detected" for deposit in changes.detected)
+        due = due or unconfirmed or bool(found.costs)
+        await self._tell(work, network, records, changes, due=due)
 
     async def _orphan(
         self, work: Work, network: str, blocks: Collection[tuple[int, str]], changes: Changes
@@ -273,7 +275,10 @@ class MatchDeposits(LocalStage[BlockRecord]):
         network: str,
         records: Sequence[BlockRecord],
         changes: Changes,
+        *,
+        due: bool,
     ) -> None:
+        """Tell what became different; and confirm_deposits, if anything may be `due`."""
         detected, orphaned = changes.detected, changes.orphaned
         height = max(record.height for record in records)
         await chain_sql.mark_matched(work.conn, network, height)
@@ -297,16 +302,9 @@ class MatchDeposits(LocalStage[BlockRecord]):
         )
         _count(orphaned, "orphaned")
         _count(detected, None)
-        work.emit(
-            DEPOSITS,
-            network,
-            BlockMatched(
-                network,
-                height,
-                [deposit.deposit_id for deposit in detected],
-                [deposit.deposit_id for deposit in orphaned],
-            ),
-        )
+        if due:
+            ids = [[deposit.deposit_id for deposit in group] for group in (detected, orphaned)]
+            work.emit(DEPOSITS, network, BlockMatched(network, height, *ids))
 
 
 def questionable(

@@ -166,7 +166,7 @@ class RescanBlocks(MatchDeposits):
             )
             await self._orphan(work, self._network, stale, changes)
             await self._detect(work, self._network, found, changes, cursor=cursor)
-            await self._tell(work, self._network, records, changes)
+            await self._tell(work, self._network, records, changes, due=True)
         return changes.detected, changes.orphaned
 
 

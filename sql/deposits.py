@@ -31,6 +31,8 @@ class Survey(NamedTuple):
     """For each block (height, block id) that is remembered, whether it is on the best chain now."""
     addresses: list[tuple[int, str]]
     """(serial, address) of new ones, in order."""
+    due: bool
+    """Whether deposits or network costs wait for a height that the network has."""
 
 
 class Due(NamedTuple):
@@ -127,7 +129,7 @@ async def survey_network(
         after_serial=after_serial,
         limit_rows=limit_rows,
     )
-    *cursor, standing, serials, addresses = row
+    *cursor, standing, serials, addresses, due = row
     return Survey(
         None if row["height"] is None else Cursor(*cursor),
         {
@@ -136,6 +138,7 @@ async def survey_network(
             if canonical is not None
         },
         list(zip(serials, addresses, strict=True)),
+        due,
     )
 
 

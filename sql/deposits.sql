@@ -1,7 +1,8 @@
 -- name: survey_network^
 -- What has to be known before blocks are looked into, in one look: how far the network is followed,
--- which of the blocks are on the best chain, in their order, and the addresses added since a serial. Of
--- forgotten blocks nothing can be said any more (NULL): they were matched long ago.
+-- which of the blocks are on the best chain, in their order, the addresses added since a serial, and
+-- whether deposits or network costs wait for a height that the network has. Of forgotten blocks nothing can
+-- be said any more (NULL): they were matched long ago.
 SELECT
     c.height,
     c.safe_height,
@@ -23,7 +24,17 @@ SELECT
         ORDER BY asked.position
     ) AS standing,
     added.serials,
-    added.addresses
+    added.addresses,
+    coalesce(
+        (SELECT min(w.confirm_height) FROM waiting_deposits AS w WHERE w.network = c.network)
+        <= c.height, FALSE
+    )
+    OR coalesce(
+        (
+            SELECT min(n.confirm_height) FROM network_costs AS n
+            WHERE n.network = c.network AND n.status = 'detected'
+        ) <= c.height, FALSE
+    ) AS due
 FROM (SELECT min(b.height) AS height FROM blocks AS b WHERE b.network = :network::text) AS oldest
 CROSS JOIN (
     SELECT

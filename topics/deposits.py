@@ -1,4 +1,7 @@
-"""What match_deposits made of each block; the signal on which deposits are confirmed."""
+"""What match_deposits made of blocks; the signal on which deposits are confirmed.
+
+Of a block after which nothing can be confirmed there is no record.
+"""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ from sql.deposits import Deposit
 from sql.pool import Pool
 from tests.support.pipeline import Pipeline
 from topics.blocks import BLOCKS
+from topics.deposits import DEPOSITS
 from topics.events import EVENTS, event_type
 
 CONFIRMATIONS = 3
@@ -203,6 +204,19 @@ async def test_a_deposit_that_is_found_deep_enough_is_confirmed_with_it(world: W
         "deposit.confirmed",
     ]
     assert await world.waiting() == [CONFIRMATIONS * 2]
+
+
+async def test_confirming_hears_of_a_block_only_if_something_may_be_due(world: World) -> None:
+    heard = world.pipeline.kafka.topics[world.pipeline.kafka.prefix + DEPOSITS.name]
+    address = await world.watch()
+    counts = []
+    world.chain.mint(address, None, 500)
+    for _ in range(CONFIRMATIONS + 2):
+        await world.follow()
+        counts.append(len(heard))
+        world.chain.mine()
+    assert counts == [1, 1, 2, 2, 2]  # as it is found, and as it has become deep enough
+    assert await world.statuses() == ["confirmed"]
 
 
 @pytest.mark.parametrize("block_id", ["0xstands", "0xleft"])
