@@ -74,10 +74,11 @@ def test_an_event_id_is_the_same_for_the_same_thing_and_sorts_by_time() -> None:
 
 def test_an_event_id_is_a_ulid_whose_random_part_is_a_hash_of_the_key() -> None:
     moment = NOW.replace(microsecond=123_456)
-    time_bytes = (int(moment.timestamp() * 1000)).to_bytes(6, "big")
-    number = int.from_bytes(time_bytes + hashlib.sha256(b"a\x1f7\x1f0").digest()[:10], "big")
     digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-    ulid = "".join(digits[number >> shift & 31] for shift in range(125, -1, -5))
+    moment_ms = int(moment.timestamp() * 1000)
+    time = "".join(digits[moment_ms // 32**place % 32] for place in range(9, -1, -1))
+    key_hash = hashlib.sha256(b"a\x1f7\x1f0").digest()
+    ulid = time + "".join(digits[byte % 32] for byte in key_hash[:16])
     assert make_event_id(moment, "a", 7, 0) == "evt_" + ulid
 
 
