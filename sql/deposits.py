@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import asyncpg
+
+from sql.arrays import array_literal
 from sql.chain import Cursor
 from sql.pool import Connection
 from sql.queries import load_queries
@@ -156,7 +159,7 @@ async def owned_addresses(
     conn: Connection, network: str, addresses: Sequence[str]
 ) -> dict[str, OwnedAddress]:
     """Return those of `addresses` that are ours, by address."""
-    rows = await _queries.owned_addresses(conn, network=network, addresses=list(addresses))
+    rows = await _queries.owned_addresses(conn, network=network, addresses=array_literal(addresses))
     return {row[0]: OwnedAddress(*row) for row in rows}
 
 
@@ -196,7 +199,7 @@ async def detect_deposits(
     What has its confirmations at `tip_height` and is not above `final_height` is confirmed at once.
     No transfer may stand in `deposits` twice.
     """
-    columns = list(zip(*deposits, strict=True))
+    columns = [array_literal(column) for column in zip(*deposits, strict=True)]
     rows = await _queries.detect_deposits(
         conn,
         network=network,
@@ -218,7 +221,33 @@ async def detect_deposits(
         tip_height=tip_height,
         final_height=final_height,
     )
-    return [Deposit(*row) for row in rows]
+    new = {deposit[:2]: deposit for deposit in deposits}
+    return [_written(new[row[0], row[1]], network, row) for row in rows]
+
+
+def _written(new: NewDeposit, network: str, row: asyncpg.Record) -> Deposit:
+    """Return a deposit as it was written; the owner may be one that an operator has named."""
+    return Deposit(
+        row["deposit_id"],
+        row["revision"],
+        new.tenant,
+        row["owner"],
+        new.purpose,
+        new.asset,
+        new.amount_minor,
+        network,
+        new.address,
+        new.transaction_id,
+        new.transfer_index,
+        new.height,
+        new.memo,
+        row["status"],
+        new.ignored_reason,
+        new.sender,
+        new.contract,
+        new.confirm_height,
+        new.block_id,
+    )
 
 
 async def orphan_deposits(

@@ -70,7 +70,7 @@ SELECT
     owner,
     purpose
 FROM addresses
-WHERE network = :network::text AND address = any(:addresses::text []);
+WHERE network = :network::text AND address = any(:addresses::text::text []);
 
 -- name: memo_owners
 -- Whose these memos on these pooled addresses are.
@@ -94,7 +94,7 @@ WHERE network = :network::text AND transaction_id = any(:transaction_ids::text [
 -- unless its block left the chain: then it starts anew with the next revision, and remains whose an
 -- operator said it is. What confirm_deposits would confirm at this moment is confirmed with it, unless
 -- its block is forgotten: a deposit of a chain that is being caught up with is written once instead of
--- twice.
+-- twice. What is returned of each is its key, and what the caller cannot know.
 WITH written AS (
     INSERT INTO deposits AS d (
         network, transaction_id, transfer_index, tenant, owner, purpose, address, sender, contract,
@@ -112,7 +112,7 @@ WITH written AS (
         t.sender,
         t.contract,
         t.asset,
-        t.amount_minor::numeric,
+        t.amount_minor,
         t.memo,
         t.height,
         t.block_id,
@@ -122,11 +122,12 @@ WITH written AS (
         CASE s.status WHEN 'confirmed' THEN now() END
     FROM
         unnest(
-            :transaction_ids::text [], :transfer_indexes::text [], :tenants::text [],
-            :owners::text [], :purposes::text [], :addresses::text [], :senders::text [],
-            :contracts::text [], :assets::text [], :amounts_minor::text [], :memos::text [],
-            :heights::bigint [], :block_ids::text [], :ignored_reasons::text [],
-            :confirm_heights::bigint []
+            :transaction_ids::text::text [], :transfer_indexes::text::text [],
+            :tenants::text::text [], :owners::text::text [], :purposes::text::text [],
+            :addresses::text::text [], :senders::text::text [], :contracts::text::text [],
+            :assets::text::text [], :amounts_minor::text::numeric [], :memos::text::text [],
+            :heights::text::bigint [], :block_ids::text::text [],
+            :ignored_reasons::text::text [], :confirm_heights::text::bigint []
         ) AS t (
             transaction_id, transfer_index, tenant, owner, purpose, address, sender, contract,
             asset, amount_minor, memo, height, block_id, ignored_reason, confirm_height
@@ -165,10 +166,8 @@ WITH written AS (
         confirmed_at = excluded.confirmed_at
     WHERE d.status = 'orphaned'
     RETURNING
-        d.deposit_id, d.revision, d.tenant, d.owner, d.purpose, d.asset,
-        d.amount_minor::text AS amount_minor, d.network, d.address, d.transaction_id,
-        d.transfer_index, d.height, d.memo, d.status, d.ignored_reason, d.sender, d.contract,
-        d.confirm_height, d.block_id
+        d.transaction_id, d.transfer_index, d.deposit_id, d.revision, d.owner, d.status,
+        d.network, d.confirm_height
 ),
 
 waiting AS (
@@ -182,7 +181,14 @@ waiting AS (
     ON CONFLICT DO NOTHING
 )
 
-SELECT * FROM written;
+SELECT
+    transaction_id,
+    transfer_index,
+    deposit_id,
+    revision,
+    owner,
+    status
+FROM written;
 
 -- name: orphan_deposits
 -- Mark the deposits of blocks that left the chain, and tell what each was before. IS TRUE makes Postgres

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sql.arrays import array_literal
 from sql.pool import Connection
 from sql.queries import load_queries
 
@@ -18,10 +19,10 @@ async def standing_deposits(
         return set()
     rows = await _queries.standing_deposits(
         conn,
-        deposit_ids=[deposit_id for deposit_id, _ in revisions],
-        revisions=[revision for _, revision in revisions],
+        deposit_ids=array_literal([deposit_id for deposit_id, _ in revisions]),
+        revisions=array_literal([revision for _, revision in revisions]),
     )
-    return {(row["deposit_id"], row["revision"]) for row in rows}
+    return {(deposit_id, revision) for deposit_id, revision in rows}
 
 
 async def standing_costs(

@@ -6,7 +6,8 @@ SELECT
     d.revision
 FROM deposits AS d
 INNER JOIN
-    unnest(:deposit_ids::bigint [], :revisions::integer []) AS f (deposit_id, revision)
+    unnest(:deposit_ids::text::bigint [], :revisions::text::integer [])
+        AS f (deposit_id, revision)
     ON d.deposit_id = f.deposit_id AND d.revision = f.revision
 WHERE d.status = 'confirmed'
 ORDER BY d.deposit_id

@@ -6,6 +6,7 @@ import datetime
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from sql.arrays import array_literal
 from sql.pool import Connection
 from sql.queries import load_queries
 
@@ -167,8 +168,9 @@ async def lock_accounts(
     Returns (account id, balance as text, why it is frozen) of each account that exists, and the
     entry ids, ascending.
     """
-    ids = "{" + ",".join(map(str, account_ids)) + "}"
-    row = await _queries.lock_accounts(conn, account_ids=ids, entries=entries)
+    row = await _queries.lock_accounts(
+        conn, account_ids=array_literal(account_ids), entries=entries
+    )
     return zip(*row[:3], strict=True), row[3]
 
 

@@ -219,6 +219,22 @@ async def test_confirming_hears_of_a_block_only_if_something_may_be_due(world: W
     assert await world.statuses() == ["confirmed"]
 
 
+async def test_a_deposit_is_told_of_as_it_is_stored(world: World) -> None:
+    memo = 'text:a "quoted" \\ line\nand another'
+    plain = deposits_sql.NewDeposit(
+        *("0xaa", "0", world.tenant, "alice", "deposit", "0xbb", "0xcc", None, world.coin),
+        *(str(2**255), memo, 7, "0x7", None, 9),
+    )
+    odd = plain._replace(transfer_index="1", owner="", memo="", contract="0xdd", asset=None)
+    async with world.pool.acquire() as conn:
+        written = await deposits_sql.detect_deposits(
+            conn, world.network, [plain, odd], tip_height=8, final_height=8
+        )
+        stored = await deposits_sql.read_deposits(conn, [d.deposit_id for d in written])
+    assert [deposit.memo for deposit in sorted(written)] == [memo, ""]
+    assert sorted(written) == sorted(stored)
+
+
 @pytest.mark.parametrize("block_id", ["0xstands", "0xleft"])
 async def test_nothing_is_confirmed_in_a_block_that_is_not_on_the_chain(
     world: World, block_id: str
