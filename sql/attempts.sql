@@ -75,7 +75,7 @@ FROM transactions AS t
 WHERE
     t.withdrawal_id = any(:withdrawal_ids::bigint [])
     AND t.nonce IS NULL
-    AND t.coin IS NULL
+    AND t.coins = '{}'
 ORDER BY t.withdrawal_id, t.attempt;
 
 -- name: latest_attempts

@@ -55,7 +55,7 @@ async def coin_takers(conn: Connection, network: str, vital: VitalCoins) -> list
     return [Taker(*row) for row in rows]
 
 
-async def block_height(conn: Connection, network: str, block_id: str) -> int | None:
+async def block_height(conn: Connection, network: str, block_id: str | None) -> int | None:
     """Return the height of a block, None if it is not in the best chain as we remember it."""
     height: int | None = await _queries.block_height(conn, network=network, block_id=block_id)
     return height

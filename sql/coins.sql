@@ -72,9 +72,56 @@ WHERE
 UPDATE coin_claims SET spare_height = NULL
 WHERE withdrawal_id = any(:withdrawal_ids::bigint []) AND spare_height IS NOT NULL;
 
+-- name: renew_losses!
+-- What took coins of withdrawals that are given up may be in another block now, after a reorganisation:
+-- their spare coins wait from there on.
+WITH seen AS (
+    SELECT
+        o.withdrawal_id,
+        s.height,
+        s.block_id
+    FROM coin_losses AS o
+    CROSS JOIN LATERAL (
+        SELECT
+            c.height,
+            c.block_id
+        FROM network_costs AS c
+        WHERE
+            c.network = o.network
+            AND c.transaction_id = o.transaction_id
+            AND c.status <> 'orphaned'
+        UNION ALL
+        SELECT
+            t.height,
+            t.block_id
+        FROM transactions AS t
+        WHERE
+            t.network = o.network
+            AND t.transaction_id = o.transaction_id
+            AND t.state = 'mined'
+        LIMIT 1 -- a look into two indexes for each, whatever the planner thinks
+    ) AS s
+    WHERE o.network = :network::text AND s.block_id <> o.block_id
+),
+
+moved AS (
+    UPDATE coin_losses AS l SET
+        height = s.height,
+        block_id = s.block_id
+    FROM seen AS s
+    WHERE l.withdrawal_id = s.withdrawal_id
+    RETURNING l.withdrawal_id, l.height
+)
+
+UPDATE coin_claims AS k SET spare_height = m.height
+FROM moved AS m
+INNER JOIN withdrawals AS w ON m.withdrawal_id = w.withdrawal_id AND w.status = 'failed'
+WHERE k.withdrawal_id = m.withdrawal_id AND k.spare_height IS NOT NULL;
+
 -- name: release_coins!
 -- Let go of spare coins whose withdrawals no reorganisation can open again that we follow by itself;
--- of those given up only while what took their coins is in the best chain.
+-- of those given up only while what took their coins is in the best chain as we remember it: a block
+-- that we have forgotten may have left the chain before.
 WITH released AS (
     DELETE FROM coin_claims AS k
     USING cursors AS c
@@ -87,7 +134,6 @@ WITH released AS (
             INNER JOIN withdrawals AS w ON l.withdrawal_id = w.withdrawal_id AND w.status = 'failed'
             WHERE
                 l.withdrawal_id = k.withdrawal_id
-                AND l.height >= (SELECT min(b.height) FROM blocks AS b WHERE b.network = l.network)
                 AND NOT EXISTS (
                     SELECT 1 FROM blocks AS b
                     WHERE b.network = l.network AND b.height = l.height AND b.block_id = l.block_id

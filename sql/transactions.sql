@@ -194,7 +194,7 @@ UPDATE transactions SET state = 'broadcast'
 WHERE
     withdrawal_id = any(:withdrawal_ids::bigint [])
     AND state = 'superseded'
-    AND num_nonnulls(nonce, coin) = 1;
+    AND (nonce IS NOT NULL OR coins <> '{}');
 
 -- name: has_open_transactions$
 -- Whether any transaction of the network may yet be mined, be it given up.
@@ -236,7 +236,8 @@ WHERE
     AND t.withdrawal_id = landed.withdrawal_id
     AND t.transaction_id <> landed.transaction_id
     AND t.state IN ('signed', 'broadcast')
-    AND num_nonnulls(t.nonce, t.coin) = 0;
+    AND t.nonce IS NULL
+    AND t.coins = '{}';
 
 -- name: mine_transactions!
 -- Transactions of ours are in blocks. A fee that the node does not tell is what we signed for.

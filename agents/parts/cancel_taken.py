@@ -19,7 +19,7 @@ from sql import chain as chain_sql
 from sql import coin_losses as losses_sql
 from sql import transactions as transactions_sql
 from sql import withdrawals as withdrawals_sql
-from sql.coin_losses import Taker
+from sql.coin_losses import Taker, VitalCoins
 from sql.pool import Pool
 from sql.withdrawals import Withdrawal
 
@@ -28,10 +28,11 @@ ANCESTORS_MAX = 100
 
 
 class Claim(NamedTuple):
-    """What took a coin that every transaction of a withdrawal needs, and the block it is in."""
+    """What took a coin that every transaction of a withdrawal needs."""
 
     spending: Spending
-    block_id: str
+    block_id: str | None
+    """The block that has it, held against the node's; None if our own records have to tell."""
 
 
 async def cancel_taken(
@@ -57,9 +58,10 @@ async def cancel_taken(
     await _require_no_payment(reader, found, takers)
     if taken_by in {attempt.transaction_id for attempt in attempts}:
         raise MayBePaid("that is a transaction of the withdrawal itself")
-    async with pool.acquire() as conn:
-        height = await losses_sql.block_height(conn, found.network, claim.block_id)
-    await _require_in_block(reader, claim, height)
+    if taken_by in {taker.transaction_id for taker in takers}:
+        claim = claim._replace(block_id=None)
+    else:
+        await _require_in_block(pool, reader, found.network, claim)
     async with transact_on(pool, topic_prefix) as work:
         await _give_up(work, found.network, found.withdrawal_id, claim)
     return await _read_again(pool, found)
@@ -77,8 +79,10 @@ async def _read_claim(reader: CoinReader, vital: frozenset[str], taken_by: str) 
     return Claim(spending, spending.block_id)
 
 
-async def _require_in_block(reader: CoinReader, claim: Claim, height: int | None) -> None:
+async def _require_in_block(pool: Pool, reader: CoinReader, network: str, claim: Claim) -> None:
     """Refuse unless the block, whose hashes prove what is in it, really has the transaction."""
+    async with pool.acquire() as conn:
+        height = await losses_sql.block_height(conn, network, claim.block_id)
     block = None if height is None else await reader.fetch_block(height)
     if block is None or block.block_id != claim.block_id:
         raise MayBePaid(f"block {claim.block_id} is not in the chain as Millrace follows it")
@@ -116,16 +120,26 @@ async def _give_up(work: Work, network: str, withdrawal_id: int, claim: Claim) -
     vital = await losses_sql.vital_coins(work.conn, network, [withdrawal_id])
     if not locked or not vital:
         raise MayBePaid("the withdrawal has come to its end, or is in a block, meanwhile")
-    height = await losses_sql.block_height(work.conn, network, claim.block_id)
-    if height is None:
-        raise MayBePaid(f"block {claim.block_id} is not in the chain as Millrace follows it")
-    id_ = claim.spending.transaction_id
-    taker = Taker(withdrawal_id, id_, height, claim.block_id, ours=False)
+    taker = await _find_taker(work, network, withdrawal_id, vital, claim)
     (withdrawal,) = locked
     _require_unpaid(withdrawal, taker, claim.spending)
     if not await is_final(work, network, withdrawal, taker):
-        raise MayBePaid(f"block {height} is not as deep yet as the payment would have to be")
+        raise MayBePaid(f"block {taker.height} is not as deep yet as the payment would have to be")
     await give_up(work, network, withdrawal, taker, claim.spending)
+
+
+async def _find_taker(
+    work: Work, network: str, withdrawal_id: int, vital: VitalCoins, claim: Claim
+) -> Taker:
+    """Return where it is: our records tell of blocks too that are long forgotten."""
+    id_, block_id = claim.spending.transaction_id, claim.block_id
+    for taker in await losses_sql.coin_takers(work.conn, network, vital):
+        if taker.transaction_id == id_:
+            return taker
+    height = await losses_sql.block_height(work.conn, network, block_id)
+    if height is None or block_id is None:
+        raise MayBePaid(f"{id_} is not in the chain as Millrace follows it")
+    return Taker(withdrawal_id, id_, height, block_id, ours=False)
 
 
 def _require_unpaid(withdrawal: Withdrawal, taker: Taker, spending: Spending) -> None:

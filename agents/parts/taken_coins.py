@@ -29,6 +29,7 @@ from settings.model import Network
 from sql import attempts as attempts_sql
 from sql import chain as chain_sql
 from sql import coin_losses as losses_sql
+from sql import coins as coins_sql
 from sql import network_costs as costs_sql
 from sql import transactions as transactions_sql
 from sql import wallets as wallets_sql
@@ -57,11 +58,15 @@ class Verdict(StrEnum):
 
 
 async def settle_taken(context: Context, config: Network) -> None:
-    """Look who took the coins of withdrawals that no block has shown for a while, and act."""
+    """Look who took the coins of withdrawals that no block has shown for a while, and act.
+
+    Coins of those given up are let go of when their time has come.
+    """
     network, reader = config.network, context.adapters[config.network]
     if not isinstance(reader, CoinReader):
         return
     async with context.pool.acquire() as conn:
+        await coins_sql.release_coins(conn, network, config.reorg_depth_max)
         ids = await losses_sql.unseen_withdrawals(conn, network, config.rebroadcast_after_s)
         vital = await losses_sql.vital_coins(conn, network, ids)
         takers = await losses_sql.coin_takers(conn, network, vital)
@@ -87,7 +92,7 @@ async def _settle(
 ) -> None:
     locked = await withdrawals_sql.lock_withdrawals(work.conn, [taker.withdrawal_id], SENT)
     await chain_sql.lock_cursor(work.conn, network)
-    if not locked or not await still_taken(work, network, taker, spending):
+    if not locked or not await still_taken(work, network, taker, spending, len(others)):
         return
     (withdrawal,) = locked
     verdict = judge(withdrawal, taker, spending)
@@ -109,12 +114,18 @@ async def _settle(
         await give_up(work, network, withdrawal, taker, spending)
 
 
-async def still_taken(work: Work, network: str, taker: Taker, spending: Spending) -> bool:
-    """Whether it still stands in the chain, and every transaction still needs what it spent."""
+async def still_taken(
+    work: Work, network: str, taker: Taker, spending: Spending, others: int
+) -> bool:
+    """Whether it still stands in the chain, and every transaction still needs what it spent.
+
+    Also whether there are as many as before that are not ours: another one may pay the recipient.
+    """
     vital = await losses_sql.vital_coins(work.conn, network, [taker.withdrawal_id])
-    return taker in await losses_sql.coin_takers(work.conn, network, vital) and bool(
-        vital[taker.withdrawal_id].intersection(spending.coins)
-    )
+    takers = await losses_sql.coin_takers(work.conn, network, vital)
+    if taker not in takers or sum(not one.ours for one in takers) != others:
+        return False
+    return bool(vital[taker.withdrawal_id].intersection(spending.coins))
 
 
 def judge(withdrawal: Withdrawal, taker: Taker, spending: Spending) -> Verdict:
@@ -174,20 +185,20 @@ async def _halt(work: Work, network: str, withdrawal: Withdrawal) -> None:
 async def find_rival(
     work: Work, network: str, withdrawal: Withdrawal, spending: Spending
 ) -> Attempt | None:
-    """Return the latest attempt at a withdrawal if the chain takes it or this, never both.
+    """Return the latest attempt at a withdrawal of which all need a coin that this took.
 
-    None as well if this took another withdrawal's coin besides.
+    None if this took another withdrawal's coin besides.
     """
     attempts = await attempts_sql.latest_attempts(work.conn, [withdrawal.withdrawal_id])
     latest = attempts[withdrawal.withdrawal_id]
     taken = await losses_sql.claimed_elsewhere(
         work.conn, network, spending.coins, withdrawal.withdrawal_id
     )
-    return None if taken or first_coin(latest) not in spending.coins else latest
+    return None if taken else latest
 
 
 def first_coin(attempt: Attempt) -> str:
-    """Return the coin that all attempts at a withdrawal spend. Pure."""
+    """Return the coin that all attempts of ours at a withdrawal spend. Pure."""
     return msgspec.json.decode(attempt.unsigned, type=UnsignedTransaction).coins[0]
 
 
@@ -228,12 +239,13 @@ def found_attempt(
     withdrawal: Withdrawal, latest: Attempt, spending: Spending, fee_minor: int
 ) -> NewTransaction:
     """Return a transaction found in a block as one more attempt. Pure."""
+    coin = first_coin(latest)
     return NewTransaction(
         transaction_id=spending.transaction_id,
         withdrawal_id=withdrawal.withdrawal_id,
         sender=withdrawal.sender or "",
         nonce=None,
-        coin=first_coin(latest),
+        coin=coin if coin in spending.coins else None,
         coins=spending.coins,
         valid_until=None,
         attempt=latest.attempt + 1,

@@ -160,7 +160,7 @@ CREATE TABLE transactions (
     withdrawal_id bigint NOT NULL,
     sender text NOT NULL,
     nonce bigint,
-    coin text,
+    coin text, -- NULL too if it was found in a block and spends others of the withdrawal's coins
     coins text [] NOT NULL DEFAULT '{}', -- all that it spends
     valid_until bigint, -- no block with a clock above this can carry it; NULL: it never expires
     attempt integer NOT NULL CHECK (attempt >= 0), -- 0, then one more for each replacement
@@ -205,7 +205,7 @@ CREATE TABLE transactions (
 CREATE UNIQUE INDEX transactions_mined ON transactions (withdrawal_id) WHERE state = 'mined';
 -- Without nonce and coin nothing on the chain keeps two attempts apart: there is one at a time.
 CREATE UNIQUE INDEX transactions_live ON transactions (withdrawal_id)
-WHERE nonce IS NULL AND coin IS NULL AND state IN ('signed', 'broadcast', 'mined');
+WHERE nonce IS NULL AND coins = '{}' AND state IN ('signed', 'broadcast', 'mined');
 CREATE INDEX transactions_open ON transactions (network) WHERE state IN ('signed', 'broadcast');
 CREATE INDEX transactions_unmined ON transactions (network) WHERE state <> 'mined';
 CREATE INDEX transactions_block ON transactions (network, height) WHERE state = 'mined';

@@ -1,0 +1,337 @@
+"""Payments that lost a coin, told by those who would be paid twice for it, or would never be paid.
+
+Several transactions that are not ours, coins beside the first, chains that turn back after all was
+decided, nodes that lie, and databases that have forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+import msgspec
+import pytest
+
+from agents.parts.cancel_taken import cancel_taken
+from chain_adapters.types import Coin
+from chain_adapters.utxo.adapter import UtxoAdapter
+from custody.approve import MayBePaid
+from devstack.chains.bitcoin import BitcoinNode
+from devstack.postgres import Postgres
+from sql import chain as chain_sql
+from sql.withdrawals import Withdrawal
+from tests.support.coin_withdrawals import (
+    ALICE_MINOR,
+    REORG_DEPTH_MAX,
+    PayingCoinWorld,
+    Spending,
+    open_coin_world,
+)
+from tests.support.withdrawals import CONFIRMATIONS, FEE_MINOR
+
+WHOLE = 10**6
+
+
+@pytest.fixture
+async def world(
+    postgres: Postgres, template_database: str, bitcoin_node: BitcoinNode
+) -> AsyncIterator[PayingCoinWorld]:
+    async with open_coin_world(postgres, template_database, bitcoin_node) as opened:
+        yield opened
+
+
+async def order(world: PayingCoinWorld, order_id: str, amount_minor: int) -> str:
+    """Order a payment and return the address that is to be paid."""
+    command = world.command(order_id, amount_minor)
+    await world.request(command)
+    return str(command["address"])
+
+
+class TwoCoins(NamedTuple):
+    """An order that takes two coins, and another coin of the wallet."""
+
+    address: str
+    first: Coin
+    second: Coin
+    spare: Coin
+
+
+async def order_of_two(world: PayingCoinWorld) -> TwoCoins:
+    """Order what takes two coins of three."""
+    await world.fund(500_000, 400_000, 300_000)
+    address = await order(world, "order", 600_000)
+    [ours] = await world.spendings("order")
+    first, second, spare = sorted(
+        await world.node.coins(world.hot_wallet), key=lambda coin: -coin.amount_minor
+    )
+    assert ours.coins == {first.id, second.id}
+    return TwoCoins(address, first, second, spare)
+
+
+async def forge(world: PayingCoinWorld, *takers: Spending) -> None:
+    """Let the next block hold just these transactions."""
+    await world.node.chain.clear_pool()
+    for taker in takers:
+        assert (await world.submit(taker)).outcome == "accepted"
+    await world.mine()
+
+
+async def resume(world: PayingCoinWorld) -> None:
+    """Let the wallet sign again, as an operator does who has looked."""
+    async with world.pool.acquire() as conn:
+        await conn.execute("UPDATE nonces SET halted_reason = NULL")
+
+
+async def cancel(world: PayingCoinWorld, order_id: str, taken_by: str) -> Withdrawal:
+    """Give a payment up by an operator's word."""
+    assert isinstance(world.adapter, UtxoAdapter)
+    cancelled = await cancel_taken(
+        world.pool,
+        world.context.settings.topic_prefix,
+        world.adapter,
+        tenant=world.tenant,
+        order_id=order_id,
+        taken_by=taken_by,
+    )
+    await world.settle()
+    return cancelled
+
+
+async def settle_for(world: PayingCoinWorld, blocks: int) -> None:
+    """Mine, and look after each block who took what."""
+    for _ in range(blocks):
+        await world.mine()
+        await world.retry()
+
+
+# Several took coins of one payment
+
+
+async def test_nothing_is_given_back_for_one_taker_while_another_pays_the_recipient(
+    world: PayingCoinWorld,
+) -> None:
+    """A database restored from a backup forgot both: this order's payment and another one's."""
+    address, first, second, spare = await order_of_two(world)
+    payment = await world.sign_elsewhere(address, 600_000, second, spare)
+    thief = await world.sign_elsewhere(world.node.new_address(), 450_000, first)
+    await forge(world, thief, payment)
+    await settle_for(world, CONFIRMATIONS + 2)
+    assert await world.paid(address) == [600_000]
+    assert (await world.withdrawal("order")).status != "failed"
+    assert await world.balance("available") < ALICE_MINOR
+
+
+async def test_an_operator_who_names_the_one_that_did_not_pay_is_refused_for_the_one_that_did(
+    world: PayingCoinWorld,
+) -> None:
+    address, first, second, spare = await order_of_two(world)
+    payment = await world.sign_elsewhere(address, 600_000, second, spare)
+    thief = await world.sign_elsewhere(world.node.new_address(), 450_000, first)
+    await forge(world, thief, payment)
+    await world.mine(CONFIRMATIONS)
+    with pytest.raises(MayBePaid):
+        await cancel(world, "order", thief.transaction_id)
+
+
+async def test_a_forgotten_payment_from_other_coins_keeps_the_money_from_going_back(
+    world: PayingCoinWorld,
+) -> None:
+    """Restored and forgotten, and paid from a coin that the payment now signed does not spend."""
+    await world.fund(700_000, WHOLE)
+    address = await order(world, "order", 600_000)
+    [ours] = await world.spendings("order")
+    coins = await world.node.coins(world.hot_wallet)
+    [taken] = [c for c in coins if c.id in ours.coins]
+    [other] = [c for c in coins if c.id not in ours.coins]
+    payment = await world.sign_elsewhere(address, 600_000, other)
+    thief = await world.sign_elsewhere(world.node.new_address(), 650_000, taken)
+    await forge(world, thief, payment)
+    await settle_for(world, CONFIRMATIONS + 2)
+    assert await world.paid(address) == [600_000]
+    assert (await world.withdrawal("order")).status != "failed"
+
+
+async def test_what_pays_from_another_coin_than_the_first_is_the_payment_too(
+    world: PayingCoinWorld,
+) -> None:
+    address, _, second, spare = await order_of_two(world)
+    payment = await world.sign_elsewhere(address, 600_000, second, spare)
+    await forge(world, payment)
+    await settle_for(world, CONFIRMATIONS + 1)
+    assert (await world.withdrawal("order")).status == "confirmed"
+    assert await world.paid(address) == [600_000]
+    await resume(world)
+    await world.retry()
+    assert await world.halted() is None
+    await world.check_no_double_payment()
+    await world.check_books()
+
+
+@pytest.mark.parametrize("lands", ["found", "ours", "another"])
+async def test_and_after_a_reorganisation_any_of_them_is_and_only_one(
+    world: PayingCoinWorld, lands: str
+) -> None:
+    address, first, second, spare = await order_of_two(world)
+    [ours] = await world.spendings("order")
+    found = await world.sign_elsewhere(address, 600_000, second, spare)
+    another = await world.sign_elsewhere(address, 600_000, first, spare)
+    await forge(world, found)
+    await settle_for(world, CONFIRMATIONS)
+    assert (await world.withdrawal("order")).status == "confirmed"
+    await world.reorganise(CONFIRMATIONS + 1)
+    assert (await world.withdrawal("order")).status == "broadcast"
+    await resume(world)
+    await world.replace.run_once()
+    await world.settle()
+    await forge(world, {"found": found, "ours": ours, "another": another}[lands])
+    await settle_for(world, CONFIRMATIONS + 1)
+    assert await world.paid(address) == [600_000]
+    assert await world.balance("available") == ALICE_MINOR - 600_000 - FEE_MINOR
+    if lands != "another":  # which shares no coin that all attempts need: an operator has to see it
+        assert (await world.withdrawal("order")).status == "confirmed"
+        await world.check_books()
+
+
+# What was decided, and the chain turned back
+
+
+async def lose_one_of_two(world: PayingCoinWorld) -> tuple[Spending, Coin]:
+    """Lose the second coin of an order for good; return what took it and the coin that is left."""
+    _, first, second, _ = await order_of_two(world)
+    taker = await world.sign_elsewhere(world.node.new_address(), 250_000, second)
+    await forge(world, taker)
+    await settle_for(world, CONFIRMATIONS)
+    assert (await world.withdrawal("order")).reason == "coin_taken"
+    await resume(world)
+    return taker, first
+
+
+async def test_coins_stay_kept_for_a_payment_that_may_land_however_old_its_loss_is(
+    world: PayingCoinWorld,
+) -> None:
+    """What took a coin has left the chain, and we have forgotten the block that it was in."""
+    _, left = await lose_one_of_two(world)
+    await world.reorganise(CONFIRMATIONS + 1)
+    await world.mine(REORG_DEPTH_MAX + 2)
+    async with world.pool.acquire() as conn:
+        await chain_sql.prune_blocks(conn, world.network, REORG_DEPTH_MAX)
+    await order(world, "other", 400_000)
+    await world.retry()
+    assert left.id in await world.claims()
+    assert (await world.withdrawal("other")).status == "approved"
+
+
+async def test_coins_are_free_again_though_the_taker_moved_to_another_block(
+    world: PayingCoinWorld,
+) -> None:
+    taker, left = await lose_one_of_two(world)
+    await world.node.reorganise(CONFIRMATIONS + 1)
+    await forge(world, taker)
+    await settle_for(world, REORG_DEPTH_MAX + 2)
+    await order(world, "other", 400_000)
+    await world.retry()
+    [other] = await world.spendings("other")
+    assert other.coins == {left.id}
+
+
+async def test_coins_are_free_again_though_nothing_was_signed_until_their_block_is_forgotten(
+    world: PayingCoinWorld,
+) -> None:
+    _, left = await lose_one_of_two(world)
+    await settle_for(world, REORG_DEPTH_MAX + 2)
+    async with world.pool.acquire() as conn:
+        await chain_sql.prune_blocks(conn, world.network, REORG_DEPTH_MAX - CONFIRMATIONS)
+    await order(world, "other", 400_000)
+    await world.retry()
+    [other] = await world.spendings("other")
+    assert other.coins == {left.id}
+
+
+# An operator's word, late or against a node's
+
+
+async def test_an_operator_can_give_up_what_was_taken_in_a_block_that_is_forgotten(
+    world: PayingCoinWorld,
+) -> None:
+    await world.fund(WHOLE)
+    address = await order(world, "order", 400_000)
+    [coin] = await world.node.coins(world.hot_wallet)
+    taker = await world.sign_elsewhere(address, 300_000, coin)
+    await forge(world, taker)
+    await world.mine(CONFIRMATIONS + 3)
+    async with world.pool.acquire() as conn:
+        await chain_sql.prune_blocks(conn, world.network, CONFIRMATIONS)
+    await world.retry()
+    assert (await world.withdrawal("order")).status == "broadcast"
+    assert (await cancel(world, "order", taker.transaction_id)).reason == "coin_taken"
+
+
+async def test_a_node_that_names_a_false_block_is_not_believed(
+    world: PayingCoinWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes the coin is in no block at all: ours may be in one any moment."""
+    await world.fund(WHOLE)
+    await order(world, "order", 400_000)
+    [coin] = await world.node.coins(world.hot_wallet)
+    taker = await world.sign_elsewhere(world.node.new_address(), 300_000, coin)
+    await world.node.chain.clear_pool()
+    await world.mine(CONFIRMATIONS + 1)
+    await world.node.chain.clear_pool()
+    await world.submit(taker)
+    assert isinstance(world.adapter, UtxoAdapter)
+    ask = world.adapter.fetch_spending
+    tip = await world.node.chain.call("getbestblockhash")
+    block_id = (await world.node.chain.call("getblock", tip))["previousblockhash"]
+
+    async def lie(transaction_id: str) -> object:
+        told = await ask(transaction_id)
+        assert told is not None
+        return msgspec.structs.replace(told, block_id=block_id)
+
+    monkeypatch.setattr(world.adapter, "fetch_spending", lie)
+    with pytest.raises(MayBePaid):
+        await cancel(world, "order", taker.transaction_id)
+
+
+# Two orders, one recipient
+
+
+async def test_of_two_orders_paid_together_to_one_recipient_none_is_given_back(
+    world: PayingCoinWorld,
+) -> None:
+    """One was paid, and nothing tells which: an operator has to see it."""
+    await world.fund(WHOLE, WHOLE)
+    address = await order(world, "one", 600_000)
+    await world.request(world.command("two", 600_000, address=address))
+    coins = await world.node.coins(world.hot_wallet)
+    taker = await world.sign_elsewhere(address, 1_100_000, *coins)
+    assert len(taker.coins) == 2
+    await forge(world, taker)
+    await settle_for(world, CONFIRMATIONS + 1)
+    for order_id in ("one", "two"):
+        assert (await world.withdrawal(order_id)).status == "broadcast"
+        with pytest.raises(MayBePaid, match="pays the recipient"):
+            await cancel(world, order_id, taker.transaction_id)
+    assert await world.halted() is not None
+
+
+# All that waited on what is gone
+
+
+async def test_what_waits_on_the_change_of_a_lost_payment_is_lost_with_it(
+    world: PayingCoinWorld,
+) -> None:
+    await world.fund(WHOLE)
+    [coin] = await world.node.coins(world.hot_wallet)
+    one = await order(world, "one", 300_000)
+    await world.mine(CONFIRMATIONS)
+    two = await order(world, "two", 300_000)
+    await world.reorganise(CONFIRMATIONS + 1)
+    taker = await world.sign_elsewhere(world.node.new_address(), 900_000, coin)
+    await forge(world, taker)
+    await settle_for(world, CONFIRMATIONS + 1)
+    for order_id in ("one", "two"):
+        assert (await world.withdrawal(order_id)).reason == "coin_taken"
+    assert await world.balance("available") == ALICE_MINOR
+    assert await world.balance("pending") == 0
+    assert (await world.paid(one), await world.paid(two)) == ([], [])
