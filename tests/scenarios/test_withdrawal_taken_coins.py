@@ -1,4 +1,4 @@
-"""A payment whose coin another transaction took: it is that payment, or it is given up, never both.
+"""A payment whose coin another transaction took: it is given up, and not before that is final.
 
 What took the coin is in a block. Whether that block stays is a matter of depth, and until it is
 deep enough nothing is given back.
@@ -10,16 +10,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from agents.parts.cancel_taken import cancel_taken
-from agents.runtime.transact import transact
 from chain_adapters.types import Coin
-from chain_adapters.utxo.adapter import UtxoAdapter
-from chain_adapters.utxo.pay import HALF_ORDER
-from chain_adapters.utxo.transaction import encode_signature
-from custody.approve import MayBePaid, cancel_withdrawal
-from devstack.chains.bitcoin import BitcoinNode, DogecoinNode
+from devstack.chains.bitcoin import BitcoinNode
 from devstack.postgres import Postgres
-from sql.withdrawals import Withdrawal
 from tests.support.coin_withdrawals import (
     ALICE_MINOR,
     REORG_DEPTH_MAX,
@@ -27,11 +20,8 @@ from tests.support.coin_withdrawals import (
     Spending,
     open_coin_world,
 )
+from tests.support.taken_coins import FOREIGN, PAID, WHOLE, cancel, order, paid_from, take
 from tests.support.withdrawals import CONFIRMATIONS, FEE_MINOR
-
-WHOLE = 10**6
-PAID = 400_000
-FOREIGN = "a coin was used by a transaction that is not ours"
 
 
 @pytest.fixture
@@ -40,157 +30,6 @@ async def world(
 ) -> AsyncIterator[PayingCoinWorld]:
     async with open_coin_world(postgres, template_database, bitcoin_node) as opened:
         yield opened
-
-
-@pytest.fixture
-async def malleable(
-    postgres: Postgres, template_database: str, dogecoin_node: DogecoinNode
-) -> AsyncIterator[PayingCoinWorld]:
-    """Without witnesses anyone can give a transaction another id (BIP-62)."""
-    async with open_coin_world(postgres, template_database, dogecoin_node) as opened:
-        yield opened
-
-
-async def order(world: PayingCoinWorld, order_id: str, amount_minor: int = PAID) -> str:
-    """Order a payment and return the address that is to be paid."""
-    command = world.command(order_id, amount_minor)
-    await world.request(command)
-    return str(command["address"])
-
-
-async def paid_from(world: PayingCoinWorld, order_id: str) -> Coin:
-    """Return the first coin that the payment of an order spends."""
-    [ours] = await world.spendings(order_id)
-    [coin] = [c for c in await world.node.coins(world.hot_wallet) if c.id in ours.coins]
-    return coin
-
-
-async def cancel(world: PayingCoinWorld, order_id: str, taken_by: str) -> Withdrawal:
-    """Give a payment up by an operator's word."""
-    prefix = world.context.settings.topic_prefix
-    assert isinstance(world.adapter, UtxoAdapter)
-    cancelled = await cancel_taken(
-        world.pool,
-        prefix,
-        world.adapter,
-        tenant=world.tenant,
-        order_id=order_id,
-        taken_by=taken_by,
-    )
-    await world.settle()
-    return cancelled
-
-
-# Under another id
-
-
-def change_id(raw: bytes) -> bytes:
-    """Return other bytes of a payment of one old coin: its signature holds with s negated too."""
-    key_at = 43 + raw[42]
-    signature = raw[43 : key_at - 1]
-    r_end = 4 + signature[3]
-    r, s = int.from_bytes(signature[4:r_end]), int.from_bytes(signature[r_end + 2 :])
-    twin = encode_signature(r.to_bytes(32) + (2 * HALF_ORDER + 1 - s).to_bytes(32))
-    script = bytes((len(twin),)) + twin + raw[key_at : key_at + 34]
-    return raw[:41] + bytes((len(script),)) + script + raw[key_at + 34 :]
-
-
-async def mine_changed(world: PayingCoinWorld) -> str:
-    """Pay an order under another id; return the address."""
-    await world.fund(10**9, 10**9)
-    address = await order(world, "order", 10**8)
-    [ours] = await world.spendings("order")
-    await world.node.chain.clear_pool()
-    name = await world.node.chain.call("getnewaddress")
-    await world.node.chain.call("generateblock", name, [change_id(ours.raw).hex()])
-    await world.follow()
-    assert await world.paid(address) == [10**8]
-    return address
-
-
-async def test_a_payment_whose_id_was_changed_is_known_and_confirmed_under_the_new_one(
-    malleable: PayingCoinWorld,
-) -> None:
-    address = await mine_changed(malleable)
-    await malleable.retry()
-    ours, changed = await malleable.attempts("order")
-    assert (ours.state, changed.state) == ("broadcast", "mined")
-    assert await malleable.halted() is None
-    await malleable.mine(CONFIRMATIONS)
-    assert (await malleable.withdrawal("order")).status == "confirmed"
-    assert await malleable.paid(address) == [10**8]
-    await malleable.check_no_double_payment()
-    await malleable.check_books()
-    assert "withdrawal.replaced" in malleable.event_types()
-
-
-async def test_its_fee_is_booked_once_though_it_was_a_cost_of_its_own_before(
-    malleable: PayingCoinWorld,
-) -> None:
-    await mine_changed(malleable)
-    await malleable.mine(CONFIRMATIONS)
-    fees_minor = await malleable.balance("network_fees", owner="")
-    assert fees_minor > 0
-    await malleable.retry()
-    await malleable.mine(CONFIRMATIONS)
-    assert await malleable.balance("network_fees", owner="") == fees_minor
-    await malleable.check_books()
-
-
-@pytest.mark.parametrize("lands", [0, 1])
-async def test_after_a_reorganisation_either_id_may_land(
-    malleable: PayingCoinWorld, lands: int
-) -> None:
-    address = await mine_changed(malleable)
-    await malleable.retry()
-    await malleable.mine(CONFIRMATIONS)
-    await malleable.reorganise(CONFIRMATIONS + 1)
-    assert (await malleable.withdrawal("order")).status == "broadcast"
-    attempts = await malleable.spendings("order")
-    if lands == 0:
-        await malleable.land(attempts[0])
-    else:
-        await malleable.node.chain.clear_pool()
-        name = await malleable.node.chain.call("getnewaddress")
-        await malleable.node.chain.call("generateblock", name, [attempts[1].raw.hex()])
-        await malleable.follow()
-    await malleable.mine(CONFIRMATIONS)
-    assert (await malleable.withdrawal("order")).status == "confirmed"
-    assert await malleable.paid(address) == [10**8]
-    await malleable.check_no_double_payment()
-    await malleable.check_books()
-
-
-async def test_a_payment_that_the_database_forgot_is_not_made_again(
-    world: PayingCoinWorld,
-) -> None:
-    """Restored from a backup, say: another fee, the same order from the same coin."""
-    await world.fund(WHOLE)
-    address = await order(world, "order")
-    forgotten = await world.sign_elsewhere(address, PAID, await paid_from(world, "order"))
-    assert forgotten.transaction_id not in {a.transaction_id for a in await world.spendings()}
-    await world.node.chain.clear_pool()
-    await world.submit(forgotten)
-    await world.mine()
-    await world.retry()
-    await world.mine(CONFIRMATIONS)
-    assert (await world.withdrawal("order")).status == "confirmed"
-    assert await world.paid(address) == [PAID]
-    await world.check_no_double_payment()
-    await world.check_books()
-
-
-# Taken by somebody else
-
-
-async def take(world: PayingCoinWorld, order_id: str, amount_minor: int = 500_000) -> Spending:
-    """Somebody else has the wallet's key, and is quicker."""
-    coin = await paid_from(world, order_id)
-    taker = await world.sign_elsewhere(world.node.new_address(), amount_minor, coin)
-    await world.node.chain.clear_pool()
-    assert (await world.submit(taker)).outcome == "accepted"
-    await world.mine()
-    return taker
 
 
 async def test_a_coin_that_somebody_else_spent_halts_the_wallet_and_its_money_comes_back_when_final(
@@ -386,40 +225,6 @@ async def test_nothing_is_given_back_for_one_transaction_while_another_pays_the_
     assert await world.halted() == FOREIGN
 
 
-async def test_nor_by_the_word_of_an_operator_who_names_the_wrong_one(
-    world: PayingCoinWorld,
-) -> None:
-    await world.fund(500_000, 400_000, WHOLE)
-    address = await order(world, "order", 1_200_000)
-    [ours] = await world.spendings("order")
-    coins = await world.node.coins(world.hot_wallet)
-    small, large = sorted(
-        (c for c in coins if c.id in ours.coins), key=lambda coin: coin.amount_minor
-    )
-    [third] = [c for c in coins if c.id not in ours.coins]
-    taker = await world.sign_elsewhere(world.node.new_address(), 100_000, small)
-    payer = await world.sign_elsewhere(address, 1_200_000, large, third)
-    await world.node.chain.clear_pool()
-    for spending in (taker, payer):
-        assert (await world.submit(spending)).outcome == "accepted"
-    await world.mine(CONFIRMATIONS + 1)
-    with pytest.raises(MayBePaid, match="pays the recipient"):
-        await cancel(world, "order", taker.transaction_id)
-
-
-async def test_what_pays_the_recipient_is_no_reason_to_give_the_money_back(
-    world: PayingCoinWorld,
-) -> None:
-    await world.fund(WHOLE)
-    address = await order(world, "order")
-    taker = await world.sign_elsewhere(address, PAID, await paid_from(world, "order"))
-    await world.node.chain.clear_pool()
-    await world.submit(taker)
-    await world.mine(CONFIRMATIONS)
-    with pytest.raises(MayBePaid, match="pays the recipient"):
-        await cancel(world, "order", taker.transaction_id)
-
-
 # Another branch of the chain
 
 
@@ -494,83 +299,3 @@ async def test_another_orders_payment_to_the_same_recipient_is_not_taken_for_thi
     assert (await world.withdrawal("first")).status == "confirmed"
     assert (await world.withdrawal("second")).reason == "coin_taken"
     assert await world.paid(address) == [PAID]
-
-
-# An operator's word
-
-
-async def test_an_operators_word_is_held_against_the_chain(world: PayingCoinWorld) -> None:
-    await world.fund(WHOLE, WHOLE)
-    await order(world, "order")
-    [ours] = await world.spendings("order")
-    stranger = await world.node.chain.pay(world.node.new_address(), 10_000)
-    with pytest.raises(MayBePaid, match="knows of no block"):
-        await cancel(world, "order", "ab" * 32)
-    with pytest.raises(MayBePaid, match="knows of no block"):
-        await cancel(world, "order", stranger)
-    await world.mine()
-    with pytest.raises(MayBePaid, match="in a block"):
-        await cancel(world, "order", ours.transaction_id)
-    await world.reorganise(1)
-    await world.node.chain.call("generateblock", await fresh_name(world), [ours.raw.hex()])
-    with pytest.raises(MayBePaid, match="of the withdrawal itself"):
-        await cancel(world, "order", ours.transaction_id)
-
-
-async def fresh_name(world: PayingCoinWorld) -> str:
-    return str(await world.node.chain.call("getnewaddress"))
-
-
-async def test_what_took_no_coin_of_it_or_made_one_is_no_reason(world: PayingCoinWorld) -> None:
-    funding = await world.node.chain.pay(world.hot_wallet, WHOLE)
-    await world.mine(CONFIRMATIONS)
-    await order(world, "order")
-    await world.node.chain.clear_pool()
-    stranger = await world.node.chain.pay(world.node.new_address(), 10_000)
-    await world.node.chain.call("generateblock", await fresh_name(world), [stranger])
-    await world.follow()
-    for other in (stranger, funding):
-        with pytest.raises(MayBePaid, match="took no coin"):
-            await cancel(world, "order", other)
-    assert (await world.withdrawal("order")).status == "broadcast"
-
-
-async def test_a_signed_payment_in_coins_is_not_cancelled_on_a_nodes_word(
-    world: PayingCoinWorld,
-) -> None:
-    await world.fund(WHOLE)
-    await order(world, "order")
-    await take(world, "order")
-    await world.retry()
-    assert (await world.attempts("order"))[-1].last_outcome == "nonce_used"
-    with pytest.raises(MayBePaid):
-        async with transact(world.context) as work:
-            await cancel_withdrawal(work, world.tenant, "order", "by hand")
-
-
-async def test_a_payment_whose_deposit_was_spent_otherwise_is_given_up_by_an_operator(
-    world: PayingCoinWorld,
-) -> None:
-    """A customer's payment left the chain, and another that spends his coin took its place."""
-    chain = world.node.chain
-    before = {coin["txid"]: coin for coin in await chain.call("listunspent")}
-    funding = await chain.pay(world.hot_wallet, WHOLE)
-    spent = (await chain.call("getrawtransaction", funding, True))["vin"][0]
-    await world.mine(CONFIRMATIONS)
-    address = await order(world, "order")
-    await world.reorganise(CONFIRMATIONS)
-    source = {"txid": spent["txid"], "vout": spent["vout"]}
-    amount = before[spent["txid"]]["amount"]
-    back = f"{float(amount) - 0.01:.8f}"
-    made = await chain.call("createrawtransaction", [source], [{await fresh_name(world): back}])
-    signed = await chain.call("signrawtransactionwithwallet", made)
-    taker = str(await chain.call("sendrawtransaction", signed["hex"]))
-    await world.mine()
-    with pytest.raises(MayBePaid, match="not as deep yet"):
-        await cancel(world, "order", taker)
-    await world.mine(CONFIRMATIONS - 1)
-    await world.retry()
-    assert (await world.withdrawal("order")).status == "broadcast"
-    assert (await cancel(world, "order", taker)).reason == "coin_taken"
-    assert await world.paid(address) == []
-    assert await world.balance("available") == ALICE_MINOR

@@ -12,14 +12,12 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from agents.parts.cancel_taken import cancel_taken
 from chain_adapters.types import Coin
 from chain_adapters.utxo.adapter import UtxoAdapter
 from custody.approve import MayBePaid
 from devstack.chains.bitcoin import BitcoinNode
 from devstack.postgres import Postgres
 from sql import chain as chain_sql
-from sql.withdrawals import Withdrawal
 from tests.support.coin_withdrawals import (
     ALICE_MINOR,
     REORG_DEPTH_MAX,
@@ -27,9 +25,8 @@ from tests.support.coin_withdrawals import (
     Spending,
     open_coin_world,
 )
+from tests.support.taken_coins import WHOLE, cancel, order
 from tests.support.withdrawals import CONFIRMATIONS, FEE_MINOR
-
-WHOLE = 10**6
 
 
 @pytest.fixture
@@ -38,13 +35,6 @@ async def world(
 ) -> AsyncIterator[PayingCoinWorld]:
     async with open_coin_world(postgres, template_database, bitcoin_node) as opened:
         yield opened
-
-
-async def order(world: PayingCoinWorld, order_id: str, amount_minor: int) -> str:
-    """Order a payment and return the address that is to be paid."""
-    command = world.command(order_id, amount_minor)
-    await world.request(command)
-    return str(command["address"])
 
 
 class TwoCoins(NamedTuple):
@@ -80,21 +70,6 @@ async def resume(world: PayingCoinWorld) -> None:
     """Let the wallet sign again, as an operator does who has looked."""
     async with world.pool.acquire() as conn:
         await conn.execute("UPDATE nonces SET halted_reason = NULL")
-
-
-async def cancel(world: PayingCoinWorld, order_id: str, taken_by: str) -> Withdrawal:
-    """Give a payment up by an operator's word."""
-    assert isinstance(world.adapter, UtxoAdapter)
-    cancelled = await cancel_taken(
-        world.pool,
-        world.context.settings.topic_prefix,
-        world.adapter,
-        tenant=world.tenant,
-        order_id=order_id,
-        taken_by=taken_by,
-    )
-    await world.settle()
-    return cancelled
 
 
 async def settle_for(world: PayingCoinWorld, blocks: int) -> None:

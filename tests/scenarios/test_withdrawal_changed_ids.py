@@ -1,0 +1,131 @@
+"""A payment under an id that we do not know: changed on its way, or forgotten by the database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from chain_adapters.utxo.pay import HALF_ORDER
+from chain_adapters.utxo.transaction import encode_signature
+from devstack.chains.bitcoin import BitcoinNode, DogecoinNode
+from devstack.postgres import Postgres
+from tests.support.coin_withdrawals import (
+    PayingCoinWorld,
+    open_coin_world,
+)
+from tests.support.taken_coins import PAID, WHOLE, order, paid_from
+from tests.support.withdrawals import CONFIRMATIONS
+
+
+@pytest.fixture
+async def world(
+    postgres: Postgres, template_database: str, bitcoin_node: BitcoinNode
+) -> AsyncIterator[PayingCoinWorld]:
+    async with open_coin_world(postgres, template_database, bitcoin_node) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def malleable(
+    postgres: Postgres, template_database: str, dogecoin_node: DogecoinNode
+) -> AsyncIterator[PayingCoinWorld]:
+    """Without witnesses anyone can give a transaction another id (BIP-62)."""
+    async with open_coin_world(postgres, template_database, dogecoin_node) as opened:
+        yield opened
+
+
+def change_id(raw: bytes) -> bytes:
+    """Return other bytes of a payment of one old coin: its signature holds with s negated too."""
+    key_at = 43 + raw[42]
+    signature = raw[43 : key_at - 1]
+    r_end = 4 + signature[3]
+    r, s = int.from_bytes(signature[4:r_end]), int.from_bytes(signature[r_end + 2 :])
+    twin = encode_signature(r.to_bytes(32) + (2 * HALF_ORDER + 1 - s).to_bytes(32))
+    script = bytes((len(twin),)) + twin + raw[key_at : key_at + 34]
+    return raw[:41] + bytes((len(script),)) + script + raw[key_at + 34 :]
+
+
+async def mine_changed(world: PayingCoinWorld) -> str:
+    """Pay an order under another id; return the address."""
+    await world.fund(10**9, 10**9)
+    address = await order(world, "order", 10**8)
+    [ours] = await world.spendings("order")
+    await world.node.chain.clear_pool()
+    name = await world.node.chain.call("getnewaddress")
+    await world.node.chain.call("generateblock", name, [change_id(ours.raw).hex()])
+    await world.follow()
+    assert await world.paid(address) == [10**8]
+    return address
+
+
+async def test_a_payment_whose_id_was_changed_is_known_and_confirmed_under_the_new_one(
+    malleable: PayingCoinWorld,
+) -> None:
+    address = await mine_changed(malleable)
+    await malleable.retry()
+    ours, changed = await malleable.attempts("order")
+    assert (ours.state, changed.state) == ("broadcast", "mined")
+    assert await malleable.halted() is None
+    await malleable.mine(CONFIRMATIONS)
+    assert (await malleable.withdrawal("order")).status == "confirmed"
+    assert await malleable.paid(address) == [10**8]
+    await malleable.check_no_double_payment()
+    await malleable.check_books()
+    assert "withdrawal.replaced" in malleable.event_types()
+
+
+async def test_its_fee_is_booked_once_though_it_was_a_cost_of_its_own_before(
+    malleable: PayingCoinWorld,
+) -> None:
+    await mine_changed(malleable)
+    await malleable.mine(CONFIRMATIONS)
+    fees_minor = await malleable.balance("network_fees", owner="")
+    assert fees_minor > 0
+    await malleable.retry()
+    await malleable.mine(CONFIRMATIONS)
+    assert await malleable.balance("network_fees", owner="") == fees_minor
+    await malleable.check_books()
+
+
+@pytest.mark.parametrize("lands", [0, 1])
+async def test_after_a_reorganisation_either_id_may_land(
+    malleable: PayingCoinWorld, lands: int
+) -> None:
+    address = await mine_changed(malleable)
+    await malleable.retry()
+    await malleable.mine(CONFIRMATIONS)
+    await malleable.reorganise(CONFIRMATIONS + 1)
+    assert (await malleable.withdrawal("order")).status == "broadcast"
+    attempts = await malleable.spendings("order")
+    if lands == 0:
+        await malleable.land(attempts[0])
+    else:
+        await malleable.node.chain.clear_pool()
+        name = await malleable.node.chain.call("getnewaddress")
+        await malleable.node.chain.call("generateblock", name, [attempts[1].raw.hex()])
+        await malleable.follow()
+    await malleable.mine(CONFIRMATIONS)
+    assert (await malleable.withdrawal("order")).status == "confirmed"
+    assert await malleable.paid(address) == [10**8]
+    await malleable.check_no_double_payment()
+    await malleable.check_books()
+
+
+async def test_a_payment_that_the_database_forgot_is_not_made_again(
+    world: PayingCoinWorld,
+) -> None:
+    """Restored from a backup, say: another fee, the same order from the same coin."""
+    await world.fund(WHOLE)
+    address = await order(world, "order")
+    forgotten = await world.sign_elsewhere(address, PAID, await paid_from(world, "order"))
+    assert forgotten.transaction_id not in {a.transaction_id for a in await world.spendings()}
+    await world.node.chain.clear_pool()
+    await world.submit(forgotten)
+    await world.mine()
+    await world.retry()
+    await world.mine(CONFIRMATIONS)
+    assert (await world.withdrawal("order")).status == "confirmed"
+    assert await world.paid(address) == [PAID]
+    await world.check_no_double_payment()
+    await world.check_books()
