@@ -6,6 +6,7 @@ decided, nodes that lie, and databases that have forgotten.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from custody.approve import MayBePaid
 from devstack.chains.bitcoin import BitcoinNode
 from devstack.postgres import Postgres
 from sql import chain as chain_sql
+from sql import coin_losses as losses_sql
 from tests.support.coin_withdrawals import (
     ALICE_MINOR,
     REORG_DEPTH_MAX,
@@ -26,7 +28,7 @@ from tests.support.coin_withdrawals import (
     open_coin_world,
 )
 from tests.support.taken_coins import WHOLE, cancel, order
-from tests.support.withdrawals import CONFIRMATIONS, FEE_MINOR
+from tests.support.withdrawals import CONFIRMATIONS, FEE_MINOR, Killed
 
 
 @pytest.fixture
@@ -310,3 +312,67 @@ async def test_what_waits_on_the_change_of_a_lost_payment_is_lost_with_it(
     assert await world.balance("available") == ALICE_MINOR
     assert await world.balance("pending") == 0
     assert (await world.paid(one), await world.paid(two)) == ([], [])
+
+
+# Two at once, and deaths
+
+
+async def taken_for_good(world: PayingCoinWorld) -> Spending:
+    """Let another transaction take the coin of an order, and be final; nobody has looked yet."""
+    await world.fund(WHOLE)
+    await order(world, "order", 400_000)
+    [coin] = await world.node.coins(world.hot_wallet)
+    taker = await world.sign_elsewhere(world.node.new_address(), 300_000, coin)
+    await forge(world, taker)
+    await world.mine(CONFIRMATIONS)
+    return taker
+
+
+async def test_a_death_while_giving_up_gives_nothing_back_and_the_next_try_does_once(
+    world: PayingCoinWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await taken_for_good(world)
+
+    async def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(losses_sql, "record_loss", die)
+        with pytest.raises(Killed):
+            await world.resend.run_once()
+    await world.settle()
+    assert (await world.withdrawal("order")).status == "broadcast"
+    assert await world.balance("available") < ALICE_MINOR
+    await world.retry()
+    await world.retry()
+    assert await world.balance("available") == ALICE_MINOR
+    assert world.event_types().count("withdrawal.failed") == 1
+
+
+async def test_an_operator_and_the_loop_together_give_the_money_back_once(
+    world: PayingCoinWorld,
+) -> None:
+    taker = await taken_for_good(world)
+    await asyncio.gather(
+        world.resend.run_once(),
+        cancel(world, "order", taker.transaction_id),
+        return_exceptions=True,
+    )
+    await world.settle()
+    assert (await world.withdrawal("order")).reason == "coin_taken"
+    assert await world.balance("available") == ALICE_MINOR
+    assert await world.balance("pending") == 0
+    assert world.event_types().count("withdrawal.failed") == 1
+
+
+async def test_two_loops_that_find_the_payment_together_take_it_once(
+    world: PayingCoinWorld,
+) -> None:
+    address, _, second, spare = await order_of_two(world)
+    await forge(world, await world.sign_elsewhere(address, 600_000, second, spare))
+    await asyncio.gather(world.resend.run_once(), world.resend.run_once())
+    await world.settle()
+    assert [one.state for one in await world.attempts("order")].count("mined") == 1
+    await world.mine(CONFIRMATIONS)
+    assert (await world.withdrawal("order")).status == "confirmed"
+    await world.check_books()
