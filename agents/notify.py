@@ -15,6 +15,7 @@ class Notify(LocalStage[EventBatch]):
 
     name = "notify"
     topic = EVENTS
+    batch_max = 80
 
     async def apply(self, work: Work, records: Sequence[EventBatch], _: None) -> None:
         """Keep the events of all batches; ones that are kept already are skipped."""

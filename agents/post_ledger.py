@@ -55,6 +55,7 @@ class PostLedger(LocalStage[LedgerRecord]):
 
     name = "post_ledger"
     topic = LEDGER
+    batch_max = 80
 
     def __init__(self, context: Context) -> None:
         self._decimals = {asset.asset: asset.decimals for asset in context.settings.assets}
