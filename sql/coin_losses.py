@@ -67,6 +67,12 @@ async def unseen_withdrawals(conn: Connection, network: str, after_s: float) -> 
     return [row["withdrawal_id"] for row in rows]
 
 
+async def shaken_losses(conn: Connection, network: str) -> list[int]:
+    """Return withdrawals that are given up for a transaction which has left the best chain."""
+    rows = await _queries.shaken_losses(conn, network=network)
+    return [row["withdrawal_id"] for row in rows]
+
+
 async def claimed_elsewhere(
     conn: Connection, network: str, coins: Sequence[str], withdrawal_id: int
 ) -> bool:

@@ -130,6 +130,20 @@ WHERE
     )
 ORDER BY t.withdrawal_id;
 
+-- name: shaken_losses
+-- Withdrawals given up for a transaction that has left the best chain: what took its place may pay them.
+SELECT l.withdrawal_id
+FROM coin_losses AS l
+INNER JOIN withdrawals AS w ON l.withdrawal_id = w.withdrawal_id AND w.status = 'failed'
+WHERE
+    l.network = :network::text
+    AND l.height >= (SELECT min(b.height) FROM blocks AS b WHERE b.network = l.network)
+    AND NOT EXISTS (
+        SELECT 1 FROM blocks AS b
+        WHERE b.network = l.network AND b.height = l.height AND b.block_id = l.block_id
+    )
+ORDER BY l.withdrawal_id;
+
 -- name: claimed_elsewhere$
 -- Whether any of these coins is another withdrawal's that is not given up.
 SELECT exists(

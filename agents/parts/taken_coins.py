@@ -60,7 +60,8 @@ class Verdict(StrEnum):
 async def settle_taken(context: Context, config: Network) -> None:
     """Look who took the coins of withdrawals that no block has shown for a while, and act.
 
-    Coins of those given up are let go of when their time has come.
+    Those given up are looked at again if what took their coin leaves the chain; what other coins
+    they have is let go of when their time has come.
     """
     network, reader = config.network, context.adapters[config.network]
     if not isinstance(reader, CoinReader):
@@ -76,6 +77,42 @@ async def settle_taken(context: Context, config: Network) -> None:
             others = [s for t, s in read if t.withdrawal_id == taker.withdrawal_id and not t.ours]
             async with transact(context) as work:
                 await _settle(work, network, taker, spending, others)
+    await _look_again(context, network, reader)
+
+
+async def _look_again(context: Context, network: str, reader: CoinReader) -> None:
+    """See what took the coins of given up withdrawals, in the place of what did so before."""
+    async with context.pool.acquire() as conn:
+        ids = await losses_sql.shaken_losses(conn, network)
+        vital = await losses_sql.vital_coins(conn, network, ids)
+        takers = await losses_sql.coin_takers(conn, network, vital)
+    for taker in takers:
+        spending = await read_taker(reader, taker)
+        if spending is not None and vital[taker.withdrawal_id].intersection(spending.coins):
+            async with transact(context) as work:
+                await _retake(work, network, taker, spending)
+
+
+async def _retake(work: Work, network: str, taker: Taker, spending: Spending) -> None:
+    """Note another loss of a withdrawal. If it is its payment, the money was given back in vain."""
+    ids = [taker.withdrawal_id]
+    locked = await withdrawals_sql.lock_withdrawals(work.conn, ids, ("failed",))
+    await chain_sql.lock_cursor(work.conn, network)
+    vital = await losses_sql.vital_coins(work.conn, network, ids)
+    shaken = await losses_sql.shaken_losses(work.conn, network)
+    found = await losses_sql.coin_takers(work.conn, network, vital)
+    if not locked or taker.withdrawal_id not in shaken or taker not in found:
+        return
+    await losses_sql.record_loss(work.conn, network, taker, spending.coins)
+    (withdrawal,) = locked
+    if judge(withdrawal, taker, spending) is not Verdict.LOST:
+        await _halt(work, network, withdrawal, told_of(withdrawal, taker))
+
+
+def told_of(withdrawal: Withdrawal, taker: Taker) -> str:
+    """Return why a wallet is halted whose payment was given up before another made it. Pure."""
+    order_id = withdrawal.idempotency_key
+    return f"withdrawal {order_id!r} was given up, and {taker.transaction_id} paid its recipient"
 
 
 async def read_taker(reader: CoinReader, taker: Taker) -> Spending | None:
@@ -177,9 +214,9 @@ async def give_up(
     catalogue.coin_takings_total.labels(network, Verdict.LOST).inc()
 
 
-async def _halt(work: Work, network: str, withdrawal: Withdrawal) -> None:
-    log.error("hot wallet halted", network=network, address=withdrawal.sender, reason=FOREIGN)
-    await wallets_sql.halt_wallet(work.conn, network, withdrawal.sender or "", FOREIGN, None)
+async def _halt(work: Work, network: str, withdrawal: Withdrawal, reason: str = FOREIGN) -> None:
+    log.error("hot wallet halted", network=network, address=withdrawal.sender, reason=reason)
+    await wallets_sql.halt_wallet(work.conn, network, withdrawal.sender or "", reason, None)
 
 
 async def find_rival(

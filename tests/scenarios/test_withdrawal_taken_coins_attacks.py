@@ -224,6 +224,31 @@ async def test_coins_are_free_again_though_nothing_was_signed_until_their_block_
     assert other.coins == {left.id}
 
 
+async def test_who_was_refunded_and_is_paid_after_a_reorganisation_halts_the_wallet_once(
+    world: PayingCoinWorld,
+) -> None:
+    """Under an id that is not ours: what was given back is for an operator to get again."""
+    await world.fund(WHOLE)
+    address = await order(world, "order", 400_000)
+    [coin] = await world.node.coins(world.hot_wallet)
+    taker = await world.sign_elsewhere(world.node.new_address(), 300_000, coin)
+    payment = await world.sign_elsewhere(address, 400_000, coin)
+    await forge(world, taker)
+    await settle_for(world, CONFIRMATIONS)
+    assert (await world.withdrawal("order")).status == "failed"
+    await resume(world)
+    await world.reorganise(CONFIRMATIONS + 1)
+    await forge(world, payment)
+    await settle_for(world, CONFIRMATIONS)
+    halted = await world.halted()
+    assert halted is not None
+    assert "'order' was given up" in halted
+    assert payment.transaction_id in halted
+    await resume(world)
+    await settle_for(world, 2)
+    assert await world.halted() is None
+
+
 # An operator's word, late or against a node's
 
 
