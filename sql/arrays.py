@@ -1,7 +1,8 @@
-"""Arrays as Postgres writes them, to be cast in the query: `:heights::text::bigint []`.
+"""Arrays as Postgres writes them, to be cast in the query: `unnest(:heights::text::bigint [])`.
 
 For arrays of thousands: asyncpg looks at each item of a list in Python, which takes five times as
-long as all the rest.
+long as all the rest. Only for what is read once, as by unnest: a condition such as `= any(…)` may
+read the text again for every row.
 """
 
 from __future__ import annotations

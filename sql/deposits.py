@@ -159,7 +159,7 @@ async def owned_addresses(
     conn: Connection, network: str, addresses: Sequence[str]
 ) -> dict[str, OwnedAddress]:
     """Return those of `addresses` that are ours, by address."""
-    rows = await _queries.owned_addresses(conn, network=network, addresses=array_literal(addresses))
+    rows = await _queries.owned_addresses(conn, network=network, addresses=list(addresses))
     return {row[0]: OwnedAddress(*row) for row in rows}
 
 

@@ -70,7 +70,7 @@ SELECT
     owner,
     purpose
 FROM addresses
-WHERE network = :network::text AND address = any(:addresses::text::text []);
+WHERE network = :network::text AND address = any(:addresses::text []);
 
 -- name: memo_owners
 -- Whose these memos on these pooled addresses are.
