@@ -99,3 +99,8 @@ async def record_loss(conn: Connection, network: str, taker: Taker, coins: Seque
         block_id=taker.block_id,
         coins=list(coins),
     )
+
+
+async def renew_losses(conn: Connection, network: str) -> None:
+    """Follow what took coins of given up withdrawals into the blocks where it is now."""
+    await _queries.renew_losses(conn, network=network)

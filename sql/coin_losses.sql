@@ -194,3 +194,49 @@ SELECT
     :withdrawal_id::bigint
 FROM gone AS g
 ON CONFLICT (network, coin) DO NOTHING;
+
+-- name: renew_losses!
+-- What took coins of withdrawals that are given up may be in another block now, after a reorganisation:
+-- their spare coins wait from there on.
+WITH seen AS (
+    SELECT
+        o.withdrawal_id,
+        s.height,
+        s.block_id
+    FROM coin_losses AS o
+    CROSS JOIN LATERAL (
+        SELECT
+            c.height,
+            c.block_id
+        FROM network_costs AS c
+        WHERE
+            c.network = o.network
+            AND c.transaction_id = o.transaction_id
+            AND c.status <> 'orphaned'
+        UNION ALL
+        SELECT
+            t.height,
+            t.block_id
+        FROM transactions AS t
+        WHERE
+            t.network = o.network
+            AND t.transaction_id = o.transaction_id
+            AND t.state = 'mined'
+        LIMIT 1 -- a look into two indexes for each, whatever the planner thinks
+    ) AS s
+    WHERE o.network = :network::text AND s.block_id <> o.block_id
+),
+
+moved AS (
+    UPDATE coin_losses AS l SET
+        height = s.height,
+        block_id = s.block_id
+    FROM seen AS s
+    WHERE l.withdrawal_id = s.withdrawal_id
+    RETURNING l.withdrawal_id, l.height
+)
+
+UPDATE coin_claims AS k SET spare_height = m.height
+FROM moved AS m
+INNER JOIN withdrawals AS w ON m.withdrawal_id = w.withdrawal_id AND w.status = 'failed'
+WHERE k.withdrawal_id = m.withdrawal_id AND k.spare_height IS NOT NULL;

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from chain_adapters.types import Coin
+from sql.coin_losses import renew_losses
 from sql.pool import Connection
 from sql.queries import load_queries
 
@@ -29,7 +30,7 @@ async def release_coins(conn: Connection, network: str, reorg_depth_max: int) ->
 
     To be called before the blocks are forgotten in which others took what was with those coins.
     """
-    await _queries.renew_losses(conn, network=network)
+    await renew_losses(conn, network)
     await _queries.release_coins(conn, network=network, reorg_depth_max=reorg_depth_max)
 
 
