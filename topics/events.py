@@ -248,7 +248,7 @@ class EventBatch(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 EVENTS_MAX = 1250
-"""Events in one record: some 810 KB, and Kafka usually takes no more than 1 MiB.
+"""Events in one record: some 810 KB; longest names and memos fit into what our topics take, 16 MiB.
 
 Records of one key go to Kafka one after the other, so many small ones would take longer.
 """

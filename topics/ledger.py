@@ -138,7 +138,7 @@ class LedgerRecord(msgspec.Struct, frozen=True):
 
 
 FACTS_MAX = 1250
-"""Facts in one record: some 450 KB, and Kafka usually takes no more than 1 MiB.
+"""Facts in one record: some 450 KB; longest names and memos fit into what our topics take, 16 MiB.
 
 Records of one key go to Kafka one after the other, so many small ones would take longer.
 """
