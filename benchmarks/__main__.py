@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import secrets
 import shutil
@@ -112,6 +113,8 @@ def measure(names: list[str], quick: bool, console: Console) -> tuple[list[Row],
         if name in ALONE:
             with console.status(f"{name} …"):
                 try:
+                    gc.collect()
+                    gc.freeze()  # nothing of the ones before is looked through again
                     rows += ALONE[name](quick)
                 except Exception as error:
                     failed.append(name)
