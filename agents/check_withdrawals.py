@@ -22,7 +22,7 @@ from ledger import rules
 from ledger.entries import Entry, Outcome, PostResult
 from ledger.post import post
 from metrics import catalogue
-from sql import deposits as deposits_sql
+from sql import addresses as addresses_sql
 from sql import withdrawals as withdrawals_sql
 from sql.withdrawals import Move, OrderKey, Withdrawal, WithdrawalPolicy
 from topics.events import Event, emit_events
@@ -108,7 +108,7 @@ class CheckWithdrawals(LocalStage[bytes]):
         for network in {network for network in networks if network is not None}:
             asked = [a.canonical for n, a in zip(networks, read, strict=True) if n == network and a]
             ours[network] = set(
-                await deposits_sql.owned_addresses(work.conn, network, sorted(set(asked)))
+                await addresses_sql.owned_addresses(work.conn, network, sorted(set(asked)))
             )
         return [
             address and address._replace(is_ours=address.canonical in ours[network or ""])

@@ -29,11 +29,13 @@ from agents.parts.watched_addresses import WatchedAddresses
 from agents.runtime.context import Context
 from agents.runtime.stage import InvariantBroken, LocalStage, Work
 from metrics import catalogue
+from sql import addresses as addresses_sql
 from sql import chain as chain_sql
 from sql import deposits as deposits_sql
 from sql import network_costs as costs_sql
+from sql.addresses import OwnedAddress
 from sql.chain import Cursor
-from sql.deposits import Deposit, DepositPolicy, NewDeposit, OwnedAddress
+from sql.deposits import Deposit, DepositPolicy, NewDeposit
 from sql.network_costs import NetworkCost, NewCost
 from sql.pool import Connection
 from topics.blocks import BLOCKS, BlockAdded, BlockRecord, TransactionRecord
@@ -243,19 +245,19 @@ class MatchDeposits(LocalStage[BlockRecord]):
         addresses = {hit.transfer.address for hit in hits}
         addresses |= {hit.transfer.sender for hit in hits if hit.transfer.sender is not None}
         addresses |= {transaction.payer for _, transaction in paid if transaction.payer is not None}
-        owned = await deposits_sql.owned_addresses(work.conn, network, sorted(addresses))
+        owned = await addresses_sql.owned_addresses(work.conn, network, sorted(addresses))
         ids = questionable(hits, paid, owned)
         memos = memos_of(hits, owned)
         return Known(
             owned,
-            await deposits_sql.memo_owners(work.conn, network, memos) if memos else {},
+            await addresses_sql.memo_owners(work.conn, network, memos) if memos else {},
             await deposits_sql.own_transactions(work.conn, network, ids) if ids else set(),
         )
 
     async def _load_addresses(self, network: str, conn: Connection) -> None:
         while self._watch(
             network,
-            await deposits_sql.new_addresses(
+            await addresses_sql.new_addresses(
                 conn, network, self._serials[network], ADDRESS_PAGE_ROWS
             ),
         ):

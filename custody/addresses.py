@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from chain_adapters.adapter import ChainPayer
 from custody.errors import CustodyError
-from sql.deposits import (
+from sql.addresses import (
     add_addresses,
     add_memos,
     advance_counter,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from chain_adapters.adapter import ChainPayer
 from custody.errors import CustodyError
+from sql.addresses import add_addresses, advance_counter, lock_counter
 from sql.custody import HotWallet, read_hot_wallet, read_wallet_key
-from sql.deposits import add_addresses, advance_counter, lock_counter
 from sql.pool import Connection
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from typing import NamedTuple
 
-from sql.deposits import AssetPolicy, DepositPolicy, NewDeposit, OwnedAddress
+from sql.addresses import OwnedAddress
+from sql.deposits import AssetPolicy, DepositPolicy, NewDeposit
 from topics.blocks import BlockAdded, TransactionRecord, TransferRecord
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
-from sql.deposits import DepositPolicy, OwnedAddress
+from sql.addresses import OwnedAddress
+from sql.deposits import DepositPolicy
 from sql.network_costs import NetworkCost, NewCost
 from topics.blocks import BlockAdded, TransactionRecord
 from topics.ledger import NetworkCostFact

@@ -24,7 +24,7 @@ from agents.runtime.record import Record
 from agents.runtime.run_stage import StageRunner
 from chain_adapters.simulated import Mischief
 from chain_adapters.types import NodeUnavailable, Transaction
-from sql import deposits as deposits_sql
+from sql import addresses as addresses_sql
 from sql.pool import Pool
 from sql.stream import Partition
 from tests.scenarios.test_deposits import CONFIRMATIONS, World
@@ -246,13 +246,13 @@ async def register(world: World, addresses: dict[str, str]) -> None:
     for owner in OWNERS:
         await world.watch(owner, addresses[owner])
     async with world.pool.acquire() as conn, conn.transaction():
-        await deposits_sql.lock_counter(conn, world.network)
+        await addresses_sql.lock_counter(conn, world.network)
         pooled = addresses[POOLED]
         row = (pooled, "", None, None)
-        await deposits_sql.add_addresses(conn, world.network, world.tenant, "pooled", [row])
-        await deposits_sql.advance_counter(conn, world.network, 1, 0)
+        await addresses_sql.add_addresses(conn, world.network, world.tenant, "pooled", [row])
+        await addresses_sql.advance_counter(conn, world.network, 1, 0)
         memos = [(f"memo {owner}", owner, None) for owner in OWNERS]
-        await deposits_sql.add_memos(conn, world.network, world.tenant, pooled, memos)
+        await addresses_sql.add_memos(conn, world.network, world.tenant, pooled, memos)
 
 
 async def repeat_assignments(of: World, world: World) -> None:

@@ -19,9 +19,9 @@ from agents.runtime.kafka_io import Publisher
 from chain_adapters.types import Payment
 from devstack.chains.anvil import Anvil
 from settings.model import Asset, Network, Settings
+from sql import addresses as addresses_sql
 from sql import catalogue, stream
 from sql import chain as chain_sql
-from sql import deposits as deposits_sql
 from sql import tenants as tenants_sql
 from sql.pool import Pool
 from sql.stream import DeadLetter
@@ -99,10 +99,10 @@ class Followed:
     async def watch(self, address: str) -> None:
         """Register an address by hand, as one that was forgotten."""
         async with self.pool.acquire() as conn, conn.transaction():
-            await deposits_sql.lock_counter(conn, self.network)
+            await addresses_sql.lock_counter(conn, self.network)
             rows = [(address, "alice", None, None)]
-            await deposits_sql.add_addresses(conn, self.network, "acme", "deposit", rows)
-            await deposits_sql.advance_counter(conn, self.network, 1, 0)
+            await addresses_sql.add_addresses(conn, self.network, "acme", "deposit", rows)
+            await addresses_sql.advance_counter(conn, self.network, 1, 0)
 
     async def available_minor(self) -> int:
         rows = await self.millrace.json("balance", "--tenant", "acme")

@@ -24,6 +24,7 @@ from chain_adapters.simulated import SimulatedAdapter, SimulatedChain
 from custody.addresses import assign_memos
 from ledger.entries import AccountRef
 from settings.model import Asset, Network, Settings
+from sql import addresses as addresses_sql
 from sql import deposits as deposits_sql
 from sql import ledger as ledger_sql
 from sql.deposits import Deposit
@@ -97,11 +98,11 @@ class World:
     async def watch(self, owner: str = "alice", address: str | None = None) -> str:
         address = address or "0x" + secrets.token_hex(20)
         async with self.pool.acquire() as conn, conn.transaction():
-            await deposits_sql.lock_counter(conn, self.network)
-            await deposits_sql.add_addresses(
+            await addresses_sql.lock_counter(conn, self.network)
+            await addresses_sql.add_addresses(
                 conn, self.network, self.tenant, "deposit", [(address, owner, None, None)]
             )
-            await deposits_sql.advance_counter(conn, self.network, 1, 0)
+            await addresses_sql.advance_counter(conn, self.network, 1, 0)
         return address
 
     async def give_memo(self, owner: str = "alice") -> tuple[str, str]:

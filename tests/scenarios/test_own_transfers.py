@@ -8,7 +8,7 @@ import pytest
 
 from chain_adapters.simulated import FEE_MINOR, Pooled
 from chain_adapters.types import Transaction, Transfer
-from sql import deposits as deposits_sql
+from sql import addresses as addresses_sql
 from sql.pool import Pool
 from tests.support.books import Books
 
@@ -28,11 +28,11 @@ class OwnTransfers(Books):
     async def adopt(self) -> None:
         """Take the cold wallet in."""
         async with self.pool.acquire() as conn, conn.transaction():
-            await deposits_sql.lock_counter(conn, self.network)
-            await deposits_sql.add_addresses(
+            await addresses_sql.lock_counter(conn, self.network)
+            await addresses_sql.add_addresses(
                 conn, self.network, self.tenant, "cold", [(self.cold, "", None, None)]
             )
-            await deposits_sql.advance_counter(conn, self.network, 1, 0)
+            await addresses_sql.advance_counter(conn, self.network, 1, 0)
 
     def arrive_apart(self, sent: Pooled) -> None:
         """Mine the sender's transaction, and later another by which the money arrives (TON)."""

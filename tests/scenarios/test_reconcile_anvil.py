@@ -19,7 +19,7 @@ from agents.runtime.kafka_io import Publisher
 from chain_adapters.types import Payment
 from devstack.chains.anvil import Anvil
 from settings.model import Network, Settings
-from sql import deposits as deposits_sql
+from sql import addresses as addresses_sql
 from sql.pool import Pool
 from tests.support.chain_worlds import AnvilWorld, open_anvil_world
 from tests.support.pipeline import Pipeline
@@ -78,11 +78,11 @@ class Stack:
     async def watch(self) -> str:
         address = self.world.new_address()
         async with self.pool.acquire() as conn, conn.transaction():
-            await deposits_sql.lock_counter(conn, self.network)
-            await deposits_sql.add_addresses(
+            await addresses_sql.lock_counter(conn, self.network)
+            await addresses_sql.add_addresses(
                 conn, self.network, TENANT, "deposit", [(address, "alice", None, None)]
             )
-            await deposits_sql.advance_counter(conn, self.network, 1, 0)
+            await addresses_sql.advance_counter(conn, self.network, 1, 0)
         return address
 
     async def pay(self, address: str, contract: str | None, amount_minor: int) -> None:

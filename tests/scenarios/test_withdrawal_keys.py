@@ -24,7 +24,7 @@ from custody.keystore import (
     open_signer,
     store_master_secret,
 )
-from sql.deposits import advance_counter, reserve_addresses
+from sql.addresses import advance_counter, reserve_addresses
 from sql.pool import Connection, Pool
 from tests.support.key_vectors import read_key_vectors
 from tests.support.withdrawals import CONFIRMATIONS, SimulatedWorld

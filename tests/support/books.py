@@ -19,7 +19,7 @@ from chain_adapters.types import Payment
 from ledger import rules
 from ledger.entries import Entry, Outcome
 from ledger.post import post
-from sql import deposits as deposits_sql
+from sql import addresses as addresses_sql
 from sql import transactions as transactions_sql
 from sql.pool import Connection
 from sql.reconciliation import DifferenceRow
@@ -42,11 +42,11 @@ class Books(World):
         await super().start()
         self.hot = "0x" + secrets.token_hex(20)
         async with self.pool.acquire() as conn, conn.transaction():
-            await deposits_sql.lock_counter(conn, self.network)
-            await deposits_sql.add_addresses(
+            await addresses_sql.lock_counter(conn, self.network)
+            await addresses_sql.add_addresses(
                 conn, self.network, self.tenant, "hot", [(self.hot, "", "m/1", None)]
             )
-            await deposits_sql.advance_counter(conn, self.network, 1, 0)
+            await addresses_sql.advance_counter(conn, self.network, 1, 0)
         self.chain.mint(self.hot, None, 1_000_000)
         await self.confirm()
 

@@ -12,7 +12,7 @@ from chain_adapters.types import Payment, SignedTransaction
 from custody.addresses import assign_addresses
 from devstack.chains.chain import DevChain
 from settings.model import Network
-from sql import deposits as deposits_sql
+from sql import addresses as addresses_sql
 from sql.pool import Pool
 from sql.withdrawals import Withdrawal
 from tests.support.chain_worlds.world import World
@@ -118,10 +118,10 @@ class PayingNodeWorld(PayingWorld):
     async def adopt(self, address: str) -> None:
         """Take an address in as a cold wallet of the tenant, whatever is on its way to it."""
         async with self.pool.acquire() as conn, conn.transaction():
-            await deposits_sql.lock_counter(conn, self.network)
+            await addresses_sql.lock_counter(conn, self.network)
             row = (address, "", None, None)
-            await deposits_sql.add_addresses(conn, self.network, self.tenant, "cold", [row])
-            await deposits_sql.advance_counter(conn, self.network, 1, 0)
+            await addresses_sql.add_addresses(conn, self.network, self.tenant, "cold", [row])
+            await addresses_sql.advance_counter(conn, self.network, 1, 0)
 
     async def send_by_hand(self, payment: Payment) -> SignedTransaction:
         """Broadcast a payment of an address of ours that is no withdrawal."""
