@@ -85,6 +85,8 @@ class ChainLoad:
         self._fresh: list[Deposit] = []
         """Sent since the last block."""
         self._blocks: list[list[Deposit]] = []
+        self._blocks_left = self._chance.randint(DEPTH_MAX, REORGANISE_EVERY // 2)
+        """Blocks until the next reorganisation; the first comes soon, however short the load."""
         self._mining = asyncio.Lock()
 
     @property
@@ -133,8 +135,8 @@ class ChainLoad:
         while True:
             async with self._mining:
                 await self._mine()
-                if self.ground.node.reorganises and not self._chance.randrange(REORGANISE_EVERY):
-                    await self._reorganise(self._chance.randint(1, DEPTH_MAX))
+                if self.ground.node.reorganises:
+                    await self._reorganise_now_and_then()
                 if not self._chance.randrange(LEAP_EVERY):
                     await self._leap()
             await asyncio.sleep(self.pace.mine_every_s)
@@ -144,10 +146,14 @@ class ChainLoad:
         self._fresh = []
         await self.ground.chain.mine()
 
+    async def _reorganise_now_and_then(self) -> None:
+        self._blocks_left -= 1
+        if self._blocks_left <= 0:
+            self._blocks_left = self._chance.randrange(1, 2 * REORGANISE_EVERY)
+            await self._reorganise(self._chance.randint(1, DEPTH_MAX))
+
     async def _reorganise(self, depth: int) -> None:
         """Drop blocks with all deposits in them, but none from before the load."""
-        if depth > len(self._blocks):
-            return
         await self.ground.chain.reorganise(depth)
         lost = {deposit for block in self._blocks[-depth:] for deposit in block}
         self.deposits = [deposit for deposit in self.deposits if deposit not in lost]

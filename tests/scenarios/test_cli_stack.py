@@ -82,7 +82,7 @@ def test_a_second_terminal_finds_everything_well(millrace: Run, stack: dict[str,
     found = {finding["check"] for finding in until_green(millrace)}
     (network,) = stack["networks"]
     assert {f"network {network}", f"lease follow_chain {network}", "lease stock_keys"} <= found
-    assert {"stage match_deposits", "stage confirm_deposits"} <= found
+    assert "stage match_deposits" in found
 
 
 def test_the_workers_serve_a_new_address_at_once(millrace: Run, stack: dict[str, Any]) -> None:
