@@ -10,21 +10,20 @@ from collections import Counter
 from collections.abc import Sequence
 
 from agents.parts.deposit_events import deposit_fact
+from agents.parts.finality import final_height_of
 from agents.parts.network_costs import cost_fact
 from agents.runtime.context import Context
 from agents.runtime.stage import LocalStage, Work
 from metrics import catalogue
+from sql import chain as chain_sql
 from sql import deposits as deposits_sql
 from sql import network_costs as costs_sql
-from sql.chain import Cursor
-from sql.deposits import Deposit
-from sql.network_costs import NetworkCost
 from topics.deposits import DEPOSITS, BlockMatched
 from topics.ledger import LEDGER, DepositConfirmed, NetworkCostConfirmed, batch_facts
 
 
 class ConfirmDeposits(LocalStage[BlockMatched]):
-    """Confirms by network: one statement however many deposits wait, none if none is due."""
+    """Confirms by network: one statement however many deposits wait."""
 
     name = "confirm_deposits"
     topic = DEPOSITS
@@ -45,19 +44,14 @@ class ConfirmDeposits(LocalStage[BlockMatched]):
             await self._confirm_network(work, network)
 
     async def _confirm_network(self, work: Work, network: str) -> None:
-        due = await deposits_sql.read_due(work.conn, network)
-        if due is None:
+        cursor = await chain_sql.read_cursor(work.conn, network)
+        if cursor is None:
             return
-        cursor, conn = due.cursor, work.conn
         final_height = final_height_of(cursor, self._finality[network])
-        confirmed: list[Deposit] = []
-        costs: list[NetworkCost] = []
-        if due.deposits:
-            confirmed = await deposits_sql.confirm_deposits(
-                conn, network, cursor.height, final_height
-            )
-        if due.costs:
-            costs = await costs_sql.confirm_costs(conn, network, cursor.height, final_height)
+        confirmed = await deposits_sql.confirm_deposits(
+            work.conn, network, cursor.height, final_height
+        )
+        costs = await costs_sql.confirm_costs(work.conn, network, cursor.height, final_height)
         facts = [
             deposit_fact(DepositConfirmed, deposit, cursor.height) for deposit in sorted(confirmed)
         ] + [cost_fact(NetworkCostConfirmed, cost) for cost in sorted(costs)]
@@ -65,14 +59,3 @@ class ConfirmDeposits(LocalStage[BlockMatched]):
             work.emit(LEDGER, network, record)
         for asset, count in Counter(deposit.asset for deposit in confirmed).items():
             catalogue.deposits_total.labels(network, asset, "confirmed").inc(count)
-
-
-def final_height_of(cursor: Cursor, finality: str) -> int:
-    """Return the height up to which blocks may be relied on by the chain's own word.
-
-    -1 as long as the node has not said; the whole chain where only depth counts.
-    """
-    if finality == "depth":
-        return cursor.height
-    final = cursor.safe_height if finality == "safe" else cursor.finalized_height
-    return -1 if final is None else final

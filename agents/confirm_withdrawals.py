@@ -14,7 +14,7 @@ from typing import TypeVar
 import asyncpg
 import structlog
 
-from agents.confirm_deposits import final_height_of
+from agents.parts.finality import final_height_of
 from agents.parts.landings import Landings, halt_wallets, sort_landings
 from agents.runtime.context import Context
 from agents.runtime.stage import InvariantBroken, LocalStage, Work

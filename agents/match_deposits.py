@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from itertools import accumulate
 from typing import NamedTuple
 
-from agents.confirm_deposits import final_height_of
 from agents.parts.deposit_events import (
     deposit_fact,
     detected_event,
     is_from_customer,
     orphaned_event,
 )
+from agents.parts.finality import final_height_of
 from agents.parts.judge_transfer import Hit, Known, memo_of, new_deposit
 from agents.parts.network_costs import cost_fact, new_cost
 from agents.parts.watched_addresses import WatchedAddresses
@@ -305,8 +305,7 @@ class MatchDeposits(LocalStage[BlockRecord]):
         _count(orphaned, "orphaned")
         _count(detected, None)
         if due:
-            ids = [[deposit.deposit_id for deposit in group] for group in (detected, orphaned)]
-            work.emit(DEPOSITS, network, BlockMatched(network, height, *ids))
+            work.emit(DEPOSITS, network, BlockMatched(network, height))
 
 
 def questionable(

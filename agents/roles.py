@@ -33,7 +33,6 @@ from agents.runtime.loop import Loop
 from agents.runtime.stage import Stage
 from agents.sign_withdrawals import SignWithdrawals
 from agents.stock_keys import StockKeys
-from chain_adapters.types import KeyScheme
 from custody.hide import forbid_dumps
 from custody.keystore import open_signer
 from custody.signer import Signer
@@ -96,19 +95,19 @@ async def _withdrawals(context: Context) -> Role:
 
 async def _signer(context: Context) -> Role:
     forbid_dumps()
-    passphrase = wallet_passphrase(context.settings)
     # At the same time, for both take long, and payments wait for a signer that starts again.
-    signer, _ = await asyncio.gather(_open_secrets(context, passphrase), context.open_adapters())
+    signer, _ = await asyncio.gather(_open_secrets(context), context.open_adapters())
+    signer.require({adapter.key_scheme for adapter in context.adapters.values()})
     return Role(
         stages=(SignWithdrawals(context, signer),),
         loops=(ReplaceWithdrawals(context, signer), StockKeys(context, signer)),
     )
 
 
-async def _open_secrets(context: Context, passphrase: str) -> Signer:
-    signs_ton = any(network.kind == "ton" for network in context.settings.networks)
+async def _open_secrets(context: Context) -> Signer:
+    passphrase = wallet_passphrase(context.settings)
     async with context.pool.acquire() as conn:
-        return await open_signer(conn, passphrase, [KeyScheme.TON] if signs_ton else [])
+        return await open_signer(conn, passphrase)
 
 
 async def _notify(context: Context) -> Role:

@@ -113,18 +113,13 @@ async def load_signer(
 ) -> Signer:
     """Open the master secrets that are there. For the signer's process alone.
 
-    Raises NoMasterSecret if 'master' is not there, or 'ton' though TON is among the `schemes` that
+    Raises NoMasterSecret if 'master' is not there, or one that is needed for the `schemes` that
     will be signed with; WrongKey, BadEnvelope.
     """
     sealed = {secret: await read_master_secret(conn, secret.name) for secret in MASTER_SECRETS}
     there = {secret: envelope for secret, envelope in sealed.items() if envelope is not None}
     if MASTER not in there:
         raise NoMasterSecret("there is no master secret yet: run `millrace init`")
-    if TON not in there and KeyScheme.TON in schemes:
-        raise NoMasterSecret(
-            "a TON network is configured, and there is no master secret 'ton' yet:"
-            " run `millrace init`, which makes it and leaves the other as it is"
-        )
     # Both at once: a signer that starts again keeps payments waiting, and each takes long.
     openings = (_open(key, secret, envelope) for secret, envelope in there.items())
     opened = await asyncio.gather(*openings, return_exceptions=True)
@@ -133,10 +128,12 @@ async def load_signer(
         for error in opened:
             if isinstance(error, BaseException):
                 raise error
-        return Signer(*secrets)
+        signer = Signer(*secrets)
     finally:
         for one in secrets:
             wipe(one)
+    signer.require(schemes)
+    return signer
 
 
 async def _open(key: MasterKey, secret: MasterSecret, envelope: bytes) -> bytearray:

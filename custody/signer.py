@@ -6,6 +6,7 @@ printed nor pickled nor part of an error's text.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NoReturn, Protocol
 
 from chain_adapters.types import KeyScheme
@@ -65,6 +66,11 @@ class Signer:
         """
         return self._of(scheme).sign(key_path, payload)
 
+    def require(self, schemes: Iterable[KeyScheme]) -> None:
+        """Raise NoMasterSecret unless there are keys of all these schemes."""
+        for scheme in schemes:
+            self._of(scheme)
+
     def close(self) -> None:
         """Wipe all keys. The signer is unusable afterwards."""
         for keys in self._keys.values():
@@ -73,7 +79,10 @@ class Signer:
 
     def _of(self, scheme: KeyScheme) -> Keys:
         if scheme not in self._keys:
-            raise NoMasterSecret(f"there are no keys of {scheme.value} here: run `millrace init`")
+            raise NoMasterSecret(
+                f"there is no master secret for the keys of a {scheme.value.upper()} network:"
+                " run `millrace init`, which makes it and leaves the others as they are"
+            )
         return self._keys[scheme]
 
     def __repr__(self) -> str:

@@ -29,14 +29,6 @@ class Survey(NamedTuple):
     """Whether deposits or network costs wait for a height that the network has."""
 
 
-class Due(NamedTuple):
-    """How far a network is followed, and what waits for a height that it has."""
-
-    cursor: Cursor
-    deposits: bool
-    costs: bool
-
-
 class NewDeposit(NamedTuple):
     """A transfer to an address of ours, about to be written. Amounts are decimal strings."""
 
@@ -222,12 +214,6 @@ async def stale_blocks(
     """Return (height, block id) of blocks off the chain with deposits or costs of these."""
     rows = await _queries.stale_blocks(conn, network=network, transaction_ids=list(transaction_ids))
     return [(row["height"], row["block_id"]) for row in rows]
-
-
-async def read_due(conn: Connection, network: str) -> Due | None:
-    """Return how far a network is followed and what is due; None if it was never followed."""
-    row = await _queries.read_due(conn, network=network)
-    return None if row is None else Due(Cursor(*row[:-2]), row["deposits"], row["costs"])
 
 
 async def confirm_deposits(

@@ -195,29 +195,6 @@ waiting AS (
 
 SELECT * FROM orphaned;
 
--- name: read_due^
--- How far a network is followed, and whether deposits or network costs wait for a height that it has.
-SELECT
-    c.height,
-    c.safe_height,
-    c.finalized_height,
-    c.node_height,
-    c.matched_height,
-    c.halted_reason,
-    c.settled_height,
-    coalesce(
-        (SELECT min(w.confirm_height) FROM waiting_deposits AS w WHERE w.network = c.network)
-        <= c.height, FALSE
-    ) AS deposits,
-    coalesce(
-        (
-            SELECT min(n.confirm_height) FROM network_costs AS n
-            WHERE n.network = c.network AND n.status = 'detected'
-        ) <= c.height, FALSE
-    ) AS costs
-FROM cursors AS c
-WHERE c.network = :network::text;
-
 -- name: confirm_deposits
 -- Confirm every deposit that is deep enough and whose block is on the best chain at this moment.
 -- A block older than all we remember is beyond any reorganisation we allow.

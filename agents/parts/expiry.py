@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import structlog
 
-from agents.confirm_deposits import final_height_of
+from agents.parts.finality import final_height_of
 from agents.parts.sending import send_all
 from agents.runtime.context import Context
 from chain_adapters.types import BroadcastOutcome

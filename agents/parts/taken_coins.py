@@ -15,7 +15,7 @@ from enum import StrEnum
 import msgspec
 import structlog
 
-from agents.confirm_deposits import final_height_of
+from agents.parts.finality import final_height_of
 from agents.parts.network_costs import cost_fact
 from agents.runtime.context import Context
 from agents.runtime.stage import Work
