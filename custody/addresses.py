@@ -120,8 +120,9 @@ async def withhold_addresses(
 
     For a restored database, which would give to others what it gave out before and forgot. The
     addresses are watched like pooled ones without memos: what comes to them is in the tenant's
-    suspense and can be assigned. Memos of a tenant without a pooled address come to be on the first.
-    Called like assign_addresses; raises TenantClosed, NoFreeKeys.
+    suspense and can be assigned. Called like assign_addresses; raises TenantClosed, NoFreeKeys.
+
+    The first of a tenant without a pooled address becomes it once memos are given out.
     """
     await _require_active(conn, tenant)
     keys = await reserve_addresses(conn, network, count)
