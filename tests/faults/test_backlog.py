@@ -9,8 +9,8 @@ import pytest
 
 from agents.post_ledger import PostLedger
 from sql.pool import Pool
-from tests.scenarios.test_deposits import CONFIRMATIONS, World
 from tests.support.books import Books
+from tests.support.deposits import CONFIRMATIONS, World
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from chain_adapters.types import Block, NodeUnavailable
 from sql import chain as chain_sql
 from sql import stream
 from sql.pool import Pool
-from tests.scenarios.test_deposits import CONFIRMATIONS, World
+from tests.support.deposits import CONFIRMATIONS, World
 from topics.blocks import BLOCKS, BlockAdded, BlockRecord
 
 LEASE_S = 0.6

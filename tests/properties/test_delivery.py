@@ -27,7 +27,7 @@ from chain_adapters.types import NodeUnavailable, Transaction
 from sql import addresses as addresses_sql
 from sql.pool import Pool
 from sql.stream import Partition
-from tests.scenarios.test_deposits import CONFIRMATIONS, World
+from tests.support.deposits import CONFIRMATIONS, World
 from tests.support.pipeline import MemoryKafka
 from tests.support.withdrawals import Killed, Moment, Mortal
 from topics.events import EVENTS

@@ -9,7 +9,7 @@ import pytest
 from agents.assign_deposit import NotAssignable, assign_deposit
 from agents.runtime.transact import transact
 from sql.pool import Pool
-from tests.scenarios.test_deposits import CONFIRMATIONS, World
+from tests.support.deposits import CONFIRMATIONS, World
 
 WAITING = """
 SELECT count(*) FROM pg_stat_activity

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from sql.pool import Pool
-from tests.scenarios.test_deposits import CONFIRMATIONS, World
 from tests.support.command_line import CommandLine
+from tests.support.deposits import CONFIRMATIONS, World
 
 
 @pytest.fixture

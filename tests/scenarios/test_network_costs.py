@@ -10,8 +10,8 @@ import pytest
 from chain_adapters.simulated import FEE_MINOR
 from chain_adapters.types import Transaction, Transfer
 from sql.pool import Pool
-from tests.scenarios.test_deposits import CONFIRMATIONS
 from tests.support.books import Books
+from tests.support.deposits import CONFIRMATIONS
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from custody.addresses import NoMemos, assign_memos, check_number
 from ledger import rules
 from ledger.post import post
 from sql.pool import Pool
-from tests.scenarios.test_deposits import CONFIRMATIONS, World
+from tests.support.deposits import CONFIRMATIONS, World
 from topics.events import EVENTS, DepositAssigned
 
 NOBODYS = [None, "", "text of a passer-by", "19 5", "195\0"]

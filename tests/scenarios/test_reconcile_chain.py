@@ -10,8 +10,8 @@ from chain_adapters.simulated import FEE_MINOR, Order, Pooled
 from chain_adapters.types import Payment
 from ledger import rules
 from sql.pool import Pool
-from tests.scenarios.test_deposits import CONFIRMATIONS, TOKEN
 from tests.support.books import OUTSIDER, Books
+from tests.support.deposits import CONFIRMATIONS, TOKEN
 
 
 @pytest.fixture

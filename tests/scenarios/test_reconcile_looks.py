@@ -16,8 +16,8 @@ from chain_adapters.simulated import FEE_MINOR, Mischief
 from chain_adapters.types import Holding, NodeUnavailable
 from sql import reconciliation as tables
 from sql.pool import Pool
-from tests.scenarios.test_deposits import CONFIRMATIONS, World
 from tests.support.books import QUICK, Books
+from tests.support.deposits import CONFIRMATIONS, World
 
 
 @pytest.fixture

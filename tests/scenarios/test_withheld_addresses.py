@@ -15,8 +15,8 @@ from custody.addresses import (
     withhold_addresses,
 )
 from sql.pool import Pool
-from tests.scenarios.test_deposits import CONFIRMATIONS, World
 from tests.support.command_line import CommandLine
+from tests.support.deposits import CONFIRMATIONS, World
 
 KEYS = [PrivateKey().public_key.format() for _ in range(6)]
 FORGOTTEN = 3

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from sql.pool import Pool, open_pool
-from tests.scenarios.test_deposits import CONFIRMATIONS, World
+from tests.support.deposits import CONFIRMATIONS, World
 from tests.support.withdrawals import SimulatedWorld
 
 SETUP = "networks, assets"

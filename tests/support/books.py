@@ -24,7 +24,7 @@ from sql import transactions as transactions_sql
 from sql.pool import Connection
 from sql.reconciliation import DifferenceRow
 from sql.transactions import NewTransaction
-from tests.scenarios.test_deposits import CONFIRMATIONS, World
+from tests.support.deposits import CONFIRMATIONS, World
 from topics.event_data import Difference
 from topics.events import EVENTS, ReconciliationDifference
 
