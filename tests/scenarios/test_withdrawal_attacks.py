@@ -47,11 +47,6 @@ async def execute(world: SimulatedWorld, statement: str, *arguments: object) -> 
         await conn.execute(statement, *arguments)
 
 
-async def retry(world: SimulatedWorld) -> None:
-    await world.resend.run_once()
-    await world.settle()
-
-
 # Money that is not there
 
 
@@ -114,7 +109,7 @@ async def test_a_wallet_emptied_after_signing_is_told(world: SimulatedWorld) -> 
     (order,) = await world.request(world.command("order-1"))
     assert order.status == "signed"
     world.chain.state_at(-1).balances[world.hot_wallet, None] = 150
-    await retry(world)
+    await world.retry()
     (low,) = {(low.asset, low.balance_minor, low.threshold_minor) for low in lows(world)}
     assert low == (world.coin, "150", "151")
     assert (await world.attempts("order-1"))[0].last_outcome == "refused"
@@ -131,10 +126,10 @@ async def test_what_was_approved_waits_while_it_may_not_be_paid(
     await world.request(command)
     await set_blocked(world, who, blocked=True)
     await approve(world, "order-1")
-    await retry(world)
+    await world.retry()
     assert (await world.withdrawal("order-1")).status == "approved"
     await set_blocked(world, who, blocked=False)
-    await retry(world)
+    await world.retry()
     await world.mine(CONFIRMATIONS)
     assert world.payments_to(command["address"]) == 1
 

@@ -55,8 +55,7 @@ async def test_an_expired_payment_is_made_once_by_another_transaction(
     await lose(world, "w")
     await pass_expiry(world)
     world.node.fates.clear()
-    await world.replace.run_once()
-    await world.settle()
+    await world.replace_due()
     await world.recover()
     assert (await world.withdrawal("w")).status == "confirmed"
     assert world.payments_to((await world.withdrawal("w")).address) == 1
@@ -66,8 +65,7 @@ async def test_a_payment_that_landed_unseen_is_not_made_again(world: SimulatedWo
     world.node.fates.append(Fate.ANSWER_LOST)
     await world.request(world.command("w"))
     await pass_expiry(world)
-    await world.replace.run_once()
-    await world.settle()
+    await world.replace_due()
     assert len(await world.attempts("w")) == 1
     assert (await world.withdrawal("w")).status == "confirmed"
     assert world.payments_to((await world.withdrawal("w")).address) == 1
@@ -95,8 +93,7 @@ async def test_a_payment_in_a_block_that_was_read_without_it_is_not_made_again(
     monkeypatch.setattr(world.node, "fetch_block", fetch_without_transactions)
     await world.request(world.command("w"))
     await pass_expiry(world)
-    await world.replace.run_once()
-    await world.settle()
+    await world.replace_due()
     await world.mine(LIFETIME)
     assert world.payments_to((await world.withdrawal("w")).address) == 1
     if not world.chain.has_nonces:

@@ -56,8 +56,7 @@ async def test_a_replacement_pays_once_whatever_became_of_the_first(
     world.node.fates.extend([fate] * 3)
     world.send(world.command("order-1"))
     await world.settle()
-    await world.replace.run_once()
-    await world.settle()
+    await world.replace_due()
     await world.replace.run_once()
     world.deaths["broadcast_withdrawals"] = Moment.PREPARED
     await world.settle()
@@ -74,7 +73,6 @@ async def test_a_transaction_mined_before_its_sending_was_recorded_is_recognised
     assert order.status == "signed"
     await world.mine(CONFIRMATIONS)
     assert (await world.withdrawal("order-1")).status == "confirmed"
-    await world.resend.run_once()
-    await world.settle()
+    await world.retry()
     await world.check_books()
     assert "withdrawal.broadcast" not in world.event_types()

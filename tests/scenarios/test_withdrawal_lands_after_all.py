@@ -51,8 +51,7 @@ async def cancel_landed(world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch) 
     world.chain.mine()
     with monkeypatch.context() as patch:
         patch.setattr(world.node, "broadcast", lie)
-        await world.resend.run_once()
-        await world.settle()
+        await world.retry()
     async with transact(world.context) as work:
         await cancel_withdrawal(work, world.tenant, "w", "by hand")
     await world.settle()
@@ -133,8 +132,7 @@ async def test_an_expired_payment_that_was_given_up_and_lands_takes_its_money_ag
     expiring.chain.reverting.add((await expiring.withdrawal("w")).address)
     await expiring.mine(LIFETIME + CONFIRMATIONS + 1)
     expiring.node.fates.clear()
-    await expiring.replace.run_once()
-    await expiring.settle()
+    await expiring.replace_due()
     assert (await expiring.withdrawal("w")).status == "failed"
     expiring.chain.include([landed])
     await expiring.follow()

@@ -39,11 +39,6 @@ async def prepare_in_vain(world: SimulatedWorld, fate: Fate) -> None:
         await prepare(world)
 
 
-async def retry(world: SimulatedWorld) -> None:
-    await world.resend.run_once()
-    await world.settle()
-
-
 async def test_a_payment_waits_until_a_preparation_before_it_is_in_a_block(
     world: SimulatedWorld,
 ) -> None:
@@ -51,7 +46,7 @@ async def test_a_payment_waits_until_a_preparation_before_it_is_in_a_block(
     (order,) = await world.request(world.command("order-1"))
     assert order.status == "approved"
     await world.mine()
-    await retry(world)
+    await world.retry()
     await world.mine(CONFIRMATIONS)
     assert (await world.withdrawal("order-1")).status == "confirmed"
 
@@ -65,7 +60,7 @@ async def test_a_preparation_whose_fate_is_unknown_blocks_no_payment_for_ever(
     await world.request(command)
     await world.mine(LIFETIME + CONFIRMATIONS + 2)
     await world.node.land_late()
-    await retry(world)
+    await world.retry()
     await world.mine(CONFIRMATIONS)
     assert (await world.withdrawal("order-1")).status == "confirmed"
     assert world.payments_to(command["address"]) == 1
@@ -78,11 +73,11 @@ async def test_a_nonce_is_not_taken_again_while_its_preparation_may_land(
     await prepare_in_vain(world, Fate.LATE)
     await world.request(world.command("order-1"))
     await world.mine(LIFETIME - 1)
-    await retry(world)
+    await world.retry()
     assert (await world.withdrawal("order-1")).status == "approved"
     await world.node.land_late()
     await world.mine()
-    await retry(world)
+    await world.retry()
     await world.mine(CONFIRMATIONS)
     assert (await world.withdrawal("order-1")).status == "confirmed"
 

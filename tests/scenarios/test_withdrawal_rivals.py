@@ -55,11 +55,6 @@ async def execute(world: SimulatedWorld, statement: str, *arguments: object) -> 
         await conn.execute(statement, *arguments)
 
 
-async def retry(world: SimulatedWorld) -> None:
-    await world.resend.run_once()
-    await world.settle()
-
-
 # Foreign hands on the key
 
 
@@ -92,7 +87,7 @@ async def test_a_halted_wallet_is_resumed_behind_the_foreign_nonces(world: Simul
     assert waiting.status == "approved"
     assert (halted.next_nonce, halted.chain_nonce, halted.approved) == (1, 3, 1)
     assert await resume(world) == 3
-    await retry(world)
+    await world.retry()
     await world.mine(CONFIRMATIONS)
     assert (await world.withdrawal("order-2")).nonce == 3
     assert world.payments_to(command["address"]) == 1
@@ -109,7 +104,7 @@ async def test_foreign_use_after_the_halt_halts_again(world: SimulatedWorld) -> 
     await use_key_elsewhere(world)
     await world.mine()
     assert await resume(world) == 2
-    await retry(world)
+    await world.retry()
     assert (await world.withdrawal("order-2")).status == "approved"
     assert (await wallet_of(world)).chain_nonce == 3
 
@@ -135,7 +130,7 @@ async def test_a_nonce_taken_from_a_signed_payment_halts_and_has_a_way_out(
     cancelled = await world.withdrawal("order-1")
     assert (cancelled.status, cancelled.reason) == ("failed", "nonce_used")
     assert await resume(world) == 2
-    await retry(world)
+    await world.retry()
     await world.mine(CONFIRMATIONS)
     assert [world.payments_to(command["address"]) for command in commands] == [0, 1]
     assert (await world.withdrawal("order-3")).status == "confirmed"
@@ -145,10 +140,9 @@ async def test_a_nonce_taken_from_a_signed_payment_halts_and_has_a_way_out(
 
 async def test_a_replaced_payment_is_no_foreign_use(world: SimulatedWorld) -> None:
     await world.request(world.command("order-1"))
-    await world.replace.run_once()
-    await world.settle()
+    await world.replace_due()
     world.chain.mine()  # the replacement is mined, and our follower does not know yet
-    await retry(world)
+    await world.retry()
     assert (await wallet_of(world)).halted_reason is None
 
 
@@ -194,7 +188,7 @@ async def test_a_node_that_takes_bytes_and_drops_them_is_asked_again(
         lie.setattr(world.node, "broadcast", swallow)
         (order,) = await world.request(command)
     assert order.status == "broadcast"
-    await retry(world)
+    await world.retry()
     await world.mine(CONFIRMATIONS)
     assert world.payments_to(command["address"]) == 1
 

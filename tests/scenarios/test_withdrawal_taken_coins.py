@@ -234,8 +234,7 @@ async def test_what_spent_the_change_of_another_branch_is_given_up_when_that_is_
     """The first order's other attempt landed: the second can never land, and nobody is to blame."""
     await world.fund(WHOLE)
     first = await order(world, "first")
-    await world.replace.run_once()
-    await world.settle()
+    await world.replace_due()
     early, late = await world.spendings("first")
     await world.land(early)
     await world.mine(CONFIRMATIONS)
@@ -262,8 +261,7 @@ async def test_of_attempts_that_two_branches_were_built_on_one_lands_again(
     """The change of both is spent further: each is needed, and neither may hold the other up."""
     await world.fund(WHOLE)
     first = await order(world, "first", 100_000)
-    await world.replace.run_once()
-    await world.settle()
+    await world.replace_due()
     early, late = await world.spendings("first")
     await world.land(early)
     second = await order(world, "second", 100_000)
@@ -287,8 +285,7 @@ async def test_another_orders_payment_to_the_same_recipient_is_not_taken_for_thi
 ) -> None:
     await world.fund(WHOLE)
     address = await order(world, "first")
-    await world.replace.run_once()
-    await world.settle()
+    await world.replace_due()
     early, late = await world.spendings("first")
     await world.land(early)
     await world.request(world.command("second", PAID, address=address))

@@ -158,8 +158,7 @@ async def test_and_after_a_reorganisation_any_of_them_is_and_only_one(
     await world.reorganise(CONFIRMATIONS + 1)
     assert (await world.withdrawal("order")).status == "broadcast"
     await resume(world)
-    await world.replace.run_once()
-    await world.settle()
+    await world.replace_due()
     await forge(world, {"found": found, "ours": ours, "another": another}[lands])
     await settle_for(world, CONFIRMATIONS + 1)
     assert await world.paid(address) == [600_000]

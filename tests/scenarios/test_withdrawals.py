@@ -271,8 +271,7 @@ async def test_an_empty_hot_wallet_delays_and_is_told_once(pool: Pool, database_
     await world.start(funds_minor=1)
     command = world.command("order-1")
     (withdrawal,) = await world.request(command)
-    await world.resend.run_once()
-    await world.settle()
+    await world.retry()
     assert withdrawal.status == "approved"
     low = [event for event in world.events() if event_type(event) == "hot_wallet.low"]
     assert len(low) == 2
@@ -309,8 +308,7 @@ async def test_a_stuck_payment_is_replaced_at_its_nonce(world: SimulatedWorld) -
     command = world.command("order-1")
     await world.request(command)
     for _ in range(3):
-        await world.replace.run_once()
-        await world.settle()
+        await world.replace_due()
     await world.mine(CONFIRMATIONS)
     attempts = await world.attempts("order-1")
     assert [attempt.nonce for attempt in attempts] == [0] * 4
@@ -342,8 +340,7 @@ async def test_a_reorganisation_may_land_the_other_attempt(world: SimulatedWorld
     await world.mine(5)
     await world.request(command)
     first = world.chain.pool[0]
-    await world.replace.run_once()
-    await world.settle()
+    await world.replace_due()
     await world.mine(CONFIRMATIONS)
     assert (await world.withdrawal("order-1")).status == "confirmed"
     world.chain.reorganise(CONFIRMATIONS, keep=False, length=1)
@@ -361,8 +358,7 @@ async def test_one_silent_answer_holds_up_no_other_payment(world: SimulatedWorld
     world.node.order_mischief([Mischief.UNAVAILABLE])
     orders = await world.request(*commands)
     assert sorted(w.status for w in orders) == ["approved"] + ["broadcast"] * 4
-    await world.resend.run_once()
-    await world.settle()
+    await world.retry()
     await world.mine(CONFIRMATIONS)
     assert [world.received(command["address"]) for command in commands] == [100] * 5
 

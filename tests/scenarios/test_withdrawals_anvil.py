@@ -74,8 +74,7 @@ class PayingAnvilWorld(PayingWorld):
     async def finish(self, order_id: str) -> None:
         """Send again and mine until a withdrawal is settled."""
         for _ in range(10):
-            await self.resend.run_once()
-            await self.settle()
+            await self.retry()
             await self.mine(CONFIRMATIONS)
             if (await self.withdrawal(order_id)).status == "confirmed":
                 return
@@ -138,8 +137,7 @@ async def test_a_stuck_payment_is_outbid_and_the_node_takes_the_new_one(
 ) -> None:
     command = world.command(order_id, 400)
     await world.request(command)
-    await world.replace.run_once()
-    await world.settle()
+    await world.replace_due()
     await world.mine(CONFIRMATIONS)
     attempts = await world.attempts(order_id)
     assert [attempt.state for attempt in attempts] == ["superseded", "mined"]

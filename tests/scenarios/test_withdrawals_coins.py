@@ -51,8 +51,7 @@ async def test_change_is_a_coin_once_it_is_in_a_block_and_not_before(
     assert (await world.withdrawal("second")).status == "approved"
     await world.mine()
     assert (await world.withdrawal("first")).status == "broadcast"
-    await world.resend.run_once()
-    await world.settle()
+    await world.retry()
     [one], [other] = await world.spendings("first"), await world.spendings("second")
     assert other.coins == {f"{one.transaction_id}:1"}
     await check(world, first, second)
@@ -87,8 +86,7 @@ async def test_of_three_attempts_any_may_land_and_no_other_after_it(
     await world.fund(WHOLE)
     address = await order(world, "order")
     for _ in range(2):
-        await world.replace.run_once()
-        await world.settle()
+        await world.replace_due()
     attempts = await world.spendings("order")
     assert len(attempts) == 3
     for one in (attempts[1], attempts[0], attempts[2]):
@@ -113,8 +111,7 @@ async def test_what_nodes_have_forgotten_is_sent_again(
     await world.fund(WHOLE)
     address = await order(world, "order")
     for _ in range(attempts - 1):
-        await world.replace.run_once()
-        await world.settle()
+        await world.replace_due()
     await world.node.chain.clear_pool()
     await world.mine(2)
     assert await world.paid(address) == []
@@ -141,8 +138,7 @@ async def test_change_that_only_this_node_takes_for_dust_goes_to_the_fee_of_a_re
             [attempt] = await world.attempts("order")
             assert (attempt.last_outcome, attempt.last_detail) == ("refused", "dust (code -26)")
             assert (await world.withdrawal("order")).status == "signed"
-            await world.replace.run_once()
-            await world.settle()
+            await world.replace_due()
             await check(world, address)
             assert len(await world.attempts("order")) == 2
 
@@ -162,8 +158,7 @@ async def replaced_with_another_coin(world: PayingCoinWorld) -> str:
     tight = await tight_coin(world)
     await world.fund(tight, WHOLE)
     address = await order(world, "order")
-    await world.replace.run_once()
-    await world.settle()
+    await world.replace_due()
     first, second = await world.spendings("order")
     assert (len(first.coins), len(second.coins)) == (1, 2)
     assert first.coins < second.coins
@@ -195,8 +190,7 @@ async def test_and_is_free_once_no_reorganisation_reaches_so_deep(world: PayingC
     other = await order(world, "other")
     assert (await world.withdrawal("other")).status == "approved"
     await world.mine()
-    await world.resend.run_once()
-    await world.settle()
+    await world.retry()
     [one] = await world.spendings("other")
     assert one.coins == second.coins - first.coins
     await check(world, address, other)
@@ -209,8 +203,7 @@ async def test_after_a_reorganisation_only_the_attempt_is_sent_whose_change_is_s
     """Any other would take the coin away from under the second payment, for good."""
     await world.fund(WHOLE)
     first = await order(world, "first")
-    await world.replace.run_once()
-    await world.settle()
+    await world.replace_due()
     early, late = await world.spendings("first")
     await world.land(early)
     if settled:
@@ -221,8 +214,7 @@ async def test_after_a_reorganisation_only_the_attempt_is_sent_whose_change_is_s
     assert (await world.withdrawal("first")).status == "broadcast"
     for _ in range(3):
         await world.resend.run_once()
-        await world.replace.run_once()
-        await world.settle()
+        await world.replace_due()
     assert [one.transaction_id for one in await world.spendings("first")] == [
         early.transaction_id,
         late.transaction_id,
@@ -242,8 +234,7 @@ async def test_a_coin_whose_deposit_left_the_chain_holds_its_payment_up_until_it
     await world.mine(CONFIRMATIONS)
     address = await order(world, "order")
     await world.reorganise(CONFIRMATIONS)
-    await world.resend.run_once()
-    await world.settle()
+    await world.retry()
     assert (await world.attempts("order"))[-1].last_outcome == "refused"
     other = await order(world, "other", 10_000)
     assert (await world.withdrawal("other")).status == "approved"

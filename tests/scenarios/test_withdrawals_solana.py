@@ -86,12 +86,6 @@ class PayingSolanaWorld(PayingWorld):
         address = (await self.withdrawal(order_id)).address
         return await self.chain.balance(address) - RENT_EXEMPT_MINOR
 
-    async def tried(self, order_id: str) -> int:
-        """Let all that is due be replaced; return how many transactions the order has had."""
-        await self.replace.run_once()
-        await self.settle()
-        return len(await self.attempts(order_id))
-
     async def rescan(self, start: int, end: int) -> None:
         """Read blocks again, as `millrace rescan` does."""
         stage = RescanBlocks(self.context, self.adapter)
@@ -102,8 +96,7 @@ class PayingSolanaWorld(PayingWorld):
     async def finish(self, order_id: str) -> None:
         """Send again and mine until a withdrawal is settled, then see that it was paid once."""
         for _ in range(5):
-            await self.resend.run_once()
-            await self.settle()
+            await self.retry()
             await self.mine(CONFIRMATIONS + 1)
             if (await self.withdrawal(order_id)).status == "confirmed":
                 break
@@ -114,19 +107,17 @@ class PayingSolanaWorld(PayingWorld):
 
 @pytest.fixture(scope="module")
 async def gateway(solana_node: SolanaNode) -> AsyncIterator[SolanaGateway]:
-    made = SolanaGateway(solana_node.rpc_url)
-    yield made
-    await made.close()
+    async with SolanaGateway(solana_node.rpc_url).running() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
 async def paying(
     pool: Pool, database_url: str, solana_node: SolanaNode, gateway: SolanaGateway
 ) -> AsyncIterator[PayingSolanaWorld]:
-    url = await gateway.start()
     async with solana_node.open_chain() as chain:
         assert isinstance(chain, SolanaChain)
-        made = PayingSolanaWorld(pool, database_url, solana_node, chain, url)
+        made = PayingSolanaWorld(pool, database_url, solana_node, chain, gateway.url)
         await made.start()
         yield made
         await made.adapter.close()

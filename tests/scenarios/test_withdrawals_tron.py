@@ -33,16 +33,15 @@ SEND, BLOCK, INFOS = (
 
 @pytest.fixture(scope="module")
 async def gateway(tron_node: TronNode) -> AsyncIterator[TronGateway]:
-    made = TronGateway(tron_node.rpc_url)
-    yield made
-    await made.close()
+    async with TronGateway(tron_node.rpc_url).running() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
 async def paying(
     pool: Pool, database_url: str, tron_node: TronNode, gateway: TronGateway
 ) -> AsyncIterator[PayingNodeWorld]:
-    node = await open_tron_world(tron_node, rpc_url=await gateway.start())
+    node = await open_tron_world(tron_node, rpc_url=gateway.url)
     made = PayingNodeWorld(pool, database_url, node, node.chain, await node.chain.issue_token("T"))
     await made.start()
     await made.pay_in(made.hot_wallet, 5000 * TRX)
@@ -84,13 +83,6 @@ async def wait(world: PayingNodeWorld, blocks: int) -> None:
     await world.follow()
 
 
-async def tried(world: PayingNodeWorld, order_id: str) -> int:
-    """Let all that is due be replaced; return how many transactions the order has had."""
-    await world.replace.run_once()
-    await world.settle()
-    return len(await world.attempts(order_id))
-
-
 def doubts(world: PayingNodeWorld) -> float:
     """Return how often nodes spoke against an expiry."""
     told = {"network": world.network}
@@ -104,9 +96,9 @@ async def test_what_no_node_kept_is_paid_once_after_its_expiry_and_not_before(
     order_id, address = await order(world)
     gateway.behave()
     await wait(world, EXPIRED // 2)
-    assert await tried(world, order_id) == 1
+    assert await world.tried(order_id) == 1
     await wait(world, EXPIRED // 2 + 1)
-    assert await tried(world, order_id) == 2
+    assert await world.tried(order_id) == 2
     await world.finish([order_id])
     assert await world.held(address) == TRX + AMOUNT_MINOR
 
@@ -119,11 +111,11 @@ async def test_an_expired_payment_is_not_made_again_while_a_node_would_take_the_
     before = doubts(world)
     await wait(world, EXPIRED)
     for _ in range(2):
-        assert await tried(world, order_id) == 1
+        assert await world.tried(order_id) == 1
     assert len(set(lagging.taken)) == 1
     assert doubts(world) == before + 2
     gateway.behave()
-    assert await tried(world, order_id) == 2
+    assert await world.tried(order_id) == 2
     await world.finish([order_id])
     assert await world.held(address) == TRX + AMOUNT_MINOR
     assert len(await world.attempts(order_id)) == 2
@@ -138,7 +130,7 @@ async def test_what_landed_in_a_block_that_was_read_without_it_is_not_paid_again
     gateway.behave()
     await wait(world, EXPIRED)
     before = doubts(world)
-    assert await tried(world, order_id) == 1
+    assert await world.tried(order_id) == 1
     assert doubts(world) == before + 1
     assert (await world.withdrawal(order_id)).status == "broadcast"
     assert await world.held(address) == TRX + AMOUNT_MINOR

@@ -121,11 +121,6 @@ class PayingCoinWorld(PayingWorld):
         signed = self.adapter.assemble(unsigned, tuple(signatures))
         return Spending(0, signed.transaction_id, coins_of(signed.raw), signed.raw)
 
-    async def retry(self) -> None:
-        """Send again what is in no block, and settle."""
-        await self.resend.run_once()
-        await self.settle()
-
     async def halted(self) -> str | None:
         """Return why nothing is signed from the wallet, if so."""
         async with self.pool.acquire() as conn:
@@ -139,8 +134,7 @@ class PayingCoinWorld(PayingWorld):
             await self.mine(CONFIRMATIONS)
             if all(w.status in ENDS for w in await self.withdrawals()):
                 return
-            await self.replace.run_once()
-            await self.settle()
+            await self.replace_due()
         raise AssertionError(await self._unfinished())
 
     async def _unfinished(self) -> str:

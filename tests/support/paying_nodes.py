@@ -108,8 +108,7 @@ class PayingNodeWorld(PayingWorld):
         """Hand over again what waits, and mine, until all these withdrawals are confirmed."""
         waiting = list(order_ids)
         for _ in range(10):
-            await self.resend.run_once()
-            await self.settle()
+            await self.retry()
             await self.mine(CONFIRMATIONS)
             if all([(await self.withdrawal(i)).status == "confirmed" for i in waiting]):
                 return

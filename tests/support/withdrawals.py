@@ -239,6 +239,21 @@ class PayingWorld:
         async with self.pool.acquire() as conn:
             return await transactions_sql.list_transactions(conn, withdrawal.withdrawal_id)
 
+    async def retry(self) -> None:
+        """Send again what is in no block, and settle."""
+        await self.resend.run_once()
+        await self.settle()
+
+    async def replace_due(self) -> None:
+        """Let all that is due be replaced, and settle."""
+        await self.replace.run_once()
+        await self.settle()
+
+    async def tried(self, order_id: str) -> int:
+        """Let all that is due be replaced; return how many transactions the order has had."""
+        await self.replace_due()
+        return len(await self.attempts(order_id))
+
     async def balance(self, bucket: str, asset: str | None = None, owner: str = "alice") -> int:
         """Return what an account holds."""
         async with self.pool.acquire() as conn:
@@ -348,8 +363,7 @@ class SimulatedWorld(PayingWorld):
         self.pipeline.deliver = in_order
         for _ in range(60):
             await self.node.land_late()
-            await self.resend.run_once()
-            await self.settle()
+            await self.retry()
             await self.mine(CONFIRMATIONS)
             if all(
                 w.status in ("confirmed", "failed", "rejected") for w in await self.withdrawals()
