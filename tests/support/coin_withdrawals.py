@@ -26,6 +26,10 @@ from tests.support.withdrawals import AT_ONCE_S, CONFIRMATIONS, PayingWorld
 ALICE_MINOR = 10**11
 REORG_DEPTH_MAX = 40
 ENDS = ("confirmed", "failed", "rejected")
+WHOLE = 10**6
+"""A coin of the wallet."""
+PAID = 400_000
+"""An order that one such coin pays."""
 
 
 class Spending(NamedTuple):
@@ -95,10 +99,11 @@ class PayingCoinWorld(PayingWorld):
         await self.node.reorganise(depth)
         await self.mine()
 
-    async def land(self, transaction: Spending) -> None:
-        """Let one transaction be the one that is mined: the pool forgets all others."""
+    async def land(self, *transactions: Spending) -> None:
+        """Let the next block hold just these transactions: the pool forgets all others."""
         await self.node.chain.clear_pool()
-        assert (await self.submit(transaction)).outcome == "accepted"
+        for transaction in transactions:
+            assert (await self.submit(transaction)).outcome == "accepted"
         await self.mine()
 
     async def submit(self, transaction: Spending) -> Broadcast:
@@ -214,6 +219,23 @@ class PayingCoinWorld(PayingWorld):
     async def states(self, order_id: str) -> Counter[str]:
         """Return how many attempts at an order are in each state."""
         return Counter(attempt.state for attempt in await self.attempts(order_id))
+
+
+async def order(world: PayingCoinWorld, order_id: str, amount_minor: int = PAID) -> str:
+    """Order a payment and return the address that is to be paid."""
+    command = world.command(order_id, amount_minor)
+    await world.request(command)
+    return str(command["address"])
+
+
+async def order_twice_tried(
+    world: PayingCoinWorld, order_id: str, amount_minor: int = PAID
+) -> tuple[str, Spending, Spending]:
+    """Order a payment and have it replaced; return the address and both transactions."""
+    address = await order(world, order_id, amount_minor)
+    await world.replace_due()
+    early, late = await world.spendings(order_id)
+    return address, early, late
 
 
 def coins_of(raw: bytes) -> frozenset[str]:

@@ -8,16 +8,7 @@ from chain_adapters.utxo.adapter import UtxoAdapter
 from sql.withdrawals import Withdrawal
 from tests.support.coin_withdrawals import PayingCoinWorld, Spending
 
-WHOLE = 10**6
-PAID = 400_000
 FOREIGN = "a coin was used by a transaction that is not ours"
-
-
-async def order(world: PayingCoinWorld, order_id: str, amount_minor: int = PAID) -> str:
-    """Order a payment and return the address that is to be paid."""
-    command = world.command(order_id, amount_minor)
-    await world.request(command)
-    return str(command["address"])
 
 
 async def paid_from(world: PayingCoinWorld, order_id: str) -> Coin:
@@ -47,11 +38,21 @@ async def take(world: PayingCoinWorld, order_id: str, amount_minor: int = 500_00
     """Somebody else has the wallet's key, and is quicker."""
     coin = await paid_from(world, order_id)
     taker = await world.sign_elsewhere(world.node.new_address(), amount_minor, coin)
-    await world.node.chain.clear_pool()
-    assert (await world.submit(taker)).outcome == "accepted"
-    await world.mine()
+    await world.land(taker)
     return taker
 
 
+async def resume(world: PayingCoinWorld) -> None:
+    """Let the wallet sign again, as an operator does who has looked."""
+    async with world.pool.acquire() as conn:
+        await conn.execute("UPDATE nonces SET halted_reason = NULL")
+
+
 async def fresh_name(world: PayingCoinWorld) -> str:
+    """Return an address of the node's own wallet."""
     return str(await world.node.chain.call("getnewaddress"))
+
+
+async def mine_just(world: PayingCoinWorld, transaction: str) -> None:
+    """Put a transaction, or what is in the pool under an id, into a block, and follow nothing."""
+    await world.node.chain.call("generateblock", await fresh_name(world), [transaction])

@@ -235,8 +235,8 @@ CASES = [
 
 NODE = "tests/contract/test_bitcoin_node.py"
 BLOCKS = "tests/unit/test_bitcoin_blocks.py"
-COINS = "tests/scenarios/test_withdrawals_coins.py"
-MINED = "tests/scenarios/test_deposits_coins.py"
+COINS = "tests/scenarios/coins/test_withdrawals_coins.py"
+MINED = "tests/scenarios/coins/test_deposits_coins.py"
 DEPOSITS = "tests/scenarios/test_deposits.py"
 IN_TIME = [
     (

@@ -6,30 +6,19 @@ deep enough nothing is given back.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest
-
 from chain_adapters.types import Coin
-from devstack.chains.bitcoin import BitcoinNode
-from devstack.postgres import Postgres
 from tests.support.coin_withdrawals import (
     ALICE_MINOR,
+    PAID,
     REORG_DEPTH_MAX,
+    WHOLE,
     PayingCoinWorld,
     Spending,
-    open_coin_world,
+    order,
+    order_twice_tried,
 )
-from tests.support.taken_coins import FOREIGN, PAID, WHOLE, cancel, order, paid_from, take
+from tests.support.taken_coins import FOREIGN, cancel, paid_from, resume, take
 from tests.support.withdrawals import CONFIRMATIONS, FEE_MINOR
-
-
-@pytest.fixture
-async def world(
-    postgres: Postgres, template_database: str, bitcoin_node: BitcoinNode
-) -> AsyncIterator[PayingCoinWorld]:
-    async with open_coin_world(postgres, template_database, bitcoin_node) as opened:
-        yield opened
 
 
 async def test_a_coin_that_somebody_else_spent_halts_the_wallet_and_its_money_comes_back_when_final(
@@ -100,13 +89,11 @@ async def coins_of_two(world: PayingCoinWorld) -> Coin:
         key=lambda coin: coin.amount_minor,
     )
     taker = await world.sign_elsewhere(world.node.new_address(), 100_000, lost)
-    await world.node.chain.clear_pool()
-    await world.submit(taker)
-    await world.mine(CONFIRMATIONS)
+    await world.land(taker)
+    await world.mine(CONFIRMATIONS - 1)
     await world.retry()
     assert (await world.withdrawal("order")).status == "failed"
-    async with world.pool.acquire() as conn:
-        await conn.execute("UPDATE nonces SET halted_reason = NULL")
+    await resume(world)
     return left
 
 
@@ -146,9 +133,8 @@ async def test_a_coin_that_somebody_took_besides_is_spent_by_no_order(
     taker = await world.sign_elsewhere(
         world.node.new_address(), 2_500_000, *await world.node.coins(world.hot_wallet)
     )
-    await world.node.chain.clear_pool()
-    await world.submit(taker)
-    await world.mine(CONFIRMATIONS)
+    await world.land(taker)
+    await world.mine(CONFIRMATIONS - 1)
     await world.retry()
     assert taker.coins <= set(await world.claims())
 
@@ -156,9 +142,8 @@ async def test_a_coin_that_somebody_took_besides_is_spent_by_no_order(
 async def pay_elsewhere(world: PayingCoinWorld, address: str, amount_minor: int) -> Spending:
     """Somebody else pays the recipient from the coin of the order."""
     taker = await world.sign_elsewhere(address, amount_minor, await paid_from(world, "order"))
-    await world.node.chain.clear_pool()
-    await world.submit(taker)
-    await world.mine(CONFIRMATIONS)
+    await world.land(taker)
+    await world.mine(CONFIRMATIONS - 1)
     await world.retry()
     assert await world.halted() == FOREIGN
     return taker
@@ -194,9 +179,7 @@ async def test_what_took_the_coins_of_two_orders_and_paid_one_ends_both(
     assert len(taker.coins) == 1
     taker = await world.sign_elsewhere(address, 1_500_000, *coins)
     assert len(taker.coins) == 2
-    await world.node.chain.clear_pool()
-    await world.submit(taker)
-    await world.mine()
+    await world.land(taker)
     for _ in range(CONFIRMATIONS + 1):
         await world.retry()
         await world.mine()
@@ -215,10 +198,8 @@ async def test_nothing_is_given_back_for_one_transaction_while_another_pays_the_
     one, other = [c for c in await world.node.coins(world.hot_wallet) if c.id in ours.coins]
     taker = await world.sign_elsewhere(world.node.new_address(), 100_000, one)
     payer = await world.sign_elsewhere(address, 300_000, other)
-    await world.node.chain.clear_pool()
-    for spending in (taker, payer):
-        assert (await world.submit(spending)).outcome == "accepted"
-    await world.mine(CONFIRMATIONS + 1)
+    await world.land(taker, payer)
+    await world.mine(CONFIRMATIONS)
     for _ in range(2):
         await world.retry()
     assert (await world.withdrawal("order")).status == "broadcast"
@@ -233,9 +214,7 @@ async def test_what_spent_the_change_of_another_branch_is_given_up_when_that_is_
 ) -> None:
     """The first order's other attempt landed: the second can never land, and nobody is to blame."""
     await world.fund(WHOLE)
-    first = await order(world, "first")
-    await world.replace_due()
-    early, late = await world.spendings("first")
+    first, early, late = await order_twice_tried(world, "first")
     await world.land(early)
     await world.mine(CONFIRMATIONS)
     second = await order(world, "second")
@@ -260,9 +239,7 @@ async def test_of_attempts_that_two_branches_were_built_on_one_lands_again(
 ) -> None:
     """The change of both is spent further: each is needed, and neither may hold the other up."""
     await world.fund(WHOLE)
-    first = await order(world, "first", 100_000)
-    await world.replace_due()
-    early, late = await world.spendings("first")
+    first, early, late = await order_twice_tried(world, "first", 100_000)
     await world.land(early)
     second = await order(world, "second", 100_000)
     await world.reorganise(1)
@@ -284,9 +261,7 @@ async def test_another_orders_payment_to_the_same_recipient_is_not_taken_for_thi
     world: PayingCoinWorld,
 ) -> None:
     await world.fund(WHOLE)
-    address = await order(world, "first")
-    await world.replace_due()
-    early, late = await world.spendings("first")
+    address, early, late = await order_twice_tried(world, "first")
     await world.land(early)
     await world.request(world.command("second", PAID, address=address))
     await world.reorganise(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,26 +10,16 @@ import pytest
 from chain_adapters.types import Coin, Payment
 from devstack.chains.bitcoin import BitcoinNode
 from devstack.postgres import Postgres
-from tests.support.coin_withdrawals import REORG_DEPTH_MAX, PayingCoinWorld, open_coin_world
+from tests.support.coin_withdrawals import (
+    PAID,
+    REORG_DEPTH_MAX,
+    WHOLE,
+    PayingCoinWorld,
+    open_coin_world,
+    order,
+    order_twice_tried,
+)
 from tests.support.withdrawals import CONFIRMATIONS
-
-WHOLE = 10**6
-PAID = 400_000
-
-
-@pytest.fixture
-async def world(
-    postgres: Postgres, template_database: str, bitcoin_node: BitcoinNode
-) -> AsyncIterator[PayingCoinWorld]:
-    async with open_coin_world(postgres, template_database, bitcoin_node) as opened:
-        yield opened
-
-
-async def order(world: PayingCoinWorld, order_id: str, amount_minor: int = PAID) -> str:
-    """Order a payment and return the address that is to be paid."""
-    command = world.command(order_id, amount_minor)
-    await world.request(command)
-    return str(command["address"])
 
 
 async def check(world: PayingCoinWorld, *addresses: str) -> None:
@@ -157,9 +146,7 @@ async def replaced_with_another_coin(world: PayingCoinWorld) -> str:
     """Bring about a withdrawal whose second attempt spends a coin more than the first."""
     tight = await tight_coin(world)
     await world.fund(tight, WHOLE)
-    address = await order(world, "order")
-    await world.replace_due()
-    first, second = await world.spendings("order")
+    address, first, second = await order_twice_tried(world, "order")
     assert (len(first.coins), len(second.coins)) == (1, 2)
     assert first.coins < second.coins
     return address
@@ -202,9 +189,7 @@ async def test_after_a_reorganisation_only_the_attempt_is_sent_whose_change_is_s
 ) -> None:
     """Any other would take the coin away from under the second payment, for good."""
     await world.fund(WHOLE)
-    first = await order(world, "first")
-    await world.replace_due()
-    early, late = await world.spendings("first")
+    first, early, late = await order_twice_tried(world, "first")
     await world.land(early)
     if settled:
         await world.mine(CONFIRMATIONS)

@@ -8,22 +8,17 @@ import pytest
 
 from chain_adapters.utxo.pay import HALF_ORDER
 from chain_adapters.utxo.transaction import encode_signature
-from devstack.chains.bitcoin import BitcoinNode, DogecoinNode
+from devstack.chains.bitcoin import DogecoinNode
 from devstack.postgres import Postgres
 from tests.support.coin_withdrawals import (
+    PAID,
+    WHOLE,
     PayingCoinWorld,
     open_coin_world,
+    order,
 )
-from tests.support.taken_coins import PAID, WHOLE, order, paid_from
+from tests.support.taken_coins import mine_just, paid_from
 from tests.support.withdrawals import CONFIRMATIONS
-
-
-@pytest.fixture
-async def world(
-    postgres: Postgres, template_database: str, bitcoin_node: BitcoinNode
-) -> AsyncIterator[PayingCoinWorld]:
-    async with open_coin_world(postgres, template_database, bitcoin_node) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -52,8 +47,7 @@ async def mine_changed(world: PayingCoinWorld) -> str:
     address = await order(world, "order", 10**8)
     [ours] = await world.spendings("order")
     await world.node.chain.clear_pool()
-    name = await world.node.chain.call("getnewaddress")
-    await world.node.chain.call("generateblock", name, [change_id(ours.raw).hex()])
+    await mine_just(world, change_id(ours.raw).hex())
     await world.follow()
     assert await world.paid(address) == [10**8]
     return address
@@ -102,8 +96,7 @@ async def test_after_a_reorganisation_either_id_may_land(
         await malleable.land(attempts[0])
     else:
         await malleable.node.chain.clear_pool()
-        name = await malleable.node.chain.call("getnewaddress")
-        await malleable.node.chain.call("generateblock", name, [attempts[1].raw.hex()])
+        await mine_just(malleable, attempts[1].raw.hex())
         await malleable.follow()
     await malleable.mine(CONFIRMATIONS)
     assert (await malleable.withdrawal("order")).status == "confirmed"
@@ -120,9 +113,7 @@ async def test_a_payment_that_the_database_forgot_is_not_made_again(
     address = await order(world, "order")
     forgotten = await world.sign_elsewhere(address, PAID, await paid_from(world, "order"))
     assert forgotten.transaction_id not in {a.transaction_id for a in await world.spendings()}
-    await world.node.chain.clear_pool()
-    await world.submit(forgotten)
-    await world.mine()
+    await world.land(forgotten)
     await world.retry()
     await world.mine(CONFIRMATIONS)
     assert (await world.withdrawal("order")).status == "confirmed"

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
 
 import pytest
 
 from chain_adapters.types import Transaction, Transfer
 from custody.addresses import assign_addresses
-from devstack.chains.bitcoin import BitcoinNode
-from devstack.postgres import Postgres
 from sql.pool import Pool
 from tests.support.books import Books
-from tests.support.coin_withdrawals import ALICE_MINOR, PayingCoinWorld, open_coin_world
+from tests.support.coin_withdrawals import ALICE_MINOR, PayingCoinWorld
 from tests.support.withdrawals import CONFIRMATIONS
 
 ONE = 10**8
-
-
-@pytest.fixture
-async def world(
-    postgres: Postgres, template_database: str, bitcoin_node: BitcoinNode
-) -> AsyncIterator[PayingCoinWorld]:
-    async with open_coin_world(postgres, template_database, bitcoin_node) as opened:
-        yield opened
 
 
 async def new_address(world: PayingCoinWorld) -> str:

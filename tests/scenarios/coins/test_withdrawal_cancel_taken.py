@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
+import msgspec
 import pytest
 
 from agents.runtime.transact import transact
+from chain_adapters.utxo.adapter import UtxoAdapter
 from custody.approve import MayBePaid, cancel_withdrawal
-from devstack.chains.bitcoin import BitcoinNode
-from devstack.postgres import Postgres
+from sql import chain as chain_sql
 from tests.support.coin_withdrawals import (
     ALICE_MINOR,
+    PAID,
+    WHOLE,
     PayingCoinWorld,
-    open_coin_world,
+    order,
 )
-from tests.support.taken_coins import PAID, WHOLE, cancel, fresh_name, order, paid_from, take
+from tests.support.taken_coins import cancel, fresh_name, mine_just, paid_from, take
 from tests.support.withdrawals import CONFIRMATIONS
-
-
-@pytest.fixture
-async def world(
-    postgres: Postgres, template_database: str, bitcoin_node: BitcoinNode
-) -> AsyncIterator[PayingCoinWorld]:
-    async with open_coin_world(postgres, template_database, bitcoin_node) as opened:
-        yield opened
 
 
 async def test_an_operators_word_is_held_against_the_chain(world: PayingCoinWorld) -> None:
@@ -40,7 +33,7 @@ async def test_an_operators_word_is_held_against_the_chain(world: PayingCoinWorl
     with pytest.raises(MayBePaid, match="in a block"):
         await cancel(world, "order", ours.transaction_id)
     await world.reorganise(1)
-    await world.node.chain.call("generateblock", await fresh_name(world), [ours.raw.hex()])
+    await mine_just(world, ours.raw.hex())
     with pytest.raises(MayBePaid, match="of the withdrawal itself"):
         await cancel(world, "order", ours.transaction_id)
 
@@ -58,10 +51,8 @@ async def test_nor_by_the_word_of_an_operator_who_names_the_wrong_one(
     [third] = [c for c in coins if c.id not in ours.coins]
     taker = await world.sign_elsewhere(world.node.new_address(), 100_000, small)
     payer = await world.sign_elsewhere(address, 1_200_000, large, third)
-    await world.node.chain.clear_pool()
-    for spending in (taker, payer):
-        assert (await world.submit(spending)).outcome == "accepted"
-    await world.mine(CONFIRMATIONS + 1)
+    await world.land(taker, payer)
+    await world.mine(CONFIRMATIONS)
     with pytest.raises(MayBePaid, match="pays the recipient"):
         await cancel(world, "order", taker.transaction_id)
 
@@ -72,9 +63,8 @@ async def test_what_pays_the_recipient_is_no_reason_to_give_the_money_back(
     await world.fund(WHOLE)
     address = await order(world, "order")
     taker = await world.sign_elsewhere(address, PAID, await paid_from(world, "order"))
-    await world.node.chain.clear_pool()
-    await world.submit(taker)
-    await world.mine(CONFIRMATIONS)
+    await world.land(taker)
+    await world.mine(CONFIRMATIONS - 1)
     with pytest.raises(MayBePaid, match="pays the recipient"):
         await cancel(world, "order", taker.transaction_id)
 
@@ -85,7 +75,7 @@ async def test_what_took_no_coin_of_it_or_made_one_is_no_reason(world: PayingCoi
     await order(world, "order")
     await world.node.chain.clear_pool()
     stranger = await world.node.chain.pay(world.node.new_address(), 10_000)
-    await world.node.chain.call("generateblock", await fresh_name(world), [stranger])
+    await mine_just(world, stranger)
     await world.follow()
     for other in (stranger, funding):
         with pytest.raises(MayBePaid, match="took no coin"):
@@ -132,3 +122,46 @@ async def test_a_payment_whose_deposit_was_spent_otherwise_is_given_up_by_an_ope
     assert (await cancel(world, "order", taker)).reason == "coin_taken"
     assert await world.paid(address) == []
     assert await world.balance("available") == ALICE_MINOR
+
+
+async def test_an_operator_can_give_up_what_was_taken_in_a_block_that_is_forgotten(
+    world: PayingCoinWorld,
+) -> None:
+    await world.fund(WHOLE)
+    address = await order(world, "order", 400_000)
+    [coin] = await world.node.coins(world.hot_wallet)
+    taker = await world.sign_elsewhere(address, 300_000, coin)
+    await world.land(taker)
+    await world.mine(CONFIRMATIONS + 3)
+    async with world.pool.acquire() as conn:
+        await chain_sql.prune_blocks(conn, world.network, CONFIRMATIONS)
+    await world.retry()
+    assert (await world.withdrawal("order")).status == "broadcast"
+    assert (await cancel(world, "order", taker.transaction_id)).reason == "coin_taken"
+
+
+async def test_a_node_that_names_a_false_block_is_not_believed(
+    world: PayingCoinWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes the coin is in no block at all: ours may be in one any moment."""
+    await world.fund(WHOLE)
+    await order(world, "order", 400_000)
+    [coin] = await world.node.coins(world.hot_wallet)
+    taker = await world.sign_elsewhere(world.node.new_address(), 300_000, coin)
+    await world.node.chain.clear_pool()
+    await world.mine(CONFIRMATIONS + 1)
+    await world.node.chain.clear_pool()
+    await world.submit(taker)
+    assert isinstance(world.adapter, UtxoAdapter)
+    ask = world.adapter.fetch_spending
+    tip = await world.node.chain.call("getbestblockhash")
+    block_id = (await world.node.chain.call("getblock", tip))["previousblockhash"]
+
+    async def lie(transaction_id: str) -> object:
+        told = await ask(transaction_id)
+        assert told is not None
+        return msgspec.structs.replace(told, block_id=block_id)
+
+    monkeypatch.setattr(world.adapter, "fetch_spending", lie)
+    with pytest.raises(MayBePaid):
+        await cancel(world, "order", taker.transaction_id)

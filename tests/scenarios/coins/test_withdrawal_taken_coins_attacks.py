@@ -7,36 +7,24 @@ decided, nodes that lie, and databases that have forgotten.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-import msgspec
 import pytest
 
 from chain_adapters.types import Coin
-from chain_adapters.utxo.adapter import UtxoAdapter
 from custody.approve import MayBePaid
-from devstack.chains.bitcoin import BitcoinNode
-from devstack.postgres import Postgres
 from sql import chain as chain_sql
 from sql import coin_losses as losses_sql
 from tests.support.coin_withdrawals import (
     ALICE_MINOR,
     REORG_DEPTH_MAX,
+    WHOLE,
     PayingCoinWorld,
     Spending,
-    open_coin_world,
+    order,
 )
-from tests.support.taken_coins import WHOLE, cancel, order
+from tests.support.taken_coins import cancel, resume
 from tests.support.withdrawals import CONFIRMATIONS, FEE_MINOR, Killed
-
-
-@pytest.fixture
-async def world(
-    postgres: Postgres, template_database: str, bitcoin_node: BitcoinNode
-) -> AsyncIterator[PayingCoinWorld]:
-    async with open_coin_world(postgres, template_database, bitcoin_node) as opened:
-        yield opened
 
 
 class TwoCoins(NamedTuple):
@@ -60,20 +48,6 @@ async def order_of_two(world: PayingCoinWorld) -> TwoCoins:
     return TwoCoins(address, first, second, spare)
 
 
-async def forge(world: PayingCoinWorld, *takers: Spending) -> None:
-    """Let the next block hold just these transactions."""
-    await world.node.chain.clear_pool()
-    for taker in takers:
-        assert (await world.submit(taker)).outcome == "accepted"
-    await world.mine()
-
-
-async def resume(world: PayingCoinWorld) -> None:
-    """Let the wallet sign again, as an operator does who has looked."""
-    async with world.pool.acquire() as conn:
-        await conn.execute("UPDATE nonces SET halted_reason = NULL")
-
-
 async def settle_for(world: PayingCoinWorld, blocks: int) -> None:
     """Mine, and look after each block who took what."""
     for _ in range(blocks):
@@ -84,14 +58,20 @@ async def settle_for(world: PayingCoinWorld, blocks: int) -> None:
 # Several took coins of one payment
 
 
+async def pay_beside_a_thief(world: PayingCoinWorld) -> tuple[str, Spending]:
+    """Lose a coin of an order, whose recipient is paid from the other; return him and the loss."""
+    address, first, second, spare = await order_of_two(world)
+    payment = await world.sign_elsewhere(address, 600_000, second, spare)
+    thief = await world.sign_elsewhere(world.node.new_address(), 450_000, first)
+    await world.land(thief, payment)
+    return address, thief
+
+
 async def test_nothing_is_given_back_for_one_taker_while_another_pays_the_recipient(
     world: PayingCoinWorld,
 ) -> None:
     """A database restored from a backup forgot both: this order's payment and another one's."""
-    address, first, second, spare = await order_of_two(world)
-    payment = await world.sign_elsewhere(address, 600_000, second, spare)
-    thief = await world.sign_elsewhere(world.node.new_address(), 450_000, first)
-    await forge(world, thief, payment)
+    address, _ = await pay_beside_a_thief(world)
     await settle_for(world, CONFIRMATIONS + 2)
     assert await world.paid(address) == [600_000]
     assert (await world.withdrawal("order")).status != "failed"
@@ -101,10 +81,7 @@ async def test_nothing_is_given_back_for_one_taker_while_another_pays_the_recipi
 async def test_an_operator_who_names_the_one_that_did_not_pay_is_refused_for_the_one_that_did(
     world: PayingCoinWorld,
 ) -> None:
-    address, first, second, spare = await order_of_two(world)
-    payment = await world.sign_elsewhere(address, 600_000, second, spare)
-    thief = await world.sign_elsewhere(world.node.new_address(), 450_000, first)
-    await forge(world, thief, payment)
+    _, thief = await pay_beside_a_thief(world)
     await world.mine(CONFIRMATIONS)
     with pytest.raises(MayBePaid):
         await cancel(world, "order", thief.transaction_id)
@@ -122,7 +99,7 @@ async def test_a_forgotten_payment_from_other_coins_keeps_the_money_from_going_b
     [other] = [c for c in coins if c.id not in ours.coins]
     payment = await world.sign_elsewhere(address, 600_000, other)
     thief = await world.sign_elsewhere(world.node.new_address(), 650_000, taken)
-    await forge(world, thief, payment)
+    await world.land(thief, payment)
     await settle_for(world, CONFIRMATIONS + 2)
     assert await world.paid(address) == [600_000]
     assert (await world.withdrawal("order")).status != "failed"
@@ -133,7 +110,7 @@ async def test_what_pays_from_another_coin_than_the_first_is_the_payment_too(
 ) -> None:
     address, _, second, spare = await order_of_two(world)
     payment = await world.sign_elsewhere(address, 600_000, second, spare)
-    await forge(world, payment)
+    await world.land(payment)
     await settle_for(world, CONFIRMATIONS + 1)
     assert (await world.withdrawal("order")).status == "confirmed"
     assert await world.paid(address) == [600_000]
@@ -152,14 +129,14 @@ async def test_and_after_a_reorganisation_any_of_them_is_and_only_one(
     [ours] = await world.spendings("order")
     found = await world.sign_elsewhere(address, 600_000, second, spare)
     another = await world.sign_elsewhere(address, 600_000, first, spare)
-    await forge(world, found)
+    await world.land(found)
     await settle_for(world, CONFIRMATIONS)
     assert (await world.withdrawal("order")).status == "confirmed"
     await world.reorganise(CONFIRMATIONS + 1)
     assert (await world.withdrawal("order")).status == "broadcast"
     await resume(world)
     await world.replace_due()
-    await forge(world, {"found": found, "ours": ours, "another": another}[lands])
+    await world.land({"found": found, "ours": ours, "another": another}[lands])
     await settle_for(world, CONFIRMATIONS + 1)
     assert await world.paid(address) == [600_000]
     assert await world.balance("available") == ALICE_MINOR - 600_000 - FEE_MINOR
@@ -175,11 +152,19 @@ async def lose_one_of_two(world: PayingCoinWorld) -> tuple[Spending, Coin]:
     """Lose the second coin of an order for good; return what took it and the coin that is left."""
     _, first, second, _ = await order_of_two(world)
     taker = await world.sign_elsewhere(world.node.new_address(), 250_000, second)
-    await forge(world, taker)
+    await world.land(taker)
     await settle_for(world, CONFIRMATIONS)
     assert (await world.withdrawal("order")).reason == "coin_taken"
     await resume(world)
     return taker, first
+
+
+async def check_free(world: PayingCoinWorld, coin: Coin) -> None:
+    """Assert that another order spends a coin."""
+    await order(world, "other", 400_000)
+    await world.retry()
+    [other] = await world.spendings("other")
+    assert other.coins == {coin.id}
 
 
 async def test_coins_stay_kept_for_a_payment_that_may_land_however_old_its_loss_is(
@@ -202,12 +187,9 @@ async def test_coins_are_free_again_though_the_taker_moved_to_another_block(
 ) -> None:
     taker, left = await lose_one_of_two(world)
     await world.node.reorganise(CONFIRMATIONS + 1)
-    await forge(world, taker)
+    await world.land(taker)
     await settle_for(world, REORG_DEPTH_MAX + 2)
-    await order(world, "other", 400_000)
-    await world.retry()
-    [other] = await world.spendings("other")
-    assert other.coins == {left.id}
+    await check_free(world, left)
 
 
 async def test_coins_are_free_again_though_nothing_was_signed_until_their_block_is_forgotten(
@@ -217,10 +199,7 @@ async def test_coins_are_free_again_though_nothing_was_signed_until_their_block_
     await settle_for(world, REORG_DEPTH_MAX + 2)
     async with world.pool.acquire() as conn:
         await chain_sql.prune_blocks(conn, world.network, REORG_DEPTH_MAX - CONFIRMATIONS)
-    await order(world, "other", 400_000)
-    await world.retry()
-    [other] = await world.spendings("other")
-    assert other.coins == {left.id}
+    await check_free(world, left)
 
 
 async def test_who_was_refunded_and_is_paid_after_a_reorganisation_halts_the_wallet_once(
@@ -232,12 +211,12 @@ async def test_who_was_refunded_and_is_paid_after_a_reorganisation_halts_the_wal
     [coin] = await world.node.coins(world.hot_wallet)
     taker = await world.sign_elsewhere(world.node.new_address(), 300_000, coin)
     payment = await world.sign_elsewhere(address, 400_000, coin)
-    await forge(world, taker)
+    await world.land(taker)
     await settle_for(world, CONFIRMATIONS)
     assert (await world.withdrawal("order")).status == "failed"
     await resume(world)
     await world.reorganise(CONFIRMATIONS + 1)
-    await forge(world, payment)
+    await world.land(payment)
     await settle_for(world, CONFIRMATIONS)
     halted = await world.halted()
     assert halted is not None
@@ -246,52 +225,6 @@ async def test_who_was_refunded_and_is_paid_after_a_reorganisation_halts_the_wal
     await resume(world)
     await settle_for(world, 2)
     assert await world.halted() is None
-
-
-# An operator's word, late or against a node's
-
-
-async def test_an_operator_can_give_up_what_was_taken_in_a_block_that_is_forgotten(
-    world: PayingCoinWorld,
-) -> None:
-    await world.fund(WHOLE)
-    address = await order(world, "order", 400_000)
-    [coin] = await world.node.coins(world.hot_wallet)
-    taker = await world.sign_elsewhere(address, 300_000, coin)
-    await forge(world, taker)
-    await world.mine(CONFIRMATIONS + 3)
-    async with world.pool.acquire() as conn:
-        await chain_sql.prune_blocks(conn, world.network, CONFIRMATIONS)
-    await world.retry()
-    assert (await world.withdrawal("order")).status == "broadcast"
-    assert (await cancel(world, "order", taker.transaction_id)).reason == "coin_taken"
-
-
-async def test_a_node_that_names_a_false_block_is_not_believed(
-    world: PayingCoinWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What takes the coin is in no block at all: ours may be in one any moment."""
-    await world.fund(WHOLE)
-    await order(world, "order", 400_000)
-    [coin] = await world.node.coins(world.hot_wallet)
-    taker = await world.sign_elsewhere(world.node.new_address(), 300_000, coin)
-    await world.node.chain.clear_pool()
-    await world.mine(CONFIRMATIONS + 1)
-    await world.node.chain.clear_pool()
-    await world.submit(taker)
-    assert isinstance(world.adapter, UtxoAdapter)
-    ask = world.adapter.fetch_spending
-    tip = await world.node.chain.call("getbestblockhash")
-    block_id = (await world.node.chain.call("getblock", tip))["previousblockhash"]
-
-    async def lie(transaction_id: str) -> object:
-        told = await ask(transaction_id)
-        assert told is not None
-        return msgspec.structs.replace(told, block_id=block_id)
-
-    monkeypatch.setattr(world.adapter, "fetch_spending", lie)
-    with pytest.raises(MayBePaid):
-        await cancel(world, "order", taker.transaction_id)
 
 
 # Two orders, one recipient
@@ -307,7 +240,7 @@ async def test_of_two_orders_paid_together_to_one_recipient_none_is_given_back(
     coins = await world.node.coins(world.hot_wallet)
     taker = await world.sign_elsewhere(address, 1_100_000, *coins)
     assert len(taker.coins) == 2
-    await forge(world, taker)
+    await world.land(taker)
     await settle_for(world, CONFIRMATIONS + 1)
     for order_id in ("one", "two"):
         assert (await world.withdrawal(order_id)).status == "broadcast"
@@ -329,7 +262,7 @@ async def test_what_waits_on_the_change_of_a_lost_payment_is_lost_with_it(
     two = await order(world, "two", 300_000)
     await world.reorganise(CONFIRMATIONS + 1)
     taker = await world.sign_elsewhere(world.node.new_address(), 900_000, coin)
-    await forge(world, taker)
+    await world.land(taker)
     await settle_for(world, CONFIRMATIONS + 1)
     for order_id in ("one", "two"):
         assert (await world.withdrawal(order_id)).reason == "coin_taken"
@@ -347,7 +280,7 @@ async def taken_for_good(world: PayingCoinWorld) -> Spending:
     await order(world, "order", 400_000)
     [coin] = await world.node.coins(world.hot_wallet)
     taker = await world.sign_elsewhere(world.node.new_address(), 300_000, coin)
-    await forge(world, taker)
+    await world.land(taker)
     await world.mine(CONFIRMATIONS)
     return taker
 
@@ -393,7 +326,7 @@ async def test_two_loops_that_find_the_payment_together_take_it_once(
     world: PayingCoinWorld,
 ) -> None:
     address, _, second, spare = await order_of_two(world)
-    await forge(world, await world.sign_elsewhere(address, 600_000, second, spare))
+    await world.land(await world.sign_elsewhere(address, 600_000, second, spare))
     await asyncio.gather(world.resend.run_once(), world.resend.run_once())
     await world.settle()
     assert [one.state for one in await world.attempts("order")].count("mined") == 1
