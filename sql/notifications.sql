@@ -133,8 +133,10 @@ DELETE FROM delivery_workers WHERE worker = :worker::uuid OR expires_at <= clock
 -- Take due deliveries for this worker: of each endpoint the oldest ones, no more than the endpoint has
 -- room for, so that a backlog of one cannot crowd out the others. The endpoints that wait are found by
 -- skipping through the index, one probe each, however many deliveries they have. What a dead worker has
--- claimed is free, and so is what this one claimed under an earlier lease. The commit is not waited
--- for: a claim lost with the server costs a repeated webhook at most.
+-- claimed is free, and so is what this one claimed under an earlier lease. A worker that began after
+-- this statement did is none of `live`, but may have claimed a row before it is locked here: so who
+-- seems dead is looked up once more. The commit is not waited for: a claim lost with the server costs
+-- a repeated webhook at most.
 WITH RECURSIVE waiting AS (
     (
         SELECT endpoint_id FROM deliveries
@@ -186,7 +188,10 @@ due AS (
             AND candidate.state = 'pending'
             AND (
                 candidate.claimed_by IS NULL
-                OR candidate.claimed_by <> ALL(ARRAY(SELECT live.worker FROM live))
+                OR (
+                    candidate.claimed_by <> ALL(ARRAY(SELECT live.worker FROM live))
+                    AND NOT is_delivering(candidate.claimed_by)
+                )
             )
             AND candidate.next_attempt_at <= :now::timestamptz
         ORDER BY candidate.next_attempt_at

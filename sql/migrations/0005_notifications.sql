@@ -37,6 +37,14 @@ CREATE TABLE delivery_workers (
     expires_at timestamptz NOT NULL
 );
 
+-- Whether a worker is alive now, not when the statement that asks began: VOLATILE, so it looks anew.
+CREATE FUNCTION is_delivering(asked uuid) RETURNS boolean VOLATILE LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM delivery_workers WHERE worker = asked AND expires_at > clock_timestamp()
+    );
+END $$;
+
 -- One event to be brought to one endpoint. A replay is a delivery of its own.
 CREATE TABLE deliveries (
     delivery_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -82,4 +90,4 @@ FOR EACH STATEMENT EXECUTE FUNCTION announce_deliveries();
 -- migrate:down
 
 DROP TABLE delivery_attempts, deliveries, delivery_workers, endpoints, events;
-DROP FUNCTION announce_deliveries;
+DROP FUNCTION announce_deliveries, is_delivering;

@@ -25,6 +25,8 @@ from topics.events import Event, HotWalletLow, make_event_id
 
 BOX = SecretBox("a passphrase of the tests", iterations=10)
 QUICK = Limits(poll_s=0.05, lease_s=0.6, stop_s=0.2)
+UNHURRIED = Limits(poll_s=0.05, lease_s=60.0, stop_s=0.2)
+"""For tests that count requests: on a busy machine a worker may be silent for a while."""
 
 
 class Received(NamedTuple):

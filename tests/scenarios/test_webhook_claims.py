@@ -1,0 +1,68 @@
+"""Which worker may send a webhook, while others come and go in the same moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID, uuid4
+
+import pytest
+
+from sql import notifications as sql
+from sql.notifications import Claim
+from sql.pool import Connection, Pool, open_pool
+from tests.support.webhooks import make_event, now, register, store_event
+
+GATE = 7
+"""An advisory lock: whoever reads endpoints as the workers' role has to pass it."""
+
+
+@pytest.fixture
+async def gated(pool: Pool, database_url: str) -> AsyncIterator[Pool]:
+    """Connections whose statements, once begun, stop at the gate while it is held."""
+    await pool.execute(
+        f"""
+        CREATE FUNCTION pass_gate() RETURNS boolean LANGUAGE plpgsql AS $$
+        BEGIN PERFORM pg_advisory_xact_lock({GATE}); RETURN true; END $$;
+        CREATE POLICY gate ON endpoints TO millrace_app USING (pass_gate());
+        ALTER TABLE endpoints ENABLE ROW LEVEL SECURITY;
+        """
+    )
+    async with await open_pool(f"{database_url}&role=millrace_app", 2) as connections:
+        yield connections
+
+
+@asynccontextmanager
+async def gate_held(conn: Connection) -> AsyncIterator[None]:
+    await conn.execute(f"SELECT pg_advisory_lock({GATE})")
+    yield
+    await conn.execute(f"SELECT pg_advisory_unlock({GATE})")
+
+
+async def claim(pool: Pool, worker: UUID) -> list[Claim]:
+    async with pool.acquire() as conn:
+        await sql.renew_worker(conn, worker, 60)
+        return await sql.claim_deliveries(
+            conn, worker, now(), limit_rows=10, room_default=10, rooms={}
+        )
+
+
+async def at_the_gate(conn: Connection) -> None:
+    query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    async with asyncio.timeout(15):
+        while not await conn.fetchval(query):  # noqa: ASYNC110 - a lock sets no event
+            await asyncio.sleep(0.01)
+
+
+async def test_what_a_worker_took_that_began_a_moment_ago_is_not_taken_again(
+    pool: Pool, gated: Pool
+) -> None:
+    """The slow one looked who is alive before the quick one was."""
+    await register(pool, "race", "http://127.0.0.1:9/hook")
+    await store_event(pool, make_event("race"))
+    async with pool.acquire() as conn, gate_held(conn):
+        slow = asyncio.create_task(claim(gated, uuid4()))
+        await at_the_gate(conn)
+        assert len(await claim(pool, uuid4())) == 1
+    assert await slow == []
