@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import typer
 
 from cli import session
-from cli.errors import NO_DATABASE, NOT_SET_UP, Problem, explain
+from cli.errors import NO_DATABASE, NOT_SET_UP, Problem, explain, words_of
 from cli.options import JsonWanted
 from cli.output import console, print_json
 
@@ -88,7 +88,7 @@ async def examine_broker(config: Settings) -> tuple[Broker | None, list[Finding]
     try:
         broker = await survey_broker(config)
     except (KafkaError, OSError, TimeoutError) as error:
-        return None, [red("broker", f"no broker lets us in: {error}", AWAY)]
+        return None, [red("broker", f"no broker lets us in: {words_of(error)}", AWAY)]
     names = [config.topic_prefix + topic.name for topic in ALL_TOPICS]
     return broker, [
         green("broker", config.kafka_bootstrap),
@@ -246,12 +246,8 @@ async def examine_node(network: Network, url: str) -> Finding:
                 return green(check, f"at block {tip.height}")
     except (AdapterError, TimeoutError, Problem) as error:
         remedy = "Withdrawals and deposits wait. Repair it, or take it out of rpc_urls."
-        return red(check, _words(error).replace(url, "(address)"), remedy)
+        return red(check, words_of(error).replace(url, "(address)"), remedy)
     return red(check, "told nothing", "Take it out of rpc_urls.")
-
-
-def _words(error: Exception) -> str:
-    return str(error) or "no answer in time"
 
 
 def _remedy(problem: Problem) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 FAILED = 1
@@ -38,14 +39,26 @@ NO_BROKER = "Is MILLRACE_KAFKA_BOOTSTRAP right, and does the broker run? `millra
 NOT_ASSIGNED = (
     "`millrace deposit list --unassigned` shows what waits, `millrace address list` the users."
 )
+ALL_TENANTS = "`millrace tenant list` shows them all."
 NOT_SET_UP = "Run `millrace init`; it is harmless to run it again."
+
+
+_NOT_JSON = re.compile(r'error parsing value for field "(\w+)"')
+
+
+def words_of(error: BaseException) -> str:
+    """Return what an error says, or its name if it says nothing. Kafka's begin with their names."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    name = type(error).__name__
+    return str(error).removeprefix(f"{name}: ") or name
 
 
 def explain(error: BaseException) -> Problem | None:
     """Return the problem an expected error stands for, None for one nobody expected."""
     if isinstance(error, Problem):
         return error
-    for explain_some in (_of_settings, _of_database, _of_kafka, _of_chain, _of_ours):
+    for explain_some in (_of_settings, _of_words, _of_database, _of_kafka, _of_chain, _of_ours):
         if problem := explain_some(error):
             return problem
     return None
@@ -61,13 +74,15 @@ def _of_settings(error: BaseException) -> Problem | None:
     if isinstance(error, ValidationError):
         # The input is left out of the message: it may be a secret.
         faults = [
-            f"{'.'.join(map(str, fault['loc'])) or error.title}: {_fault(fault)}"
+            ": ".join(filter(None, (".".join(map(str, fault["loc"])), _fault(fault))))
             for fault in error.errors(include_input=False, include_url=False)
         ]
         if error.title != "Settings":
             return misused(f"not valid: {'; '.join(faults)}")
         return misused(f"the configuration is not valid: {'; '.join(faults)}", remedy)
     if isinstance(error, SettingsError):
+        if unread := _NOT_JSON.search(str(error)):
+            return misused(f"MILLRACE_{unread[1].upper()} is not JSON", "It must be a JSON list.")
         return misused(f"the configuration cannot be read: {error}", remedy)
     if isinstance(error, tomllib.TOMLDecodeError):
         return misused(f"the configuration is not TOML: {error}", remedy)
@@ -76,7 +91,15 @@ def _of_settings(error: BaseException) -> Problem | None:
 
 def _fault(fault: Mapping[str, object]) -> str:
     unknown = fault["type"] == "extra_forbidden"
-    return "there is no such name" if unknown else str(fault["msg"])
+    return "there is no such name" if unknown else str(fault["msg"]).removeprefix("Value error, ")
+
+
+def _of_words(error: BaseException) -> Problem | None:
+    import asyncpg
+
+    if isinstance(error, asyncpg.DataError) and "surrogates" in str(error):
+        return misused("a word of the command is not UTF-8")
+    return None
 
 
 def _of_database(error: BaseException) -> Problem | None:
@@ -115,8 +138,7 @@ def _of_kafka(error: BaseException) -> Problem | None:
     from aiokafka.errors import KafkaError
 
     if isinstance(error, KafkaError):
-        # Its text begins with the name of its class.
-        return Problem(f"the broker is away or refuses: {error}", remedy=NO_BROKER)
+        return Problem(f"the broker is away or refuses: {words_of(error)}", remedy=NO_BROKER)
     return None
 
 
@@ -139,10 +161,13 @@ def _of_chain(error: BaseException) -> Problem | None:
 
 def _of_ours(error: BaseException) -> Problem | None:
     from agents.assign_deposit import NotAssignable
+    from custody.addresses import TenantClosed
     from custody.errors import CustodyError, WrongKey
 
     if isinstance(error, NotAssignable):
         return Problem(str(error), remedy=NOT_ASSIGNED)
+    if isinstance(error, TenantClosed):
+        return Problem(str(error), remedy=ALL_TENANTS)
     if isinstance(error, WrongKey):
         return Problem(str(error), remedy="Give the key it was sealed with in the environment.")
     if isinstance(error, CustodyError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,7 +19,8 @@ from cli.errors import Problem
 
 WIDE = 400
 """Columns when nobody looks: a table in a file or a pipe is never folded."""
-_EXACT = Context(prec=100)
+_EXACT = Context(prec=200)
+_PLAIN = re.compile(r"-?[0-9]{1,78}(\.[0-9]{1,78})?")
 
 
 @cache
@@ -93,7 +95,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> No
 
 
 def _cell(value: object) -> str:
-    if value is None:
+    if value is None or value in ("", []):
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -125,13 +127,14 @@ def whole(amount_minor: int, decimals: int) -> str:
 
 
 def minor(text: str, decimals: int) -> int:
-    """Return an amount in minor units. Raises ValueError unless it is a whole number of them."""
-    try:
-        amount = Decimal(text).scaleb(decimals, _EXACT)
-        is_whole = amount.is_finite() and amount == amount.to_integral_value(context=_EXACT)
-    except ArithmeticError:
-        raise ValueError(f"{text!r} is no amount") from None
-    if not is_whole:
+    """Return an amount in minor units. Raises ValueError unless it is a whole number of them.
+
+    Digits and one point, nothing else: 1e3, 1_000 and the like are slips more often than meant.
+    """
+    if not _PLAIN.fullmatch(text):
+        raise ValueError(f"{text!r} is no amount: write it like 1234.5")
+    amount = Decimal(text).scaleb(decimals, _EXACT)
+    if amount != amount.to_integral_value(context=_EXACT):
         raise ValueError(f"{text!r} is no amount with at most {decimals} decimals")
     return int(amount)
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cli.errors import NO_BROKER, NO_DATABASE, Problem, explain, misused
+from cli.errors import NO_BROKER, NO_DATABASE, Problem, explain, misused, words_of
 from cli.output import print_problem, say
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ async def database(config: Settings) -> AsyncIterator[Pool]:
         pool = await asyncio.wait_for(open_pool(url, CONNECTIONS), CONNECT_TIMEOUT_S)
     except (OSError, TimeoutError, ValueError) as error:
         raise Problem(
-            f"the database cannot be reached: {_words(error)}", remedy=NO_DATABASE
+            f"the database cannot be reached: {words_of(error)}", remedy=NO_DATABASE
         ) from error
     try:
         yield pool
@@ -86,7 +86,7 @@ async def broker_errors() -> AsyncIterator[None]:
     try:
         yield
     except (OSError, TimeoutError) as error:
-        raise Problem(f"the broker cannot be reached: {_words(error)}", remedy=NO_BROKER) from error
+        raise Problem(f"the broker cannot be reached: {words_of(error)}", remedy=NO_BROKER) from error
 
 
 @asynccontextmanager
@@ -113,7 +113,3 @@ def pick_network(config: Settings, wanted: str | None) -> Network:
     if wanted is None or found:
         raise misused(f"say which --network: {names or 'none is configured'}")
     raise misused(f"network {wanted} is not configured; there is {names or 'none'}")
-
-
-def _words(error: BaseException) -> str:
-    return str(error) or type(error).__name__

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import session
-from cli.errors import misused, not_found
+from cli.errors import ALL_TENANTS, misused, not_found
 from cli.options import JsonWanted
 from cli.output import as_json, print_fields, print_rows
 
@@ -48,7 +48,7 @@ async def require_tenant(conn: Connection, tenant: str) -> Tenant:
 
     found = await tenants.list_tenants(conn, tenant)
     if not found:
-        raise not_found(f"there is no tenant {tenant!r}", "`millrace tenant list` shows them all.")
+        raise not_found(f"there is no tenant {tenant!r}", ALL_TENANTS)
     return found[0]
 
 

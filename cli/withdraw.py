@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +34,7 @@ COLUMNS = (
 )  # fmt: skip
 PARTIES = ("address", "sender")
 POLL_S = 0.2
+COIN_TRANSACTION = re.compile("[0-9a-fA-F]{64}")
 
 OrderId = Annotated[str, typer.Argument(metavar="ID", help="The producer's id of the order.")]
 
@@ -50,7 +52,9 @@ def request(
     amount_minor: Annotated[
         str | None, typer.Option("--amount-minor", help="In minor units instead.")
     ] = None,
-    memo: Annotated[str | None, typer.Option("--memo")] = None,
+    memo: Annotated[
+        str | None, typer.Option("--memo", help="For chains that have one, e.g. id:7.")
+    ] = None,
     order_id: Annotated[
         str | None,
         typer.Option("--id", help="Your own id of the order: a repeat is not paid again."),
@@ -182,12 +186,36 @@ async def _request(
 
     config = session.settings()
     if amount is None:
+        if not str(order["amount_minor"]).lstrip("-").isdecimal():
+            raise misused(f"{order['amount_minor']!r} is no amount of minor units: digits alone")
         WithdrawalCommand.model_validate(order)  # before anything is connected to
     async with session.database(config) as pool:
         await _check(config, pool, order, amount)
         command = WithdrawalCommand.model_validate(order)
+        await require_own_id(pool, command)
         await send(config, command)
-        return None if wait_s is None else await show(config, await follow(pool, command, wait_s))
+        if wait_s is None:
+            return None
+        done = await follow(pool, command, wait_s)
+        await require_own_id(pool, command)  # somebody may have sent another one meanwhile
+        return await show(config, done)
+
+
+async def require_own_id(pool: Pool, command: WithdrawalCommand) -> None:
+    """Raise Problem if another order came under the id of this one: it is refused then."""
+    from custody.orders import hash_request
+    from sql.withdrawals import known_orders
+
+    key = command.tenant, command.id
+    async with pool.acquire() as conn:
+        known = await known_orders(conn, [key])
+    if known.get(key, hash_request(command)) != hash_request(command):
+        raise Problem(
+            f"the id {command.id!r} is another order's",
+            meaning="An id is one order for ever; this one is not paid.",
+            remedy=f"`millrace withdraw status {command.id}` shows the other. Give each order an id"
+            " of its own.",
+        )
 
 
 async def _check(
@@ -219,6 +247,7 @@ def _to_minor(amount: str, decimals: int) -> str:
 
 async def send(config: Settings, command: WithdrawalCommand) -> None:
     """Publish a command, keyed by its tenant; returns once Kafka has it."""
+    from agents.runtime.kafka_access import require_access
     from agents.runtime.kafka_io import Publisher
     from topics.withdrawals import WITHDRAWAL_COMMANDS
 
@@ -227,6 +256,7 @@ async def send(config: Settings, command: WithdrawalCommand) -> None:
     value = command.model_dump_json(exclude_none=True).encode()
     async with session.broker_errors():
         try:
+            await require_access(config)  # says why, which the publisher does not
             await publisher.start()
             await publisher.publish([(topic, command.tenant.encode(), value)])
         finally:
@@ -296,13 +326,15 @@ async def _cancel_taken(tenant: str, order_id: str, taken_by: str) -> dict[str, 
         async with session.chain(session.pick_network(config, found.network)) as reader:
             if not isinstance(reader, CoinReader):
                 raise misused(f"{found.network} has no coins: leave --taken-by out")
+            if not COIN_TRANSACTION.fullmatch(taken_by):
+                raise misused(f"{taken_by!r} is no transaction id: 64 hexadecimal digits")
             cancelled = await cancel_taken(
                 pool,
                 config.topic_prefix,
                 reader,
                 tenant=tenant,
                 order_id=order_id,
-                taken_by=taken_by,
+                taken_by=taken_by.lower(),
             )
     return await show(config, cancelled)
 

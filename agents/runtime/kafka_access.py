@@ -79,6 +79,8 @@ async def require_access(settings: Settings) -> None:
 
 async def _try(server: str, options: dict[str, Any]) -> None:
     host, _, port = server.strip().rpartition(":")
+    if not port.isdecimal():
+        raise ValueError("it must be host:port")
     connection = await create_conn(
         host.strip("[]"), int(port), request_timeout_ms=ATTEMPT_TIMEOUT_MS, **options
     )
@@ -93,6 +95,8 @@ def _describe(settings: Settings, error: Exception) -> str:
             "the connection was cut at the beginning: the broker may not speak"
             f" {settings.kafka_security_protocol} there"
         )
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
     said = str(error) or type(error).__name__
     if settings.kafka_uses_sasl and isinstance(error, KafkaError):
         return f"{settings.kafka_sasl_mechanism} as {settings.kafka_sasl_user} was refused: {said}"

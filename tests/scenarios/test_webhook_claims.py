@@ -40,9 +40,10 @@ async def gate_held(conn: Connection) -> AsyncIterator[None]:
     await conn.execute(f"SELECT pg_advisory_unlock({GATE})")
 
 
-async def claim(pool: Pool, worker: UUID) -> list[Claim]:
+async def claim(pool: Pool, worker: UUID, lease_s: float = 60.0) -> list[Claim]:
+    """Take what is due as a worker that says it is alive for so long."""
     async with pool.acquire() as conn:
-        await sql.renew_worker(conn, worker, 60)
+        await sql.renew_worker(conn, worker, lease_s)
         return await sql.claim_deliveries(
             conn, worker, now(), limit_rows=10, room_default=10, rooms={}
         )
@@ -66,3 +67,17 @@ async def test_what_a_worker_took_that_began_a_moment_ago_is_not_taken_again(
         await at_the_gate(conn)
         assert len(await claim(pool, uuid4())) == 1
     assert await slow == []
+
+
+async def test_what_a_worker_took_is_free_as_soon_as_its_lease_is_over_and_not_before(
+    pool: Pool,
+) -> None:
+    await register(pool, "lease", "http://127.0.0.1:9/hook")
+    await store_event(pool, make_event("lease"))
+    first, second, third = uuid4(), uuid4(), uuid4()
+    assert len(await claim(pool, first)) == 1
+    assert await claim(pool, second) == []
+    async with pool.acquire() as conn:
+        await sql.renew_worker(conn, first, 0.0)
+    assert len(await claim(pool, second)) == 1
+    assert await claim(pool, third) == []

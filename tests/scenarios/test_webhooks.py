@@ -14,7 +14,6 @@ from notifications import store
 from sql import notifications as sql
 from sql.pool import Pool
 from tests.support.webhooks import (
-    UNHURRIED,
     answer_with,
     attempted,
     deliver,
@@ -145,10 +144,7 @@ async def test_two_workers_share_and_repeat_nothing(pool: Pool) -> None:
     async with receive() as receiver:
         await register(pool, "share", receiver.url)
         await store_event(pool, *(make_event("share", n) for n in range(400)))
-        async with (
-            deliver(pool, limits=UNHURRIED, timeout_s=30.0),
-            deliver(pool, limits=UNHURRIED, timeout_s=30.0),
-        ):
+        async with deliver(pool), deliver(pool):
             await settled(pool, "share", "delivered", 400)
 
     assert len(receiver.received) == 400
