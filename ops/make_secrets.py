@@ -15,21 +15,28 @@ from collections.abc import Mapping
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / ".millrace/compose"
+PAIRS = (("postgres_password", "owner.env"), ("worker_password", "database.env"))
+"""Files with the same password of the database in them: the owner's, and the workers'."""
 
 
 def fresh_secrets() -> dict[str, str]:
-    """Return the content of every file, by name. The database's password is in two of them."""
-    password = secrets.token_urlsafe(24)
+    """Return the content of every file, by name."""
+    owner, worker = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
     cluster_id = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
-    url = f"postgresql://millrace:{password}@postgres:5432/millrace?sslmode=disable"
     return {
-        "postgres_password": password,
-        "database.env": f"MILLRACE_DATABASE_URL={url}\n",
+        "postgres_password": owner,
+        "owner.env": f"MILLRACE_DATABASE_URL={_url('millrace', owner)}\n",
+        "worker_password": worker,
+        "database.env": f"MILLRACE_DATABASE_URL={_url('millrace_worker', worker)}\n",
         "grafana_password": secrets.token_urlsafe(24),
         "kafka.env": f"CLUSTER_ID={cluster_id}\n",
         "wallet.env": f"MILLRACE_WALLET_ENC_KEY={secrets.token_urlsafe(32)}\n",
         "webhooks.env": f"MILLRACE_WEBHOOK_ENC_KEY={secrets.token_urlsafe(32)}\n",
     }
+
+
+def _url(user: str, password: str) -> str:
+    return f"postgresql://{user}:{password}@postgres:5432/millrace?sslmode=disable"
 
 
 def write_missing(folder: Path, contents: Mapping[str, str]) -> list[str]:
@@ -38,13 +45,13 @@ def write_missing(folder: Path, contents: Mapping[str, str]) -> list[str]:
     The folder is its owner's alone. Inside, the files that containers read under users of their
     own are readable; the env files, which only Compose reads, are not.
 
-    FileExistsError, before anything is written, if only one of the two files with the database's
-    password is there: a new one would not fit.
+    FileExistsError, before anything is written, if only one of two files with the same password
+    is there: a new one would not fit.
     """
-    pair = {"postgres_password", "database.env"}
     missing = [name for name in contents if not (folder / name).exists()]
-    if len(pair.intersection(missing)) == 1:
-        raise FileExistsError(f"{folder} has only one of {', '.join(sorted(pair))}: restore it")
+    for pair in PAIRS:
+        if len(set(pair).intersection(missing)) == 1:
+            raise FileExistsError(f"{folder} has only one of {' and '.join(pair)}: restore it")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in missing:
         mode = 0o600 if name.endswith(".env") else 0o644

@@ -7,6 +7,7 @@ import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -14,7 +15,7 @@ from compose_spec import PyCompose
 from typer.core import TyperGroup
 
 from devstack.paths import kafka_jars_dir
-from ops.make_secrets import fresh_secrets, write_missing
+from ops.make_secrets import PAIRS, fresh_secrets, write_missing
 from settings.model import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -124,6 +125,12 @@ def test_every_command_is_one_the_program_has() -> None:
 def test_only_the_signer_and_init_can_open_the_master_secret() -> None:
     holders = {n for n, s in SERVICES.items() if "MILLRACE_WALLET_ENC_KEY" in _variables(s)}
     assert holders == {"signer", "init"}
+
+
+def test_only_migrate_and_init_own_the_tables() -> None:
+    users = {n: urlsplit(_variables(s)["MILLRACE_DATABASE_URL"]).username for n, s in OURS.items()}
+    assert {name for name, user in users.items() if user == "millrace"} == {"migrate", "init"}
+    assert {users[name] for name in WORKERS} == {"millrace_worker"}
 
 
 def test_only_notify_can_open_the_secrets_of_webhooks() -> None:
@@ -238,14 +245,16 @@ def test_secrets_are_made_once_and_never_shown(tmp_path: Path) -> None:
     assert {file.name: file.read_text() for file in folder.iterdir()} == SECRETS
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder / "wallet.env").stat().st_mode & 0o777 == 0o600
-    assert SECRETS["postgres_password"] in SECRETS["database.env"]
+    for password, url in PAIRS:
+        assert f":{SECRETS[password]}@" in SECRETS[url]
 
 
-def test_half_of_the_database_password_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "database.env").write_text(SECRETS["database.env"])
+@pytest.mark.parametrize("name", [name for pair in PAIRS for name in pair])
+def test_half_of_a_database_password_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(SECRETS[name])
     with pytest.raises(FileExistsError, match="only one of"):
         write_missing(tmp_path, SECRETS)
-    assert [file.name for file in tmp_path.iterdir()] == ["database.env"]
+    assert [file.name for file in tmp_path.iterdir()] == [name]
 
 
 def _dockerfile() -> list[str]:
