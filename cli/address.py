@@ -135,7 +135,9 @@ async def _new(
                 "address": adapter.show_address(new.address),
                 "key_path": new.key_path,
             }
-            for new in await with_keys(pool, assign, wait_s)
+            for new in await with_keys(
+                pool, assign, wait_s, wanted=len(owners), ready_max=config.address_pool_min
+            )
         ]
 
 
@@ -182,7 +184,9 @@ async def _withhold(
                 "address": adapter.show_address(new.address),
                 "key_path": new.key_path,
             }
-            for new in await with_keys(pool, withhold, wait_s)
+            for new in await with_keys(
+                pool, withhold, wait_s, wanted=count, ready_max=config.address_pool_min
+            )
         ]
 
 
@@ -219,9 +223,17 @@ async def _list(
 
 
 async def with_keys(
-    pool: Pool, make: Callable[[Connection], Awaitable[MadeT]], wait_s: float
+    pool: Pool,
+    make: Callable[[Connection], Awaitable[MadeT]],
+    wait_s: float,
+    *,
+    wanted: int = 1,
+    ready_max: int = 1,
 ) -> MadeT:
-    """Run `make` in a transaction, again and again while the signer has not made the keys yet."""
+    """Run `make` in a transaction, again and again while the signer has not made the keys yet.
+
+    Problem if there are not as many as are wanted, at once if the signer never keeps so many ready.
+    """
     from custody.addresses import NoFreeKeys
     from custody.hot_wallet import NoWalletKey
 
@@ -232,6 +244,12 @@ async def with_keys(
             async with pool.acquire() as conn, conn.transaction():
                 return await make(conn)
         except (NoFreeKeys, NoWalletKey) as error:
+            if wanted > ready_max:
+                raise Problem(
+                    str(error),
+                    meaning="The signer makes them ahead of need, address_pool_min of them.",
+                    remedy=f"Ask for at most {ready_max} at a time, as often as you like.",
+                ) from error
             if asyncio.get_running_loop().time() >= deadline:
                 raise Problem(
                     str(error),

@@ -10,7 +10,7 @@ from cli import session
 from cli.asset import decimals_by_asset
 from cli.errors import misused
 from cli.operator import operator_of
-from cli.options import Actor, JsonWanted, Limit, Owner, OwnerWanted, Tenant
+from cli.options import ID_MAX, Actor, JsonWanted, Limit, Owner, OwnerWanted, Tenant
 from cli.output import as_json, print_fields, print_rows, whole
 from cli.shown import show_addresses
 from cli.tenant import require_tenant
@@ -55,7 +55,12 @@ def list_(
 
 @app.command("assign")
 def assign(
-    deposit_id: Annotated[int, typer.Argument(help="As in `millrace deposit list --unassigned`.")],
+    deposit_id: Annotated[
+        int,
+        typer.Argument(
+            metavar="ID", max=ID_MAX, help="As in `millrace deposit list --unassigned`."
+        ),
+    ],
     *,
     tenant: Tenant,
     owner: Owner,

@@ -8,7 +8,7 @@ import typer
 
 from cli import session
 from cli.errors import Problem, misused, not_found
-from cli.options import JsonWanted, Limit
+from cli.options import ID_MAX, JsonWanted, Limit
 from cli.output import plain, print_fields, print_json, print_rows, say
 
 if TYPE_CHECKING:
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Records no stage could use (dead letters).")
 COLUMNS = ("id", "stage", "topic", "offset", "created_at", "error")
 ERROR_CHARS = 100
+OPEN_ONES = "`millrace dlq list` shows those that are open."
 
-Ids = Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="Dead letters by id.")]
+Ids = Annotated[
+    list[int] | None, typer.Argument(metavar="ID", max=ID_MAX, help="Dead letters by id.")
+]
 
 
 @app.command("list")
@@ -32,7 +35,8 @@ def list_(limit: Limit = 100, json_wanted: JsonWanted = False) -> None:
 
 @app.command("show")
 def show(
-    letter_id: Annotated[int, typer.Argument(metavar="ID")], json_wanted: JsonWanted = False
+    letter_id: Annotated[int, typer.Argument(metavar="ID", max=ID_MAX, help="As in `dlq list`.")],
+    json_wanted: JsonWanted = False,
 ) -> None:
     """Show one dead letter whole: its record and why no stage could use it."""
     stored = session.run(_find(letter_id))
@@ -62,8 +66,30 @@ def redrive(
         print_json({"redriven": done, "not_open": missing})
     else:
         say(f"redriven: {', '.join(map(str, done)) or 'none'}")
+    _require_none(missing)
+
+
+@app.command("discard")
+def discard(
+    ids: Annotated[list[int], typer.Argument(metavar="ID", max=ID_MAX, help="By id.")],
+    json_wanted: JsonWanted = False,
+) -> None:
+    """Close dead letters that will never be of use, e.g. a command that was no JSON.
+
+    What they hold is not done, now or later. They are kept as long as redriven ones.
+    """
+    done, missing = session.run(_discard(ids))
+    if json_wanted:
+        print_json({"discarded": done, "not_open": missing})
+    else:
+        say(f"discarded: {', '.join(map(str, done)) or 'none'}")
+    _require_none(missing)
+
+
+def _require_none(missing: list[int]) -> None:
+    """Raise Problem if some letters were not open."""
     if missing:
-        raise not_found(f"not open: {', '.join(map(str, missing))}", "`millrace dlq list`")
+        raise not_found(f"not open: {', '.join(map(str, missing))}", OPEN_ONES)
 
 
 def _summary(stored: StoredDeadLetter) -> dict[str, Any]:
@@ -101,8 +127,17 @@ async def _find(letter_id: int) -> StoredDeadLetter:
     async with session.database(session.settings()) as pool, pool.acquire() as conn:
         found = await find_dead_letter(conn, letter_id)
     if found is None:
-        raise not_found(f"there is no open dead letter {letter_id}", "`millrace dlq list`")
+        raise not_found(f"there is no open dead letter {letter_id}", OPEN_ONES)
     return found
+
+
+async def _discard(ids: list[int]) -> tuple[list[int], list[int]]:
+    """Close letters; return what was closed and what was not open."""
+    from sql.stream import discard_dead_letters
+
+    async with session.database(session.settings()) as pool, pool.acquire() as conn:
+        done = await discard_dead_letters(conn, ids)
+    return done, sorted(set(ids) - set(done))
 
 
 async def _redrive(ids: list[int] | None) -> tuple[list[int], list[int]]:

@@ -193,6 +193,9 @@ def judge_outbox(measure: OutboxMeasure) -> Finding:
 def judge_dead_letters(count: int) -> Finding:
     """Judge the number of open dead letters."""
     if count:
-        remedy = "`millrace dlq list` says why. Repair the cause, then `millrace dlq redrive`."
+        remedy = (
+            "`millrace dlq list` says why. Repair the cause, then `millrace dlq redrive`; what will"
+            " never be of use, `millrace dlq discard` closes."
+        )
         return red("dead letters", f"{count} open", remedy)
     return green("dead letters", "none")

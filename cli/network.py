@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from cli import session
 from cli.errors import Problem, not_found
-from cli.options import JsonWanted
+from cli.options import JsonWanted, NetworkNamed
 from cli.output import as_json, print_rows, say
 
 if TYPE_CHECKING:
@@ -31,14 +31,13 @@ def status(json_wanted: JsonWanted = False) -> None:
 
 
 @app.command("resume")
-def resume(network: Annotated[str, typer.Argument(help="CAIP-2 id, e.g. eip155:1.")]) -> None:
+def resume(network: NetworkNamed) -> None:
     """Let a halted network go on, after finding out which branch the chain keeps.
 
     A network halts again at once if the reorganisation is still deeper than its reorg_depth_max:
     raise that first and restart the role chain.
     """
-    session.run(_resume(network))
-    say(f"{network} goes on.")
+    say(f"{session.run(_resume(network))} goes on.")
 
 
 async def _status() -> list[NetworkRow]:
@@ -48,13 +47,14 @@ async def _status() -> list[NetworkRow]:
         return await catalogue.list_networks(conn)
 
 
-async def _resume(network: str) -> None:
+async def _resume(wanted: str) -> str:
     from agents.parts.network_events import resumed_events
     from agents.runtime.transact import transact_on
     from sql import chain, tenants
     from topics.events import emit_events
 
     config = session.settings()
+    network = session.network_id(config, wanted)
     async with session.database(config) as pool, transact_on(pool, config.topic_prefix) as work:
         cursor = await chain.read_cursor(work.conn, network)
         if cursor is None:
@@ -64,3 +64,4 @@ async def _resume(network: str) -> None:
         await chain.halt_network(work.conn, network, None)
         names = [row.tenant for row in await tenants.list_tenants(work.conn)]
         emit_events(work, resumed_events(names, network, cursor.height, datetime.now(UTC)))
+    return network

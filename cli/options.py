@@ -6,12 +6,25 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from cli.errors import misused
+
+OWNER_CHARS = 128
+ID_MAX = 2**63 - 1
+
+
+def check_owner(owner: str) -> str:
+    """Return the name of a user. Problem if it cannot be one."""
+    if not 0 < len(owner) <= OWNER_CHARS:
+        raise misused(f"--owner has {len(owner)} characters; it needs 1 to {OWNER_CHARS}")
+    return owner
+
+
 JsonWanted: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print JSON, with amounts as strings of minor units.")
 ]
 Tenant: TypeAlias = Annotated[str, typer.Option("--tenant", help="The tenant's name.")]
 Owner: TypeAlias = Annotated[
-    str, typer.Option("--owner", help="The tenant's own name for its user.")
+    str, typer.Option("--owner", callback=check_owner, help="The tenant's own name for its user.")
 ]
 OwnerWanted: TypeAlias = Annotated[str | None, typer.Option("--owner", help="Of this user only.")]
 Chains: TypeAlias = Annotated[
@@ -26,6 +39,9 @@ Chains: TypeAlias = Annotated[
 NetworkWanted: TypeAlias = Annotated[
     str | None,
     typer.Option("--network", help="CAIP-2 id, e.g. eip155:1, or its kind. Needed if several."),
+]
+NetworkNamed: TypeAlias = Annotated[
+    str, typer.Argument(metavar="NETWORK", help="CAIP-2 id, e.g. eip155:1, or its kind.")
 ]
 Limit: TypeAlias = Annotated[
     int, typer.Option("--limit", min=1, max=10_000, help="At most so many rows.")

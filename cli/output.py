@@ -120,6 +120,11 @@ def print_problem(problem: Problem) -> None:
     sys.stderr.write("\n  ".join(line for line in lines if line) + "\n")
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """Return a count of things: "1 delivery", "2 deliveries"."""
+    return f"{count} {one if count == 1 else many}"
+
+
 def whole(amount_minor: int, decimals: int) -> str:
     """Return an amount in whole units of its asset, exactly: (1500, 3) is "1.5"."""
     text = f"{Decimal(amount_minor).scaleb(-decimals, _EXACT):f}"

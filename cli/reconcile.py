@@ -10,7 +10,7 @@ import typer
 from cli import session
 from cli.errors import Problem, not_found
 from cli.options import JsonWanted, NetworkWanted
-from cli.output import as_json, plain, print_json, print_table, progress_bar, say
+from cli.output import as_json, counted, plain, print_json, print_table, progress_bar, say
 from cli.shown import show_addresses
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ def _tell(row: dict[str, Any], *, when: bool) -> None:
     where = "" if row["height"] is None else f" at block {row['height']}"
     where += f", {row['finished_at']}" if when else ""
     if row["clean"]:
-        say(f"{name}{where}: {row['figures']} figures agree")
+        figures = counted(row["figures"], "figure agrees", "figures agree")
+        say(f"{name}{where}: {figures}")
     elif not row["settled"]:
         say(f"{name}{where}: too much is under way to tell; try again in a minute")
     else:

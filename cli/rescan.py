@@ -9,7 +9,7 @@ import typer
 from cli import session
 from cli.errors import Problem, misused
 from cli.options import JsonWanted, NetworkWanted
-from cli.output import as_json, print_json, progress_bar, say
+from cli.output import as_json, counted, print_json, progress_bar, say
 
 if TYPE_CHECKING:
     from agents.rescan_blocks import Found
@@ -40,11 +40,13 @@ def rescan(
             }
         )
         return
-    say(f"{last - first + 1} blocks: {len(found.detected)} deposits found")
+    blocks = counted(last - first + 1, "block", "blocks")
+    say(f"{blocks}: {counted(len(found.detected), 'deposit', 'deposits')} found")
     for deposit in found.detected:
         say(f"  deposit {deposit.deposit_id} of {deposit.tenant}/{deposit.owner}: {deposit.status}")
     if found.orphaned:
-        say(f"{len(found.orphaned)} deposits stood in blocks that left the chain: orphaned")
+        orphaned = counted(len(found.orphaned), "deposit", "deposits")
+        say(f"{orphaned} stood in blocks that left the chain: orphaned")
 
 
 async def _rescan(wanted: str | None, first: int, last: int | None) -> tuple[int, int, Found]:

@@ -86,7 +86,9 @@ async def broker_errors() -> AsyncIterator[None]:
     try:
         yield
     except (OSError, TimeoutError) as error:
-        raise Problem(f"the broker cannot be reached: {words_of(error)}", remedy=NO_BROKER) from error
+        raise Problem(
+            f"the broker cannot be reached: {words_of(error)}", remedy=NO_BROKER
+        ) from error
 
 
 @asynccontextmanager
@@ -102,6 +104,11 @@ async def chain(network: Network) -> AsyncIterator[ChainAdapter]:
         yield adapter
     finally:
         await adapter.close()
+
+
+def network_id(config: Settings, wanted: str) -> str:
+    """Return the id of a network named by its id, configured (any more) or not, or by its kind."""
+    return wanted if ":" in wanted else pick_network(config, wanted).network
 
 
 def pick_network(config: Settings, wanted: str | None) -> Network:

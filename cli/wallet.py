@@ -8,7 +8,7 @@ import typer
 
 from cli import session
 from cli.errors import Problem, not_found
-from cli.options import JsonWanted
+from cli.options import JsonWanted, NetworkNamed
 from cli.output import as_json, print_fields, print_rows
 from cli.shown import show_addresses
 from cli.tenant import require_tenant
@@ -24,7 +24,6 @@ COLUMNS = (
 
 TRUST_COLUMNS = ("purpose", "address", "state", "transaction_id")
 
-Network = Annotated[str, typer.Argument(help="CAIP-2 id, e.g. eip155:1.")]
 TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="The tenant's name.")]
 
 
@@ -35,14 +34,12 @@ def status(
 ) -> None:
     """Show each hot wallet: its next nonce, what waits in it, and why it is halted."""
     rows = session.run(_list(tenant))
-    if not json_wanted:
-        rows = [{**row, "nonce_used": ", ".join(row["nonce_used"])} for row in rows]
     empty = "No hot wallets yet: `millrace address hot` makes one."
     print_rows(rows, json_wanted=json_wanted, empty=empty, columns=COLUMNS)
 
 
 @app.command("resume")
-def resume(network: Network, tenant: TenantName, json_wanted: JsonWanted = False) -> None:
+def resume(network: NetworkNamed, tenant: TenantName, json_wanted: JsonWanted = False) -> None:
     """Let a halted wallet sign again, once every transaction that is not ours is accounted for.
 
     Signing goes on at the nonce that the chain expected when the wallet was halted. If somebody
@@ -53,7 +50,7 @@ def resume(network: Network, tenant: TenantName, json_wanted: JsonWanted = False
 
 @app.command("trust")
 def trust(
-    network: Network,
+    network: NetworkNamed,
     tenant: TenantName,
     asset: Annotated[str, typer.Argument(help="The token, as configured.")],
     json_wanted: JsonWanted = False,
@@ -67,7 +64,9 @@ def trust(
     print_rows(rows, json_wanted=json_wanted, empty="No wallets yet.", columns=TRUST_COLUMNS)
 
 
-async def _trust(config: Settings, network: str, tenant: str, asset: str) -> list[dict[str, str]]:
+async def _trust(
+    config: Settings, network: str, tenant: str, asset: str
+) -> list[dict[str, str | None]]:
     from agents.runtime.context import wallet_passphrase
     from custody.keystore import open_signer
     from custody.prepare import prepare_wallet
@@ -81,7 +80,7 @@ async def _trust(config: Settings, network: str, tenant: str, asset: str) -> lis
         raise not_found(
             f"there is no token {asset!r} on {chosen.network}", "`millrace asset list` shows all."
         )
-    rows: list[dict[str, str]] = []
+    rows: list[dict[str, str | None]] = []
     async with session.database(config) as pool, session.chain(chosen) as adapter:
         async with pool.acquire() as conn:
             await require_tenant(conn, tenant)
@@ -97,7 +96,7 @@ async def _trust(config: Settings, network: str, tenant: str, asset: str) -> lis
                     "purpose": wallet.purpose,
                     "address": shown,
                     "state": made.state,
-                    "transaction_id": made.transaction_id or "",
+                    "transaction_id": made.transaction_id,
                 }
             )
     return rows
@@ -108,14 +107,17 @@ async def _list(tenant: str | None) -> list[dict[str, Any]]:
 
     config = session.settings()
     async with session.database(config) as pool, pool.acquire() as conn:
+        if tenant is not None:
+            await require_tenant(conn, tenant)
         rows = await list_wallets(conn, tenant, None)
     return await show_addresses(config, [as_json(row) for row in rows])
 
 
-async def _resume(network: str, tenant: str) -> dict[str, Any]:
+async def _resume(wanted: str, tenant: str) -> dict[str, Any]:
     from sql.wallets import list_wallets, resume_wallet
 
     config = session.settings()
+    network = session.network_id(config, wanted)
     async with session.database(config) as pool, pool.acquire() as conn:
         found = await list_wallets(conn, tenant, network)
         if not found:

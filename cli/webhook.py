@@ -12,7 +12,7 @@ import typer
 from cli import session
 from cli.errors import Problem, misused, not_found
 from cli.options import JsonWanted, Tenant
-from cli.output import plain, print_fields, print_json, print_rows, say
+from cli.output import counted, plain, print_fields, print_json, print_rows, say
 from cli.tenant import require_tenant
 
 if TYPE_CHECKING:
@@ -33,10 +33,7 @@ DISABLED = {
 }
 
 EndpointId = Annotated[str, typer.Argument(metavar="ENDPOINT", help="As in `webhook list`.")]
-Moment = Annotated[
-    datetime | None,
-    typer.Option(formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]),
-]
+MOMENTS = ["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]
 
 
 @app.command("add")
@@ -72,22 +69,33 @@ def test(endpoint_id: EndpointId, *, tenant: Tenant, json_wanted: JsonWanted = F
 
 @app.command("replay")
 def replay(
-    event_ids: Annotated[list[str] | None, typer.Argument(metavar="[EVENT]...")] = None,
+    event_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="EVENT", help="By the events' ids, evt_….")
+    ] = None,
     *,
     tenant: Tenant,
-    since: Moment = None,
-    until: Moment = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option("--since", formats=MOMENTS, metavar="TIME", help="From this time on."),
+    ] = None,
+    until: Annotated[
+        datetime | None,
+        typer.Option("--until", formats=MOMENTS, metavar="TIME", help="Before this time."),
+    ] = None,
     endpoint_id: Annotated[str | None, typer.Option("--endpoint", help="To this one only.")] = None,
     json_wanted: JsonWanted = False,
 ) -> None:
     """Deliver events again, by their ids or from a time on (UTC). They keep their ids."""
     if not event_ids and since is None:
         raise misused("say which events: by id, or --since a time")
-    ids = session.run(_replay(tenant, event_ids or None, _utc(since), _utc(until), endpoint_id))
+    since, until = _utc(since), _utc(until)
+    if since is not None and until is not None and until <= since:
+        raise misused("--until must be after --since")
+    ids = session.run(_replay(tenant, event_ids or None, since, until, endpoint_id))
     if json_wanted:
         print_json({"delivery_ids": ids})
     else:
-        say(f"{len(ids)} deliveries planned")
+        say(f"{counted(len(ids), 'delivery', 'deliveries')} planned")
     if event_ids and not ids:
         raise not_found(
             "none of these events is kept for this tenant and an enabled endpoint",
@@ -159,9 +167,15 @@ async def _transaction(config: Settings, tenant: str) -> AsyncIterator[Connectio
                 await require_tenant(conn, tenant)
                 yield conn
         except UnknownEventType as error:
-            raise misused(f"there is no event type {str(error)!r}") from error
+            raise misused(
+                f"there is no event type {str(error)!r}", "docs/webhooks.md lists them."
+            ) from error
         except ForbiddenAddress as error:
-            raise Problem(f"this address must not be reached: {error}") from error
+            raise Problem(
+                f"no webhook goes there: {error}",
+                remedy="Give an https:// URL of a public host. For development"
+                " webhook_allow_private lifts that (docs/webhooks.md).",
+            ) from error
         except SecretUnreadable as error:
             raise Problem(
                 "MILLRACE_WEBHOOK_ENC_KEY does not open the secrets of the endpoints there are",
@@ -170,8 +184,8 @@ async def _transaction(config: Settings, tenant: str) -> AsyncIterator[Connectio
             ) from error
         except EndpointUnknown as error:
             raise not_found(
-                f"tenant {tenant!r} has no enabled endpoint {str(error)!r}",
-                "`millrace webhook list` shows them all.",
+                f"tenant {tenant!r} has no endpoint {str(error)!r} for that",
+                "`millrace webhook list` shows them all, and which are disabled.",
             ) from error
 
 
@@ -215,9 +229,14 @@ async def _replay(
     until: datetime | None,
     endpoint_id: str | None,
 ) -> list[int]:
+    from notifications.store import EndpointUnknown
     from notifications.store import replay as plan
+    from sql import endpoints
 
     async with _transaction(session.settings(), tenant) as conn:
+        known = {row.endpoint_id for row in await endpoints.list_endpoints(conn, tenant)}
+        if endpoint_id is not None and endpoint_id not in known:
+            raise EndpointUnknown(endpoint_id)
         return await plan(
             conn,
             tenant,

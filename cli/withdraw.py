@@ -204,11 +204,11 @@ async def _request(
 async def require_own_id(pool: Pool, command: WithdrawalCommand) -> None:
     """Raise Problem if another order came under the id of this one: it is refused then."""
     from custody.orders import hash_request
-    from sql.withdrawals import known_orders
+    from sql.withdrawals import ordered_before
 
     key = command.tenant, command.id
     async with pool.acquire() as conn:
-        known = await known_orders(conn, [key])
+        known = await ordered_before(conn, [key])
     if known.get(key, hash_request(command)) != hash_request(command):
         raise Problem(
             f"the id {command.id!r} is another order's",

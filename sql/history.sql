@@ -10,12 +10,12 @@ WHERE run_id IN (
 RETURNING run_id;
 
 -- name: prune_dead_letters
--- Forget dead letters that were redriven before a moment, some at a time. Open ones are kept for ever.
+-- Forget dead letters that were closed before a moment, some at a time. Open ones are kept for ever.
 DELETE FROM dead_letters
 WHERE id IN (
     SELECT oldest.id FROM dead_letters AS oldest
-    WHERE oldest.redriven_at < :before::timestamptz
-    ORDER BY oldest.redriven_at
+    WHERE oldest.closed_at < :before::timestamptz
+    ORDER BY oldest.closed_at
     LIMIT :limit_rows::bigint
 )
 RETURNING id;

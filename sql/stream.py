@@ -146,6 +146,12 @@ async def redrive_dead_letters(
     return [tuple(row) for row in rows]
 
 
+async def discard_dead_letters(conn: Connection, ids: Sequence[int]) -> list[int]:
+    """Mark those of these dead letters discarded that are open; return their ids in order."""
+    rows = await _queries.discard_dead_letters(conn, ids=list(ids))
+    return sorted(row[0] for row in rows)
+
+
 async def count_dead_letters(conn: Connection) -> int:
     """Return how many dead letters are open."""
     return int(await _queries.count_dead_letters(conn))

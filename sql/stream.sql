@@ -96,7 +96,7 @@ FROM
     ) AS r (topic, partition, record_offset, key, payload, error);
 
 -- name: list_dead_letters
--- Dead letters nobody has redriven, oldest first.
+-- Dead letters neither redriven nor discarded, oldest first.
 SELECT
     id,
     stage,
@@ -108,12 +108,12 @@ SELECT
     error,
     created_at
 FROM dead_letters
-WHERE redriven_at IS NULL
+WHERE closed_at IS NULL
 ORDER BY id
 LIMIT :limit_rows::integer;
 
 -- name: find_dead_letter^
--- One dead letter that nobody has redriven.
+-- One dead letter that is neither redriven nor discarded.
 SELECT
     id,
     stage,
@@ -125,19 +125,27 @@ SELECT
     error,
     created_at
 FROM dead_letters
-WHERE id = :letter_id::bigint AND redriven_at IS NULL;
+WHERE id = :letter_id::bigint AND closed_at IS NULL;
 
 -- name: redrive_dead_letters
 -- Mark dead letters as redriven and return them for publishing; no ids: all that are open.
-UPDATE dead_letters SET redriven_at = now()
+UPDATE dead_letters SET closed_at = now()
 WHERE
-    redriven_at IS NULL
+    closed_at IS NULL
     AND (:ids::bigint [] IS NULL OR id = any(:ids::bigint []))
 RETURNING id, stage, topic, key, payload;
 
+-- name: discard_dead_letters
+-- Mark dead letters as discarded.
+UPDATE dead_letters SET closed_at = now()
+WHERE
+    closed_at IS NULL
+    AND id = any(:ids::bigint [])
+RETURNING id;
+
 -- name: count_dead_letters$
--- Dead letters nobody has redriven.
-SELECT count(*) FROM dead_letters WHERE redriven_at IS NULL;
+-- Dead letters neither redriven nor discarded.
+SELECT count(*) FROM dead_letters WHERE closed_at IS NULL;
 
 -- name: take_lease$
 -- Take or renew a lease; nothing comes back if somebody else holds it.

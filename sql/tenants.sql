@@ -1,7 +1,11 @@
 -- name: add_tenant$
 -- Take a tenant in; nothing comes back if there is one of that name already.
+-- A repeat takes no wallet index: after a restore the same tenants in the same order get the same.
 INSERT INTO tenants (tenant, name)
-VALUES (:tenant::text, :name::text)
+SELECT
+    :tenant::text,
+    :name::text
+WHERE NOT EXISTS (SELECT FROM tenants WHERE tenant = :tenant::text)
 ON CONFLICT DO NOTHING
 RETURNING tenant;
 

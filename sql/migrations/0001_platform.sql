@@ -79,9 +79,9 @@ CREATE TABLE dead_letters (
     payload bytea,
     error text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
-    redriven_at timestamptz
+    closed_at timestamptz -- redriven or discarded
 );
-CREATE INDEX dead_letters_open ON dead_letters (created_at) WHERE redriven_at IS NULL;
+CREATE INDEX dead_letters_open ON dead_letters (created_at) WHERE closed_at IS NULL;
 
 -- Work that one worker at a time may do. A holder that stops renewing loses it at expires_at.
 CREATE TABLE leases (

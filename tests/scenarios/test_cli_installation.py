@@ -154,6 +154,8 @@ async def test_a_tenant_is_made_once(installed: CommandLine) -> None:
     again = await installed.json("tenant", "new", "globex", "--name", "Another")
     assert (first.pop("new"), again.pop("new")) == (True, False)
     assert first == again
+    after = await installed.json("tenant", "new", "initech")
+    assert after["wallet_index"] == first["wallet_index"] + 1
     assert first["name"] == "Globex Inc."
     assert "globex" in {row["tenant"] for row in await installed.json("tenant", "list")}
 
@@ -170,6 +172,8 @@ async def test_addresses_need_keys_that_only_the_signer_makes(
     made = await installed.json(*new, "--count", "3", "--label", "till 1")
     assert len({row["address"] for row in made}) == 3
     assert [row["key_path"] for row in made] == [f"m/44'/60'/0'/0/{i}" for i in range(3)]
+    many = await installed.run(*new, "--count", "21", MILLRACE_ADDRESS_POOL_MIN="20")
+    assert (many.exit_code, "at most 20" in many.stderr) == (1, True)
     plain = await installed.run(*new)
     assert plain.stdout.strip() not in {row["address"] for row in made}
     hot = await installed.run("address", "hot", "--tenant", "acme")
@@ -301,6 +305,10 @@ async def test_an_endpoint_is_registered_tested_rotated_and_switched(
     assert rotated["secret"] != made["secret"]
     replayed = await installed.json("webhook", "replay", *acme, "--since", "2026-01-01")
     assert replayed == {"delivery_ids": []}
+    nowhere = await installed.run(
+        "webhook", "replay", *acme, "--since", "2026-01-01", "--endpoint", "ep_x"
+    )
+    assert (nowhere.exit_code, "no endpoint 'ep_x'" in nowhere.stderr) == (1, True)
     for verb in ("disable", "enable"):
         assert (await installed.run("webhook", verb, made["endpoint_id"], *acme)).exit_code == 0
         foreign = await installed.run("webhook", verb, made["endpoint_id"], "--tenant", "globex")
@@ -337,6 +345,26 @@ async def test_dead_letters_go_back_to_their_topic_in_order_and_once(
     ]
 
 
+async def test_a_discarded_dead_letter_is_closed_and_not_published(
+    installed: CommandLine, db: Pool
+) -> None:
+    topic = installed.environ["MILLRACE_TOPIC_PREFIX"] + "withdrawal-commands"
+    async with db.acquire() as conn:
+        letter = DeadLetter("check_withdrawals", topic, 0, 9, b"acme", b"{", "no JSON")
+        await stream.park_records(conn, [letter, letter])
+    first, second = [row["id"] for row in await installed.json("dlq", "list")]
+    done = await installed.json("dlq", "discard", str(first), "999", status=1)
+    assert done == {"discarded": [first], "not_open": [999]}
+    assert [row["id"] for row in await installed.json("dlq", "list")] == [second]
+    gone = await installed.json("dlq", "redrive", str(first), status=1)
+    assert gone == {"redriven": [], "not_open": [first]}
+    assert await installed.json("dlq", "discard", str(second)) == {
+        "discarded": [second],
+        "not_open": [],
+    }
+    assert await empty_outbox(db) == []
+
+
 async def test_a_halted_network_goes_on_when_told_and_every_tenant_hears_of_it(
     installed: CommandLine, db: Pool, anvil: Anvil
 ) -> None:
@@ -350,7 +378,8 @@ async def test_a_halted_network_goes_on_when_told_and_every_tenant_hears_of_it(
         await chain_sql.halt_network(conn, network, "too deep")
     (row,) = await installed.json("network", "status")
     assert row["halted_reason"] == "too deep"
-    assert (await installed.run("network", "resume", network)).exit_code == 0
+    resumed = await installed.run("network", "resume", "ethereum")
+    assert (resumed.exit_code, network in resumed.stderr) == (0, True)
     assert (await installed.run("network", "resume", network)).exit_code == 1
     waiting = await empty_outbox(db)
     async with db.acquire() as conn:

@@ -8,9 +8,13 @@ import pytest
 
 from chain_adapters.ethereum.adapter import EthereumAdapter
 from chain_adapters.types import Holding
+from custody.orders import hash_request
 from devstack.chains.anvil import Anvil
 from devstack.chains.ethereum import EthereumChain
+from sql.pool import open_pool
+from sql.withdrawals import NewWithdrawal, add_withdrawals
 from tests.support.command_line import CommandLine, configuration
+from topics.withdrawals import WithdrawalCommand
 
 DEAD = "0x" + "de" * 20
 
@@ -47,6 +51,49 @@ async def test_a_slip_of_the_pen_is_told_and_not_sent(
     assert told in result.stderr
 
 
+async def test_an_id_of_another_order_is_told_and_not_sent(
+    installed: CommandLine, database_url: str
+) -> None:
+    order = [
+        "--tenant",
+        "acme",
+        "--owner",
+        "o",
+        "--asset",
+        "ETH",
+        "--address",
+        DEAD,
+        "--id",
+        "id-1",
+    ]
+    command = WithdrawalCommand(
+        type="withdrawal.request",
+        tenant="acme",
+        id="id-1",
+        owner="o",
+        asset="ETH",
+        amount_minor=str(10**18),
+        address=DEAD,
+    )
+    kept = NewWithdrawal(
+        "acme", "id-1", hash_request(command), "o", "ETH", None, DEAD, None, 10**18, 0
+    )
+    async with await open_pool(database_url, 1) as pool, pool.acquire() as conn:
+        await add_withdrawals(conn, [kept])
+    away = {"MILLRACE_KAFKA_BOOTSTRAP": "127.0.0.1:9"}  # whatever is sent fails otherwise
+    other = await installed.run("withdraw", "request", *order, "--amount", "2", **away)
+    assert (other.exit_code, "the id 'id-1' is another order's" in other.stderr) == (1, True)
+    repeat = await installed.run("withdraw", "request", *order, "--amount", "1.0", **away)
+    assert (repeat.exit_code, "broker" in repeat.stderr) == (1, True)
+
+
+async def test_an_unknown_tenant_is_told_with_where_to_look(installed: CommandLine) -> None:
+    for command in (["address", "new", "--owner", "o"], ["wallet", "status"]):
+        result = await installed.run(*command, "--tenant", "acne")
+        assert (result.exit_code, "no tenant 'acne'" in result.stderr) == (1, True)
+        assert "millrace tenant list" in result.stderr
+
+
 async def test_a_broker_that_is_away_is_told(installed: CommandLine) -> None:
     order = ["--tenant", "acme", "--owner", "o", "--asset", "ETH", "--address", DEAD]
     away = {"MILLRACE_KAFKA_BOOTSTRAP": "127.0.0.1:9"}
@@ -54,6 +101,9 @@ async def test_a_broker_that_is_away_is_told(installed: CommandLine) -> None:
     assert result.exit_code == 1
     assert "broker" in result.stderr
     assert "MILLRACE_KAFKA_BOOTSTRAP" in result.stderr
+    nonsense = await installed.json("doctor", status=1, MILLRACE_KAFKA_BOOTSTRAP="nohost")
+    (broker,) = [found for found in nonsense if found["check"] == "broker"]
+    assert "nohost: it must be host:port" in broker["detail"]
 
 
 async def test_the_faucet_of_a_development_chain_pays_and_confirms(

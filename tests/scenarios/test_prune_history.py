@@ -14,7 +14,7 @@ ADD = {
     "events": "INSERT INTO events (event_id, tenant, type, payload, created_at)"
     " SELECT 'evt_' || $2 || n, $1, 't', '', $3 FROM generate_series(1, 5) AS n",
     "dead_letters": "INSERT INTO dead_letters (stage, topic, partition, record_offset, error,"
-    " created_at, redriven_at) SELECT $1, $2, 0, n, '', $3, $3 FROM generate_series(1, 5) AS n",
+    " created_at, closed_at) SELECT $1, $2, 0, n, '', $3, $3 FROM generate_series(1, 5) AS n",
     "reconciliations": "INSERT INTO reconciliations (settled, figures, started_at, finished_at)"
     " SELECT $1 || $2 <> '', n, $3, $3 FROM generate_series(1, 5) AS n",
 }

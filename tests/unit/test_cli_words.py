@@ -11,11 +11,13 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import NamedTuple
 
+import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
+from agents.runtime.kafka_access import BrokerRefused
 from chain_adapters.types import InvalidAddress, InvalidMemo
 from cli.dev_env import NAME, adopt_dev_env, read_env, write_env
 from cli.errors import MISUSED, Problem, explain
@@ -64,9 +66,27 @@ def test_help_loads_nothing_heavy() -> None:
         (["dlq", "redrive"], "--all"),
         (["dlq", "redrive", "1", "--all"], "--all"),
         (["webhook", "replay", "--tenant", "t"], "--since"),
+        (
+            [
+                "webhook",
+                "replay",
+                "--tenant",
+                "t",
+                "--since",
+                "2026-02-01",
+                "--until",
+                "2026-01-01",
+            ],
+            "must be after",
+        ),
         (["init", "--show-mnemonic"], "terminal"),
         (["init", "--show-mnemonic", "--import-mnemonic"], "terminal"),
         (["address", "new", "--tenant", "t"], "--owner"),
+        (["address", "new", "--tenant", "t", "--owner", ""], "1 to 128"),
+        (["address", "new", "--tenant", "t", "--owner", "o" * 129], "1 to 128"),
+        (["dlq", "show", str(2**63)], "Invalid value for 'ID'"),
+        (["dlq", "discard"], "ID"),
+        (["network", "resume", "bitcoyn"], "network bitcoyn is not configured"),
         (["rescan"], "--from"),
         (["nonsense"], "nonsense"),
         (["worker", "--role", "king"], "there is chain"),
@@ -92,8 +112,12 @@ def test_a_withdrawal_takes_exactly_one_amount(amounts: list[str]) -> None:
 def test_a_command_that_breaks_the_schema_names_the_field_and_is_not_sent() -> None:
     order = ["--tenant", "t", "--owner", "o", "--asset", "ETH", "--address", "0x"]
     result = millrace("withdraw", "request", *order, "--amount-minor", "1.5")
-    assert result.exit_code == MISUSED
-    assert "amount_minor" in result.stderr
+    assert (result.exit_code, "'1.5' is no amount of minor units" in result.stderr) == (
+        MISUSED,
+        True,
+    )
+    result = millrace("withdraw", "request", *order, "--amount-minor", "1", "--id", "i" * 129)
+    assert (result.exit_code, "id: " in result.stderr) == (MISUSED, True)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +125,8 @@ def test_a_command_that_breaks_the_schema_names_the_field_and_is_not_sent() -> N
     [
         ("MILLRACE_DATABASE_POOL_SIZE", "hunter2", "database_pool_size"),
         ("MILLRACE_NETWORKS", '[{"network": "hunter2"}]', "networks.0.network"),
-        ("MILLRACE_NETWORKS", "[{hunter2", "networks"),
+        ("MILLRACE_NETWORKS", "[{hunter2", "MILLRACE_NETWORKS is not JSON"),
+        ("MILLRACE_WALLET_ENC_KEY", "hunter2", "wallet_enc_key: a key needs"),
         ("MILLRACE_LOG_LEVEL", "hunter2", "log_level"),
     ],
 )
@@ -181,6 +206,19 @@ def test_an_address_or_memo_that_is_none_is_a_slip() -> None:
         assert (problem.status, "expected a T" in problem.what) == (MISUSED, True)
 
 
+def test_a_broker_that_is_away_is_told_without_names_of_classes() -> None:
+    problem = explain(BrokerRefused("127.0.0.1:9: no answer in time"))
+    assert problem is not None
+    assert problem.what == "the broker is away or refuses: 127.0.0.1:9: no answer in time"
+
+
+def test_a_word_that_is_not_utf_8_is_a_slip() -> None:
+    problem = explain(asyncpg.DataError("'utf-8' codec can't encode: surrogates not allowed"))
+    assert problem is not None
+    assert problem.status == MISUSED
+    assert explain(asyncpg.DataError("value out of int64 range")) is None
+
+
 def test_an_error_nobody_expected_is_not_explained_away() -> None:
     assert explain(ZeroDivisionError()) is None
 
@@ -238,7 +276,10 @@ def test_whole_units_are_written_plainly(amount_minor: int, decimals: int, text:
     assert whole(amount_minor, decimals) == text
 
 
-@pytest.mark.parametrize("text", ["", "x", "1.5.5", "NaN", "Infinity", "1.0001"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "1.5.5", "NaN", "Infinity", "1.0001", "1e3", "1_000", "1,5", ".5", "5.", "٣", "+1"],
+)
 def test_what_is_no_amount_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no amount"):
         minor(text, 3)
