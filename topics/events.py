@@ -163,7 +163,7 @@ class WithdrawalReversed(Envelope, frozen=True, kw_only=True, tag="withdrawal.re
 
 
 class AccountFrozen(Envelope, frozen=True, kw_only=True, tag="account.frozen"):
-    """No money leaves this account until what it owes is paid; what comes to it next pays that first."""
+    """No money leaves this account until its debt is paid; what comes next pays that first."""
 
     data: Account
 
