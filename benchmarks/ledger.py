@@ -171,9 +171,9 @@ class Bench:
             await self._post(entries)
         return batches * size / (time.perf_counter() - started)
 
-    async def plain(self, batches: int, size: int = BATCH) -> float:
+    async def plain(self, batches: int, users: int = SPREAD_USERS, size: int = BATCH) -> float:
         """Post batches with the bare statement; entries per second."""
-        work = [self._movements(size) for _ in range(batches)]
+        work = [self._movements(size, users) for _ in range(batches)]
         started = time.perf_counter()
         for movements in work:
             await self._post_plain(movements)
@@ -210,11 +210,12 @@ async def measure(conn: Connection, grow: int) -> list[dict[str, Any]]:
     bench = Bench(conn)
     await bench.prepare()
     await bench.ours(8), await bench.plain(8)  # opens the accounts, warms the caches
-    ours, plain, hot, plain_one, ours_one = await take_turns(
+    ours, plain, hot, plain_hot, plain_one, ours_one = await take_turns(
         ROUNDS,
         lambda: bench.ours(BATCHES_PER_ROUND),
         lambda: bench.plain(BATCHES_PER_ROUND),
         lambda: bench.ours(BATCHES_PER_ROUND, users=1),
+        lambda: bench.plain(BATCHES_PER_ROUND, users=1),
         lambda: bench.plain(60, size=1),
         lambda: bench.ours(60, size=1),
     )
@@ -224,6 +225,7 @@ async def measure(conn: Connection, grow: int) -> list[dict[str, Any]]:
         row("ledger, batched against single", ours, plain_one, "plain, one per transaction"),
         row("ledger, batched against our single", ours, ours_one, "ours, one per transaction"),
         row("ledger, one hot account", hot, ours, "ours, spread"),
+        row("ledger, one hot account against plain", hot, plain_hot, "plain shape, one account"),
         row(f"ledger, last tenth of {grow}", deciles[-1], deciles[0], "first tenth"),
     ]
 
