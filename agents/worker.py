@@ -105,20 +105,21 @@ class Worker:
         FaustWorker(app, loop=loop, redirect_stdouts=False, quiet=True).execute_from_commandline()
 
     async def _open(self) -> MillraceApp:
-        stack = AsyncExitStack()
-        context = await stack.enter_async_context(open_context(self._settings))
-        role = await ROLES[self._role_name](context)
-        cluster_id = await read_cluster_id(self._settings)
-        kafka_log = KafkaLog(self._settings)
-        for stage in role.stages:
-            await stage.start()
-            self._runners.append(StageRunner(stage, context, cluster_id, kafka_log))
-        app = build_app(self._settings, self._role_name, self._runners)
-        app.resources = stack
-        for body in self._bodies(app, context, role):
-            app.task(_essential(body))
-        await self._serve_metrics(stack, context)
-        return app
+        """Open all that the app needs; on an error what is open already is closed again."""
+        async with AsyncExitStack() as stack:
+            context = await stack.enter_async_context(open_context(self._settings))
+            role = await ROLES[self._role_name](context)
+            cluster_id = await read_cluster_id(self._settings)
+            kafka_log = KafkaLog(self._settings)
+            for stage in role.stages:
+                await stage.start()
+                self._runners.append(StageRunner(stage, context, cluster_id, kafka_log))
+            app = build_app(self._settings, self._role_name, self._runners)
+            for body in self._bodies(app, context, role):
+                app.task(_essential(body))
+            await self._serve_metrics(stack, context)
+            app.resources = stack.pop_all()
+            return app
 
     def _bodies(
         self, app: MillraceApp, context: Context, role: Role

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +32,7 @@ KEY_FILE = "keys.env"
 ADDRESSES = "stack.json"
 READY_TIMEOUT_S = 60.0
 DETACHED_TIMEOUT_S = 180.0
+WATCH_S = 0.5
 
 
 def up(
@@ -109,8 +110,10 @@ async def run_stack(
             await start_workers(stack, keys, stopped)
             with published(stack, keys):
                 show_stack(stack_addresses(stack), json_wanted)
-                await stopped.wait()
-            say("stopping …")
+                try:
+                    await watch(stack, stopped, say)
+                finally:
+                    say("stopping …")
     except ServerError as error:
         raise Problem(str(error)) from error
 
@@ -150,6 +153,28 @@ async def wait_for_workers(
                     f"workers not ready: {', '.join(sorted(waiting))}", remedy=f"See {logs}."
                 )
             await asyncio.sleep(0.2)
+
+
+async def watch(stack: Stack, stopped: asyncio.Event, tell: Callable[[str], None]) -> None:
+    """Wait until the stack is to stop, and tell of each worker that was started again.
+
+    Problem if a server ends by itself: nobody starts it again.
+    """
+    starts = {role: worker.starts for role, worker in stack.workers.items()}
+    while not stopped.is_set():
+        for role, worker in stack.workers.items():
+            if worker.starts > starts[role]:
+                starts[role] = worker.starts
+                tell(f"worker {role} ended and was started again; see {worker.log_path}")
+        for server in stack.servers:
+            if not server.alive:
+                raise Problem(
+                    f"{server.name} ended by itself, so the stack is stopped",
+                    meaning="Its data is kept.",
+                    remedy=f"See {server.log_path}, then start the stack again.",
+                )
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopped.wait(), WATCH_S)
 
 
 async def _is_ready(client: Any, port: int) -> bool:  # noqa: ANN401 - aiohttp is imported late
@@ -228,7 +253,8 @@ def start_detached(folder: Path, chains: Sequence[str], block_time_s: int | None
     file = folder / ADDRESSES
     while not (file.exists() and (folder / NAME).exists() and file.stat().st_mtime >= started):
         if process.poll() is not None:
-            raise Problem(f"the stack did not start:\n{log.read_text()}", remedy=f"See {log}.")
+            said = log.read_text().rstrip()
+            raise Problem(f"the stack did not start:\n{said}", remedy=f"See {log}.")
         if time.time() > started + DETACHED_TIMEOUT_S:
             process.terminate()
             raise Problem("the stack did not start in time", remedy=f"See {log}.")

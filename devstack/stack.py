@@ -256,7 +256,7 @@ class Stack:
         lock = (self.data_dir / LOCK).open("a+")
         if not try_lock(lock):
             lock.close()
-            message = f"a stack runs in {self.data_dir} already"
+            message = f"a stack runs in {self.data_dir} already; `make down` stops it"
             raise ServerError(message)
         lock.truncate(0)
         lock.write(str(os.getpid()))

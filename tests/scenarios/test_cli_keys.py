@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import secrets
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -166,6 +170,24 @@ async def test_doctor_tells_keys_that_do_not_open_what_is_kept(installed: Comman
     wrong = {"MILLRACE_WEBHOOK_ENC_KEY": OTHER}
     state, remedy = await state_of(installed, "webhook secrets", **wrong)
     assert (state, "notify" in remedy) == ("red", True)
+
+
+async def test_a_signer_with_a_wrong_key_says_so_and_nothing_else(installed: CommandLine) -> None:
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "cli.main", "worker", "--role", "signer"],
+        env=os.environ
+        | installed.environ
+        | {"MILLRACE_WALLET_ENC_KEY": OTHER, "MILLRACE_METRICS_PORT": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    first, *rest = done.stderr.splitlines()
+    assert "the key does not open the secret" in first
+    assert len(rest) == 1, done.stderr
 
 
 async def test_a_wrong_key_gives_no_endpoint_a_secret_that_notify_cannot_read(

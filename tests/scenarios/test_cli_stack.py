@@ -109,7 +109,7 @@ def test_a_second_stack_in_the_same_folder_is_refused(
 ) -> None:
     second = millrace("up", MILLRACE_KAFKA_BOOTSTRAP="x", MILLRACE_DATABASE_URL="x")
     assert second.returncode == 1
-    assert "already" in second.stderr
+    assert "already; `make down` stops it" in second.stderr
     assert (folder / ".millrace" / NAME).exists()
 
 

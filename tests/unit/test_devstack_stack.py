@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import asyncpg
 import psutil
 import pytest
 
+from cli.errors import Problem
+from cli.stack import watch
 from devstack.chains.anvil import Anvil
 from devstack.down import stop_stack
 from devstack.paths import ROOT
@@ -121,6 +124,25 @@ async def test_a_killed_worker_is_started_again(worker: WorkerProcess) -> None:
     await until(lambda: worker.alive and worker.pid != first)
     assert worker.starts == 2
     assert worker.exit_status == 128 + signal.SIGKILL
+
+
+async def test_up_tells_of_a_worker_started_again_and_ends_with_a_server(
+    tmp_path: Path, external: dict[str, str]
+) -> None:
+    environ = {name: url for name, url in external.items() if name != "MILLRACE_RPC_URL"}
+    told: list[str] = []
+    async with Stack(tmp_path / "up", environ=environ) as stack:
+        worker = WorkerProcess("sleeper", {}, tmp_path / "log", SLEEPER)
+        stack.workers["sleeper"] = worker
+        worker.start()
+        await until(lambda: worker.alive)
+        watching = asyncio.create_task(watch(stack, asyncio.Event(), told.append))
+        worker.kill()
+        await until(lambda: bool(told))
+        os.kill(stack.nodes["ethereum"].pid, signal.SIGKILL)
+        with pytest.raises(Problem, match="anvil ended by itself"):
+            await watching
+    assert told == [f"worker sleeper ended and was started again; see {tmp_path / 'log'}"]
 
 
 async def test_a_worker_waits_for_its_last_run_not_for_those_before(
