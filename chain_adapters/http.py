@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
@@ -99,7 +100,7 @@ class HttpClient:
         except TimeoutError:
             return 0, b"", f"no answer within {self._timeout_s:g} s"
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return 0, b"", f"connection failed: {type(error).__name__}"
+            return 0, b"", f"connection failed: {name_fault(error)}"
 
     async def _read_bounded(self, response: aiohttp.ClientResponse) -> tuple[bytes, str | None]:
         parts: list[bytes] = []
@@ -110,6 +111,16 @@ class HttpClient:
                 return b"", f"answer is longer than {self._response_bytes_max} bytes"
             parts.append(part)
         return b"".join(parts), None
+
+
+def name_fault(error: Exception) -> str:
+    """Return why there was no connection, without the URL, which may hold a key."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, ConnectionRefusedError):
+        return "refused"
+    if isinstance(cause, socket.gaierror):
+        return "no such host"
+    return type(cause).__name__
 
 
 def _may_be_rpc(status: int, raw: bytes) -> bool:

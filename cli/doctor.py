@@ -236,9 +236,8 @@ async def examine_node(network: Network, url: str) -> Finding:
     from chain_adapters.types import AdapterError
     from cli.findings import green, red
 
-    check = f"node {network.network} at {urlsplit(url).hostname}:{urlsplit(url).port or ''}".rstrip(
-        ":"
-    )
+    host = f"{urlsplit(url).hostname}:{urlsplit(url).port or ''}".rstrip(":")
+    check = f"node {network.network} at {host}"
     alone = network.model_copy(update={"rpc_urls": (url,), "push_url": None})
     try:
         async with asyncio.timeout(NODE_TIMEOUT_S), session.chain(alone) as adapter:
@@ -246,7 +245,8 @@ async def examine_node(network: Network, url: str) -> Finding:
                 return green(check, f"at block {tip.height}")
     except (AdapterError, TimeoutError, Problem) as error:
         remedy = "Withdrawals and deposits wait. Repair it, or take it out of rpc_urls."
-        return red(check, words_of(error).replace(url, "(address)"), remedy)
+        said = words_of(error).replace(url, "(address)").removeprefix(f"{host}: ")
+        return red(check, said, remedy)
     return red(check, "told nothing", "Take it out of rpc_urls.")
 
 

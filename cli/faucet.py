@@ -68,6 +68,7 @@ async def _pay(
 ) -> str:
     import aiohttp
 
+    from chain_adapters.http import name_fault
     from cli.dev_env import data_dir
     from devstack.chains.chain import NodeError
     from devstack.chains.registry import NODES
@@ -94,6 +95,6 @@ async def _pay(
         ) from error
     except (aiohttp.ClientError, OSError) as error:
         raise Problem(
-            f"the node of {network.network} does not answer: {type(error).__name__}",
+            f"the node of {network.network} does not answer: {name_fault(error)}",
             remedy="Does `millrace up` still run? `millrace doctor` asks each endpoint.",
         ) from error
