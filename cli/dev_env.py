@@ -52,10 +52,24 @@ def adopt_dev_env(folder: Path, environ: MutableMapping[str, str]) -> Path | Non
 
     Return the file they came from.
     """
-    if any(name.startswith(PREFIX) and name not in PLACES for name in environ):
-        return None
-    path = folder / environ.get("MILLRACE_DATA_DIR", DATA_DIR) / NAME
-    if (folder / "millrace.toml").exists() or not path.exists():
+    path = _file(folder, environ)
+    if _others(environ) or (folder / "millrace.toml").exists() or not path.exists():
         return None
     environ.update(read_env(path))
     return path
+
+
+def why_unread(folder: Path, environ: Mapping[str, str]) -> str:
+    """Return why a stack's file that is there is not read, if that may not be meant; else ""."""
+    others, path = _others(environ), _file(folder, environ)
+    if not others or "MILLRACE_DATABASE_URL" in others or not path.exists():
+        return ""
+    return f"{path} is not read, because {others[0]} is set."
+
+
+def _file(folder: Path, environ: Mapping[str, str]) -> Path:
+    return folder / environ.get("MILLRACE_DATA_DIR", DATA_DIR) / NAME
+
+
+def _others(environ: Mapping[str, str]) -> list[str]:
+    return sorted(name for name in environ if name.startswith(PREFIX) and name not in PLACES)

@@ -71,8 +71,12 @@ async def database(config: Settings) -> AsyncIterator[Pool]:
     try:
         pool = await asyncio.wait_for(open_pool(url, CONNECTIONS), CONNECT_TIMEOUT_S)
     except (OSError, TimeoutError, ValueError) as error:
+        from cli.dev_env import why_unread
+
         raise Problem(
-            f"the database cannot be reached: {words_of(error)}", remedy=NO_DATABASE
+            f"the database cannot be reached: {words_of(error)}",
+            meaning=why_unread(Path.cwd(), os.environ),
+            remedy=NO_DATABASE,
         ) from error
     try:
         yield pool

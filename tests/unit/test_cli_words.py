@@ -411,6 +411,15 @@ def test_the_development_stack_gives_way_to_settings(tmp_path: Path) -> None:
     assert "MILLRACE_X" not in environ
 
 
+def test_a_stack_that_gave_way_to_one_variable_is_told_of() -> None:
+    Path(".millrace").mkdir()
+    write_env(Path(".millrace") / NAME, {"MILLRACE_DATABASE_URL": "postgresql://127.0.0.1:9/x"})
+    result = millrace("tenant", "list", MILLRACE_LOG_LEVEL="info")
+    assert (result.exit_code, "MILLRACE_LOG_LEVEL is set" in result.stderr) == (1, True)
+    meant = {"MILLRACE_DATABASE_URL": "postgresql://127.0.0.1:9/x"}
+    assert "is not read" not in millrace("tenant", "list", **meant).stderr
+
+
 def test_a_file_with_keys_is_for_its_owner_alone(tmp_path: Path) -> None:
     file = tmp_path / NAME
     write_env(file, {"MILLRACE_X": "1"})
