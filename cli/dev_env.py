@@ -64,7 +64,7 @@ def why_unread(folder: Path, environ: Mapping[str, str]) -> str:
     others, path = _others(environ), _file(folder, environ)
     if not others or "MILLRACE_DATABASE_URL" in others or not path.exists():
         return ""
-    return f"{path} is not read, because {others[0]} is set."
+    return f"{path} is not read, because of {', '.join(others)} in the environment."
 
 
 def _file(folder: Path, environ: Mapping[str, str]) -> Path:
