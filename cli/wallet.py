@@ -12,6 +12,7 @@ from cli.options import JsonWanted, NetworkNamed
 from cli.output import as_json, print_fields, print_rows
 from cli.shown import show_addresses
 from cli.tenant import require_tenant
+from cli.work import require_secrets
 
 if TYPE_CHECKING:
     from settings.model import Settings
@@ -60,6 +61,7 @@ def trust(
     Needs MILLRACE_WALLET_ENC_KEY. Repeatable: what is ready already is left alone.
     """
     config = session.settings()
+    require_secrets(config, "signer")
     rows = session.run(_trust(config, network, tenant, asset))
     print_rows(rows, json_wanted=json_wanted, empty="No wallets yet.", columns=TRUST_COLUMNS)
 

@@ -213,8 +213,8 @@ async def require_own_id(pool: Pool, command: WithdrawalCommand) -> None:
         raise Problem(
             f"the id {command.id!r} is another order's",
             meaning="An id is one order for ever; this one is not paid.",
-            remedy=f"`millrace withdraw status {command.id}` shows the other. Give each order an id"
-            " of its own.",
+            remedy=f"`millrace withdraw status {command.id} --tenant {command.tenant}` shows the"
+            " other. Give each order an id of its own.",
         )
 
 

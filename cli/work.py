@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import socket
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,7 +59,7 @@ def require_port(config: Settings) -> None:
         socket.create_server(address).close()
     except OSError as error:
         raise Problem(
-            f"{address[0]}:{address[1]} cannot be listened on: {error.strerror}",
+            f"{address[0]}:{address[1]} cannot be listened on: {os.strerror(error.errno or 0)}",
             meaning="Each worker serves its health and metrics there.",
             remedy="Give each worker on a machine a MILLRACE_METRICS_PORT of its own; 0 takes a"
             " free one and logs it.",

@@ -1,1 +1,1 @@
-"""How agents run: stages, loops, leases, Kafka, and the one place with try/except."""
+"""How agents run: stages, loops, leases, Kafka, and the one place that judges their faults."""

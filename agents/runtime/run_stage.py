@@ -1,4 +1,4 @@
-"""Runs a stage: batch in, one transaction, retry, dead letter, ack. The one place with try/except.
+"""Runs a stage: batch in, one transaction, retry, dead letter, ack. Judges what goes wrong.
 
 The inbox row of each partition tells the next offset the stage will take. Records below it are
 repeats and are dropped. A jump above it means that Kafka's committed offset ran past records that

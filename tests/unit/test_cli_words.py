@@ -165,7 +165,7 @@ def test_a_database_that_is_away_is_told_without_its_password() -> None:
 def test_a_taken_port_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(Problem) as raised:
         require_port(Settings(metrics_port=taken.getsockname()[1]))
-    assert "in use" in raised.value.what
+    assert raised.value.what.endswith("cannot be listened on: Address already in use")
     assert "MILLRACE_METRICS_PORT" in raised.value.remedy
 
 
@@ -177,6 +177,12 @@ def test_a_worker_without_its_key_does_not_start(role: str, key: str) -> None:
     result = millrace("worker", "--role", role)
     assert result.exit_code == MISUSED
     assert key in result.stderr
+
+
+def test_no_wallet_signs_without_the_key() -> None:
+    result = millrace("wallet", "trust", "stellar", "t", "USDC")
+    assert result.exit_code == MISUSED
+    assert "MILLRACE_WALLET_ENC_KEY is not set" in result.stderr
 
 
 def test_a_webhook_secret_is_not_made_without_its_key() -> None:
