@@ -109,7 +109,8 @@ async def run_stack(
             await stack.issue_tokens()
             await start_workers(stack, keys, stopped)
             with published(stack, keys):
-                show_stack(stack_addresses(stack), json_wanted)
+                if not stopped.is_set():
+                    show_stack(stack_addresses(stack), json_wanted)
                 try:
                     await watch(stack, stopped, say)
                 finally:

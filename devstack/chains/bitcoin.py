@@ -127,6 +127,8 @@ class CoreNode(DevNode):
             "confirmations": 2,
             "start_height": BLOCKS,
             "poll_interval_s": 0.2,
+            # A payment that waits for another one's change goes on soon after it is mined.
+            "rebroadcast_after_s": 5.0,
         }
 
     def open_chain(self) -> AbstractAsyncContextManager[BitcoinChain]:
