@@ -31,6 +31,7 @@ from agents.runtime.health import health_checks
 from agents.runtime.kafka_access import faust_options
 from agents.runtime.kafka_io import KafkaLog, read_cluster_id
 from agents.runtime.lease import Lease
+from agents.runtime.one_loop import OneLoopTransport
 from agents.runtime.record import Record
 from agents.runtime.run_loop import run_loop
 from agents.runtime.run_stage import StageRunner
@@ -55,6 +56,9 @@ class MillraceApp(faust.App):  # type: ignore[misc]
     """A Faust app that closes what the worker opened, after its agents have stopped."""
 
     resources: AsyncExitStack
+
+    def _new_transport(self) -> OneLoopTransport:
+        return OneLoopTransport(self.conf.broker_consumer, self)
 
     async def on_shutdown(self) -> None:
         """Close pools, producers and sockets."""
@@ -214,7 +218,9 @@ def _add_agent(app: MillraceApp, settings: Settings, runner: StageRunner) -> Non
 
     async def agent(stream: Any) -> None:  # noqa: ANN401 - Faust is untyped
         # Acks by hand, after the commit: Faust's own acks lose messages when an agent raises.
-        async for events in take_batches(stream.noack().events(), batch_max):
+        async for events in take_batches(
+            stream.noack().events(), batch_max, lambda: not stream.channel.queue.empty()
+        ):
             await runner.run([to_record(event.message) for event in events])
             for event in events:
                 event.ack()

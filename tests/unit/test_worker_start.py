@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from pydantic import SecretStr
@@ -50,6 +52,12 @@ async def test_topics_are_subscribed_to_without_waiting_for_tables(
     monkeypatch.setattr(tables.recovery, "start", start)
     await tables.on_start()
     assert done == ["finalised", "started"]
+
+
+async def test_kafka_is_read_on_the_loop_on_which_stages_run(tmp_path: Path) -> None:
+    kafka = build_app(Settings(data_dir=str(tmp_path)), "deposits", []).consumer._thread
+    assert kafka.thread_loop is asyncio.get_running_loop()
+    assert not issubclass(kafka.Worker, Thread)
 
 
 def test_garbage_is_collected_once_everything_is_loaded() -> None:
