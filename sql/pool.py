@@ -30,8 +30,13 @@ class MeasuredPool(asyncpg.Pool):  # type: ignore[type-arg,misc,unused-ignore]
             return await super()._acquire(timeout)  # type: ignore[misc,unused-ignore]
 
 
-async def open_pool(database_url: str, size: int) -> Pool:
-    """Open a pool of at most `size` connections; the first one is made at once."""
+async def open_pool(database_url: str, size: int, *, keeps_plans: bool = False) -> Pool:
+    """Open a pool of at most `size` connections; the first one is made at once.
+
+    With `keeps_plans` each connection plans a statement once, whatever it is given later: for those
+    who say the same few things all day, since planning takes longer than most of them. Postgres by
+    itself would plan anew whatever names fewer things than it expects of lists.
+    """
     pool = MeasuredPool(
         database_url,
         connection_class=asyncpg.Connection,
@@ -49,6 +54,7 @@ async def open_pool(database_url: str, size: int) -> Pool:
         server_settings={
             "application_name": "millrace",
             "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S}s",
+            "plan_cache_mode": "force_generic_plan" if keeps_plans else "auto",
         },
     )
     await pool

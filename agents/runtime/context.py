@@ -55,7 +55,9 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
     """Connect to Postgres and Kafka; all is closed again at the end, adapters too."""
     async with AsyncExitStack() as stack:
         pool = await open_pool(
-            settings.database_url.get_secret_value(), settings.database_pool_size
+            settings.database_url.get_secret_value(),
+            settings.database_pool_size,
+            keeps_plans=True,
         )
         stack.push_async_callback(pool.close)
         watch_pool(pool)
