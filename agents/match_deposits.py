@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate
 from typing import NamedTuple
@@ -35,7 +35,7 @@ from sql import deposits as deposits_sql
 from sql import network_costs as costs_sql
 from sql.addresses import OwnedAddress
 from sql.chain import Cursor
-from sql.deposits import Deposit, DepositPolicy, NewDeposit
+from sql.deposits import Deposit, DepositPolicy, NewDeposit, Survey
 from sql.network_costs import NetworkCost, NewCost
 from sql.pool import Connection
 from topics.blocks import BLOCKS, BlockAdded, BlockRecord, TransactionRecord
@@ -53,6 +53,27 @@ ADDRESS_PAGE_ROWS = 50_000
 
 Paid = tuple[BlockAdded, TransactionRecord]
 """A transaction that one of our addresses may have paid for."""
+
+
+class Seen(NamedTuple):
+    """What may be ours in blocks: all else certainly is not."""
+
+    hits: list[Hit]
+    paid: list[Paid]
+
+    def addresses(self) -> list[str]:
+        """Return the recipients, senders and payers."""
+        addresses = {hit.transfer.address for hit in self.hits}
+        addresses |= {hit.transfer.sender for hit in self.hits if hit.transfer.sender is not None}
+        addresses |= {payment.payer for _, payment in self.paid if payment.payer is not None}
+        return sorted(addresses)
+
+    def within(self, blocks: Collection[tuple[int, str]]) -> Seen:
+        """Return what is in these blocks (height, block id)."""
+        return Seen(
+            [hit for hit in self.hits if (hit.block.height, hit.block.block_id) in blocks],
+            [paid for paid in self.paid if (paid[0].height, paid[0].block_id) in blocks],
+        )
 
 
 class Found(NamedTuple):
@@ -115,34 +136,44 @@ class MatchDeposits(LocalStage[BlockRecord]):
     async def _match_network(
         self, work: Work, network: str, records: Sequence[BlockRecord]
     ) -> None:
-        cursor, standing, addresses, due = await deposits_sql.survey_network(
-            work.conn,
-            network,
-            [(record.height, record.block_id) for record in records],
-            self._serials[network],
-            ADDRESS_PAGE_ROWS,
-        )
-        if self._watch(network, addresses):
-            await self._load_addresses(network, work.conn)
-        added = [
-            record
-            for record in records
-            if isinstance(record, BlockAdded) and standing.get((record.height, record.block_id))
-        ]
-        gone = {block for block, canonical in standing.items() if not canonical}
+        survey, seen = await self._survey(work, network, records)
+        standing = {block for block, canonical in survey.standing.items() if canonical}
+        gone = survey.standing.keys() - standing
         changes = Changes.none()
-        found = await self._find(work, network, added)
+        found = await self._find(work, network, seen.within(standing), survey.owned)
         await self._orphan(work, network, gone, changes)
-        known = await self._detect(work, network, found, changes, cursor=cursor)
+        known = await self._detect(work, network, found, changes, cursor=survey.cursor)
         if any(known):
             # Repeats, or what stands in an old block whose removal we have not been told of yet.
             stale = await deposits_sql.stale_blocks(work.conn, network, known.transaction_ids())
             if stale:
                 await self._orphan(work, network, stale, changes)
-                await self._detect(work, network, known, changes, cursor=cursor)
+                await self._detect(work, network, known, changes, cursor=survey.cursor)
         unconfirmed = any(deposit.status == "detected" for deposit in changes.detected)
-        due = due or unconfirmed or bool(found.costs)
+        due = survey.due or unconfirmed or bool(found.costs)
         await self._tell(work, network, records, changes, due=due)
+
+    async def _survey(
+        self, work: Work, network: str, records: Sequence[BlockRecord]
+    ) -> tuple[Survey, Seen]:
+        """Ask where blocks stand and whose the addresses in them are, the newest ones too."""
+        blocks = [record for record in records if isinstance(record, BlockAdded)]
+        seen = self._probe(network, blocks)
+        survey = await deposits_sql.survey_network(
+            work.conn,
+            network,
+            [(record.height, record.block_id) for record in records],
+            seen.addresses(),
+            after_serial=self._serials[network],
+            limit_rows=ADDRESS_PAGE_ROWS,
+        )
+        if survey.addresses:
+            if self._watch(network, survey.addresses):
+                await self._load_addresses(network, work.conn)
+            seen = self._probe(network, blocks)
+            owned = await addresses_sql.owned_addresses(work.conn, network, seen.addresses())
+            survey = survey._replace(owned=owned)
+        return survey, seen
 
     async def _orphan(
         self, work: Work, network: str, blocks: Collection[tuple[int, str]], changes: Changes
@@ -195,11 +226,14 @@ class MatchDeposits(LocalStage[BlockRecord]):
         )
         return detected
 
-    async def _find(self, work: Work, network: str, blocks: Sequence[BlockAdded]) -> Found:
-        hits, paid = self._probe(network, blocks)
-        if not hits and not paid:
+    async def _find(
+        self, work: Work, network: str, seen: Seen, owned: Mapping[str, OwnedAddress]
+    ) -> Found:
+        """Judge what was seen; `owned` are those of its addresses that are ours."""
+        hits, paid = seen
+        if not owned:
             return Found([], [])
-        known = await self._look_up(work, network, hits, paid)
+        known = await self._look_up(work, network, seen, owned)
         policy = self._policies[network]
         deposits = [
             new_deposit(hit, known, policy) for hit in hits if hit.transfer.address in known.owned
@@ -214,16 +248,15 @@ class MatchDeposits(LocalStage[BlockRecord]):
             list({cost.transaction_id: cost for cost in costs if cost is not None}.values()),
         )
 
-    def _probe(self, network: str, blocks: Sequence[BlockAdded]) -> tuple[list[Hit], list[Paid]]:
-        """Return transfers and payers that are perhaps ours; all others certainly are not.
+    def _probe(self, network: str, blocks: Sequence[BlockAdded]) -> Seen:
+        """Return the transfers and payers that are perhaps ours.
 
         The hot path: nothing is made of a transfer before it is a hit.
         """
         transactions = [transaction for block in blocks for transaction in block.transactions]
         if not transactions:
-            return [], []
+            return Seen([], [])
         transfers = [transfer for transaction in transactions for transfer in transaction.transfers]
-        catalogue.transfers_total.labels(network).inc(len(transfers))
         watched = self._watched[network]
         received = watched.maybe([transfer.address for transfer in transfers]).nonzero()[0]
         payers = watched.maybe([transaction.payer or "" for transaction in transactions])
@@ -233,21 +266,17 @@ class MatchDeposits(LocalStage[BlockRecord]):
             return blocks[bisect_right(block_ends, position)], transactions[position]
 
         transfer_ends = list(accumulate(len(t.transfers) for t in transactions))
-        return (
+        return Seen(
             [Hit(*paid(bisect_right(transfer_ends, n)), transfers[n]) for n in received.tolist()],
             [paid(n) for n in payers.nonzero()[0].tolist()],
         )
 
     async def _look_up(
-        self, work: Work, network: str, hits: Sequence[Hit], paid: Sequence[Paid]
+        self, work: Work, network: str, seen: Seen, owned: Mapping[str, OwnedAddress]
     ) -> Known:
-        """Ask what has to be known of hits, in one query for each kind, and none in vain."""
-        addresses = {hit.transfer.address for hit in hits}
-        addresses |= {hit.transfer.sender for hit in hits if hit.transfer.sender is not None}
-        addresses |= {transaction.payer for _, transaction in paid if transaction.payer is not None}
-        owned = await addresses_sql.owned_addresses(work.conn, network, sorted(addresses))
-        ids = questionable(hits, paid, owned)
-        memos = memos_of(hits, owned)
+        """Ask what else has to be known, in one query for each kind, and none in vain."""
+        ids = questionable(*seen, owned)
+        memos = memos_of(seen.hits, owned)
         return Known(
             owned,
             await addresses_sql.memo_owners(work.conn, network, memos) if memos else {},
@@ -304,12 +333,13 @@ class MatchDeposits(LocalStage[BlockRecord]):
         )
         _count(orphaned, "orphaned")
         _count(detected, None)
+        catalogue.transfers_total.labels(network).inc(transfers_in(records))
         if due:
             work.emit(DEPOSITS, network, BlockMatched(network, height))
 
 
 def questionable(
-    hits: Sequence[Hit], paid: Sequence[Paid], owned: dict[str, OwnedAddress]
+    hits: Sequence[Hit], paid: Sequence[Paid], owned: Mapping[str, OwnedAddress]
 ) -> list[str]:
     """Return the transactions that may be our own payments. Pure.
 
@@ -324,7 +354,7 @@ def questionable(
     return sorted(received | paid_for)
 
 
-def memos_of(hits: Sequence[Hit], owned: dict[str, OwnedAddress]) -> list[tuple[str, str]]:
+def memos_of(hits: Sequence[Hit], owned: Mapping[str, OwnedAddress]) -> list[tuple[str, str]]:
     """Return the (address, memo) of all that came to pooled addresses with a memo. Pure."""
     return sorted(
         {
@@ -334,6 +364,16 @@ def memos_of(hits: Sequence[Hit], owned: dict[str, OwnedAddress]) -> list[tuple[
             and hit.transfer.address in owned
             and owned[hit.transfer.address].purpose == "pooled"
         }
+    )
+
+
+def transfers_in(records: Sequence[BlockRecord]) -> int:
+    """Return how many transfers there are in blocks. Pure."""
+    return sum(
+        len(transaction.transfers)
+        for record in records
+        if isinstance(record, BlockAdded)
+        for transaction in record.transactions
     )
 
 

@@ -27,6 +27,7 @@ from agents.runtime.stage import Retryable, Work
 from agents.runtime.transact import transact_on
 from chain_adapters.adapter import ChainReader
 from chain_adapters.types import Block, NodeUnavailable
+from sql import addresses as addresses_sql
 from sql import chain as chain_sql
 from sql import deposits as deposits_sql
 from sql import rescan as rescan_sql
@@ -159,7 +160,9 @@ class RescanBlocks(MatchDeposits):
         changes = Changes.none()
         cursor = await chain_sql.read_cursor(work.conn, self._network)
         await self._load_addresses(self._network, work.conn)
-        found = await self._find(work, self._network, records)
+        seen = self._probe(self._network, records)
+        owned = await addresses_sql.owned_addresses(work.conn, self._network, seen.addresses())
+        found = await self._find(work, self._network, seen, owned)
         if any(found):
             stale = await deposits_sql.stale_blocks(
                 work.conn, self._network, found.transaction_ids()

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import asyncpg
 
+from sql.addresses import OwnedAddress
 from sql.arrays import array_literal
 from sql.chain import Cursor
 from sql.pool import Connection
@@ -18,13 +19,15 @@ _queries = load_queries("deposits")
 
 
 class Survey(NamedTuple):
-    """What has to be known of a network before blocks are looked into."""
+    """What has to be known of a network before blocks are judged."""
 
     cursor: Cursor | None
     standing: dict[tuple[int, str], bool]
     """For each block (height, block id) that is remembered, whether it is on the best chain now."""
     addresses: list[tuple[int, str]]
     """(serial, address) of new ones, in order."""
+    owned: dict[str, OwnedAddress]
+    """Those of the addresses asked about that are ours."""
     due: bool
     """Whether deposits or network costs wait for a height that the network has."""
 
@@ -96,19 +99,25 @@ async def survey_network(
     conn: Connection,
     network: str,
     blocks: Sequence[tuple[int, str]],
+    named: Sequence[str],
+    *,
     after_serial: int,
     limit_rows: int,
 ) -> Survey:
-    """Return what has to be known of a network before blocks (height, block id) are looked into."""
+    """Return what has to be known before blocks (height, block id) that name addresses are judged.
+
+    New addresses are those after a serial, `limit_rows` at most.
+    """
     row = await _queries.survey_network(
         conn,
         network=network,
         heights=[height for height, _ in blocks],
         block_ids=[block_id for _, block_id in blocks],
+        named=list(named),
         after_serial=after_serial,
         limit_rows=limit_rows,
     )
-    *cursor, standing, serials, addresses, due = row
+    *cursor, standing, serials, addresses, owned, tenants, owners, purposes, due = row
     return Survey(
         None if row["height"] is None else Cursor(*cursor),
         {
@@ -117,6 +126,7 @@ async def survey_network(
             if canonical is not None
         },
         list(zip(serials, addresses, strict=True)),
+        dict(zip(owned, map(OwnedAddress, owned, tenants, owners, purposes), strict=True)),
         due,
     )
 

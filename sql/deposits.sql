@@ -1,8 +1,8 @@
 -- name: survey_network^
--- What has to be known before blocks are looked into, in one look: how far the network is followed,
--- which of the blocks are on the best chain, in their order, the addresses added since a serial, and
--- whether deposits or network costs wait for a height that the network has. Of forgotten blocks nothing can
--- be said any more (NULL): they were matched long ago.
+-- What has to be known of blocks before they are judged, in one look: how far the network is followed,
+-- which of the blocks are on the best chain, in their order, the addresses added since a serial, whose
+-- those named in the blocks are, and whether deposits or network costs wait for a height that the network
+-- has. Of forgotten blocks nothing can be said any more (NULL): they were matched long ago.
 SELECT
     c.height,
     c.safe_height,
@@ -25,6 +25,10 @@ SELECT
     ) AS standing,
     added.serials,
     added.addresses,
+    owned.addresses AS owned_addresses,
+    owned.tenants,
+    owned.owners,
+    owned.purposes,
     coalesce(
         (SELECT min(w.confirm_height) FROM waiting_deposits AS w WHERE w.network = c.network)
         <= c.height, FALSE
@@ -50,6 +54,15 @@ CROSS JOIN (
         LIMIT :limit_rows::integer
     ) AS a
 ) AS added
+CROSS JOIN (
+    SELECT
+        coalesce(array_agg(a.address), '{}') AS addresses,
+        coalesce(array_agg(a.tenant), '{}') AS tenants,
+        coalesce(array_agg(a.owner), '{}') AS owners,
+        coalesce(array_agg(a.purpose), '{}') AS purposes
+    FROM addresses AS a
+    WHERE a.network = :network::text AND a.address = any(:named::text [])
+) AS owned
 LEFT JOIN cursors AS c ON c.network = :network::text;
 
 -- name: own_transactions

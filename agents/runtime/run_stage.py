@@ -145,14 +145,15 @@ class StageRunner:
     async def _transact(self, records: Sequence[Record]) -> None:
         decoded, letters = self._decode(records)
         prepared = await self.stage.prepare([value for _, value in decoded])
-        async with self._context.pool.acquire() as conn, conn.transaction():
-            done = await self._advance_inbox(conn, records)
-            fresh = [value for record, value in decoded if record.offset >= done[record.origin]]
-            work = Work(conn)
-            if fresh:
-                await self.stage.apply(work, fresh, prepared)
-            rows = await self._finish(conn, done, letters, work)
-        self._context.outlet.offer(rows)
+        async with self._context.pool.acquire() as conn:
+            async with conn.transaction():
+                done = await self._advance_inbox(conn, records)
+                fresh = [value for record, value in decoded if record.offset >= done[record.origin]]
+                work = Work(conn)
+                if fresh:
+                    await self.stage.apply(work, fresh, prepared)
+                rows = await self._finish(conn, done, letters, work)
+            self._context.outlet.offer(rows)  # giving the connection back need not be waited for
         self._count_parked(len(letters))
 
     def _decode(
