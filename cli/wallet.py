@@ -70,6 +70,7 @@ async def _trust(
     config: Settings, network: str, tenant: str, asset: str
 ) -> list[dict[str, str | None]]:
     from agents.runtime.context import wallet_passphrase
+    from chain_adapters.types import PaymentRefused
     from custody.keystore import open_signer
     from custody.prepare import prepare_wallet
     from sql.custody import list_system_wallets
@@ -89,10 +90,16 @@ async def _trust(
             wallets = await list_system_wallets(conn, tenant, chosen.network)
             signer = await open_signer(conn, wallet_passphrase(config), {adapter.key_scheme})
         for wallet in wallets:
-            made = await prepare_wallet(
-                pool, adapter, signer, wallet, adapter.parse_contract(contracts[0])
-            )
             shown = adapter.show_address(wallet.address)
+            contract = adapter.parse_contract(contracts[0])
+            try:
+                made = await prepare_wallet(pool, adapter, signer, wallet, contract)
+            except PaymentRefused as refusal:
+                raise Problem(
+                    f"the {wallet.purpose} wallet {shown} cannot be made ready: {refusal}",
+                    remedy=f"It must exist on the chain and hold {chosen.native_asset} for that."
+                    " Pay some to it, then run this again: what is ready is left alone.",
+                ) from refusal
             rows.append(
                 {
                     "purpose": wallet.purpose,

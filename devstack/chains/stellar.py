@@ -172,7 +172,12 @@ class StellarChain(HttpChain):
     async def pay_token(
         self, contract: str, address: str, amount_minor: int, memo: str | None = None
     ) -> str:
-        """Send an asset of the bank's. It fails in the ledger if the address has no trustline."""
+        """Send an asset of the bank's. NodeError if the address has no trustline for it."""
+        account = MuxedAccount.from_account(address).account_id
+        found = await self.ask(f"accounts/{account}")
+        lines = [] if found is None else found["balances"]
+        if contract not in {f"{one.get('asset_code')}:{one.get('asset_issuer')}" for one in lines}:
+            raise NodeError(f"{account} has no trustline for {contract}: it could not receive it")
         payment = Payment(address, read_asset(contract), decimal_of(amount_minor))
         return await self.act(BANK, [payment], memo)
 

@@ -12,6 +12,7 @@ from chain_adapters.stellar.adapter import StellarAdapter
 from chain_adapters.types import Broadcast, NodeUnavailable, PaymentRefused, SignedTransaction
 from custody.errors import CustodyError
 from custody.prepare import Preparation, Prepared, WalletBusy, check_idle, prepare_wallet
+from devstack.chains.chain import NodeError
 from devstack.chains.stellar import StellarChain, StellarNode
 from settings.model import Network
 from sql import wallets as wallets_sql
@@ -69,6 +70,8 @@ async def fresh_token(world: StellarWorld) -> None:
 
 
 async def test_a_wallet_that_agreed_can_be_paid_the_token(world: StellarWorld) -> None:
+    with pytest.raises(NodeError, match="no trustline"):
+        await world.chain.pay_token(world.contract, world.hot_wallet, 5)
     first = await world.trust()
     assert first.state is Preparation.SENT
     await world.chain.mine()
