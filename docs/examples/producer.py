@@ -7,6 +7,11 @@ import sys
 
 from aiokafka import AIOKafkaProducer
 
+USAGE = (
+    "usage: producer.py ID OWNER ASSET AMOUNT_MINOR ADDRESS,"
+    " with TENANT and MILLRACE_KAFKA_BOOTSTRAP in the environment"
+)
+
 
 async def order(order_id: str, owner: str, asset: str, amount_minor: int, address: str) -> None:
     """Send one command. Sending it again with the same id is harmless."""
@@ -36,5 +41,7 @@ async def order(order_id: str, owner: str, asset: str, amount_minor: int, addres
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 6 or not {"TENANT", "MILLRACE_KAFKA_BOOTSTRAP"} <= os.environ.keys():
+        sys.exit(USAGE)
     order_id, owner, asset, amount_minor, address = sys.argv[1:]
     asyncio.run(order(order_id, owner, asset, int(amount_minor), address))

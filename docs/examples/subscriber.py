@@ -6,6 +6,8 @@ import sys
 from aiohttp import web
 from standardwebhooks import Webhook, WebhookVerificationError
 
+if len(sys.argv) != 2 or "WEBHOOK_SECRET" not in os.environ:
+    sys.exit("usage: subscriber.py PORT, with WEBHOOK_SECRET in the environment")
 webhook = Webhook(os.environ["WEBHOOK_SECRET"])  # as `millrace webhook add` printed it
 seen: set[str] = set()  # in real life: a unique key in your database
 

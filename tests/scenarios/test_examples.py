@@ -97,6 +97,15 @@ async def test_the_example_producer_orders_a_withdrawal(kafka: str, topic_prefix
     assert (command.id, command.amount_minor, record.key) == ("order-1", "5", b"acme")
 
 
+@pytest.mark.parametrize("example", ["producer.py", "subscriber.py"])
+async def test_an_example_without_what_it_needs_says_how_it_is_used(example: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, EXAMPLES / example, stderr=asyncio.subprocess.PIPE
+    )
+    _, told = await asyncio.wait_for(process.communicate(), 60)
+    assert told.startswith(f"usage: {example}".encode())
+
+
 @pytest.mark.parametrize(("genuine", "status"), [(True, 204), (False, 401)])
 async def test_the_example_subscriber_takes_only_what_is_signed(genuine: bool, status: int) -> None:
     secret, other = "whsec_" + "A" * 44, "whsec_" + "B" * 44
