@@ -108,7 +108,9 @@ class ReplaceWithdrawals(Loop):
         attempt: Attempt,
     ) -> None:
         network, sender = config.network, payment.sender
-        await wallets_sql.lock_nonces(work.conn, network, {sender: 0})
+        wallets = await wallets_sql.lock_nonces(work.conn, network, {sender: 0})
+        if wallets[sender].halted_reason is not None:
+            return  # since it was priced
         coins = await coins_sql.free_coins(
             work.conn, network, [sender], reorg_depth_max=config.reorg_depth_max
         )

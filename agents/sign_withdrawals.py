@@ -33,6 +33,7 @@ from sql import deposits as deposits_sql
 from sql import transactions as transactions_sql
 from sql import wallets as wallets_sql
 from sql import withdrawals as withdrawals_sql
+from sql.pool import Connection
 from sql.transactions import NewTransaction, PaymentRow
 from sql.wallets import NonceRow
 from sql.withdrawals import Move
@@ -56,6 +57,10 @@ class Batch(NamedTuple):
     network: str
     priced: list[Priced]
     low_wallets: dict[str, HotWallet]
+    open_before: frozenset[int]
+    """Payments that waited for a block before a node told what the wallets hold."""
+    clock_before: int | None
+    """How far the chain was final before a node told its nonces; see final_clock."""
 
 
 class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
@@ -82,12 +87,20 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
             if await self._make_wallets(network, rows):
                 rows = await transactions_sql.read_payments(conn, network, withdrawal_ids, APPROVED)
             cursor = await chain_sql.read_cursor(conn, network)
+            senders = {row.sender for row in rows if row.sender is not None}
+            open_before = await wallets_sql.open_payments(conn, network, senders)
+            clock_before = await self._final_clock(conn, network)
         rows = [row for row in rows if row.halted_reason is None]
         priced = await price_payments(adapter, rows)
         native_asset = self._context.settings.network(network).native_asset
         height = 0 if cursor is None else cursor.height
         low = await measure_low_wallets(adapter, priced, native_asset, height)
-        return Batch(network, priced, low)
+        return Batch(network, priced, low, open_before, clock_before)
+
+    async def _final_clock(self, conn: Connection, network: str) -> int | None:
+        if self._context.adapters[network].in_flight_max is None:
+            return None  # nothing is made of it
+        return await final_clock(conn, self._context.settings.network(network))
 
     async def _make_wallets(self, network: str, rows: Sequence[PaymentRow]) -> bool:
         """Make the hot wallets that tenants lack; whether any was made."""
@@ -104,6 +117,9 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         self, work: Work, _: Sequence[WithdrawalsApproved], prepared: list[Batch]
     ) -> None:
         """Sign what is still approved, give back the money of what can never be paid."""
+        # All at once and before any account: whoever cancels one holds that and waits for those.
+        ids = [one.row.withdrawal_id for batch in prepared for one in batch.priced]
+        await withdrawals_sql.lock_withdrawals(work.conn, ids, APPROVED)
         await give_up(work, [one for batch in prepared for one in batch.priced if one.is_hopeless])
         now = datetime.now(UTC)
         for batch in prepared:
@@ -116,7 +132,7 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
     async def _sign_batch(self, work: Work, batch: Batch) -> None:
         network = batch.network
         ids = [one.row.withdrawal_id for one in batch.priced if one.quote is not None]
-        payable = await withdrawals_sql.lock_payable(work.conn, ids)
+        payable = await withdrawals_sql.payable_withdrawals(work.conn, ids)
         payments = pay.ready_payments(batch.priced, payable)
         chain = pay.chain_nonces(payments)
         ours = await wallets_sql.lock_nonces(work.conn, network, chain)
@@ -127,8 +143,8 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         }
         payments = [payment for payment in payments if payment.sender not in stopped]
         payments = await self._leave_room(work, network, payments)
-        payments, ours = await self._settle_nonces(work, network, payments, chain, ours)
-        affordable = await self._leave_out_short(work, network, payments)
+        payments, ours = self._settle_nonces(batch, payments, chain, ours)
+        affordable = await self._leave_out_short(work, batch, payments)
         purses = await self._open_purses(work, network, affordable, ours)
         signed, failed = pay.sign_in_order(
             self._context.adapters[network], self._signer, affordable, purses
@@ -151,10 +167,9 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         )
         return pay.leave_room(payments, in_flight, in_flight_max)
 
-    async def _settle_nonces(
+    def _settle_nonces(
         self,
-        work: Work,
-        network: str,
+        batch: Batch,
         payments: list[Ready],
         chain: Mapping[str, int | None],
         ours: dict[str, NonceRow],
@@ -163,11 +178,10 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
 
         A nonce that a preparation took in vain comes back; while it may yet land, payments wait.
         """
-        if self._context.adapters[network].in_flight_max is None:
+        if self._context.adapters[batch.network].in_flight_max is None:
             return payments, ours
-        clock = await final_clock(work.conn, self._context.settings.network(network))
         usable = {
-            s: pay.usable_nonce(chain[s], row, clock)
+            s: pay.usable_nonce(chain[s], row, batch.clock_before)
             for s, row in ours.items()
             if row.next_nonce is not None
         }
@@ -220,11 +234,12 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
                 emit_events(work, [told.hot_wallet_low_event(row.tenant, low, now)])
 
     async def _leave_out_short(
-        self, work: Work, network: str, payments: Sequence[Ready]
+        self, work: Work, batch: Batch, payments: Sequence[Ready]
     ) -> list[Ready]:
         """Return what the wallets can pay beside what they owe already; tell of the others."""
+        network = batch.network
         promised = await wallets_sql.promised_amounts(
-            work.conn, network, (payment.sender for payment in payments)
+            work.conn, network, (payment.sender for payment in payments), batch.open_before
         )
         affordable, short = pay.within_means(payments, promised)
         now, native_asset = datetime.now(UTC), self._context.settings.network(network).native_asset

@@ -229,10 +229,21 @@ async def has_open_transactions(conn: Connection, network: str) -> bool:
     return bool(await _queries.has_open_transactions(conn, network=network))
 
 
+async def lock_landing(conn: Connection, network: str, transaction_ids: Sequence[str]) -> bool:
+    """Lock the withdrawals of those that are ours and not mined yet; whether there are any."""
+    rows = await _queries.lock_landing(conn, network=network, transaction_ids=list(transaction_ids))
+    return bool(rows)
+
+
 async def open_transactions(
     conn: Connection, network: str, transaction_ids: Sequence[str]
 ) -> list[OpenTransaction]:
-    """Return those that are ours and not mined yet, the earliest attempts first."""
+    """Return those that are ours and not mined yet, the earliest attempts first.
+
+    Their withdrawals are locked before it is asked what became of them.
+    """
+    if not await lock_landing(conn, network, transaction_ids):
+        return []
     rows = await _queries.open_transactions(
         conn, network=network, transaction_ids=list(transaction_ids)
     )

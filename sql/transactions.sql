@@ -118,7 +118,23 @@ ORDER BY t.sender, t.nonce, t.attempt
 LIMIT :limit_rows::integer;
 
 -- name: record_broadcasts
--- Remember what nodes said of transactions.
+-- Remember what nodes said of transactions. Their withdrawals are locked before them, as by everybody.
+WITH held AS (
+    SELECT
+        w.withdrawal_id,
+        b.transaction_id,
+        b.outcome,
+        b.detail
+    FROM
+        unnest(:transaction_ids::text [], :outcomes::text [], :details::text [])
+            AS b (transaction_id, outcome, detail)
+    INNER JOIN transactions AS s
+        ON s.network = :network::text AND b.transaction_id = s.transaction_id
+    INNER JOIN withdrawals AS w ON s.withdrawal_id = w.withdrawal_id
+    ORDER BY w.withdrawal_id
+    FOR NO KEY UPDATE OF w
+)
+
 UPDATE transactions AS t SET
     state = CASE
         WHEN t.state = 'signed' AND b.outcome = 'accepted' THEN 'broadcast' ELSE t.state
@@ -127,9 +143,7 @@ UPDATE transactions AS t SET
     last_detail = b.detail,
     first_sent_at = coalesce(t.first_sent_at, now()),
     last_sent_at = now()
-FROM
-    unnest(:transaction_ids::text [], :outcomes::text [], :details::text [])
-        AS b (transaction_id, outcome, detail)
+FROM held AS b
 WHERE t.network = :network::text AND t.transaction_id = b.transaction_id
 RETURNING
     t.transaction_id,
@@ -202,6 +216,22 @@ SELECT exists(
     SELECT 1 FROM transactions
     WHERE network = :network::text AND state <> 'mined'
 );
+
+-- name: lock_landing
+-- Take the withdrawals of those of these transactions that are ours and not in a block yet: who gives
+-- one of them up has done so before, or waits and sees it paid.
+SELECT w.withdrawal_id
+FROM withdrawals AS w
+WHERE
+    w.withdrawal_id IN (
+        SELECT t.withdrawal_id FROM transactions AS t
+        WHERE
+            t.network = :network::text
+            AND t.transaction_id = any(:transaction_ids::text [])
+            AND t.state <> 'mined'
+    )
+ORDER BY w.withdrawal_id
+FOR NO KEY UPDATE OF w;
 
 -- name: open_transactions
 -- Which of these transactions are ours and not in a block yet; in that order blocks decide on them.

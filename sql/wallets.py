@@ -112,11 +112,25 @@ async def foreign_nonces(conn: Connection, withdrawal_ids: Iterable[int]) -> lis
     return [ForeignNonce(*row) for row in rows]
 
 
+async def open_payments(conn: Connection, network: str, senders: Iterable[str]) -> frozenset[int]:
+    """Return the payments of these wallets that wait for a block."""
+    rows = await _queries.open_payments(conn, network=network, senders=sorted(set(senders)))
+    return frozenset(row["withdrawal_id"] for row in rows)
+
+
 async def promised_amounts(
-    conn: Connection, network: str, senders: Iterable[str]
+    conn: Connection, network: str, senders: Iterable[str], open_before: Iterable[int]
 ) -> dict[tuple[str, str | None], int]:
-    """Return by (sender, contract) what signed payments may still take; None: the native asset."""
-    rows = await _queries.promised_amounts(conn, network=network, senders=sorted(set(senders)))
+    """Return by (sender, contract) what signed payments may still take; None: the native asset.
+
+    Those of `open_before` count too: what they took was there when the wallets were looked at.
+    """
+    rows = await _queries.promised_amounts(
+        conn,
+        network=network,
+        senders=sorted(set(senders)),
+        open_before=sorted(set(open_before)),
+    )
     return {(row["sender"], row["contract"]): int(row["amount_minor"]) for row in rows}
 
 

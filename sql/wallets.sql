@@ -124,9 +124,23 @@ WHERE
     )
 ORDER BY w.withdrawal_id;
 
+-- name: open_payments
+-- The payments of these wallets that wait for a block.
+SELECT w.withdrawal_id
+FROM withdrawals AS w
+WHERE
+    w.network = :network::text
+    AND w.status IN ('signed', 'broadcast')
+    AND w.sender = any(:senders::text [])
+    AND NOT EXISTS (
+        SELECT 1 FROM transactions AS t
+        WHERE t.withdrawal_id = w.withdrawal_id AND t.state = 'mined'
+    );
+
 -- name: promised_amounts
 -- What signed payments of these wallets may still take out of them, by asset and the network's fee,
--- which has no contract. Of several attempts at one the dearest counts.
+-- which has no contract, those among them that were open before and are not any more. Of several
+-- attempts at one the dearest counts.
 WITH open_payments AS (
     SELECT
         w.sender,
@@ -140,11 +154,16 @@ WITH open_payments AS (
     INNER JOIN assets AS a ON w.asset = a.asset
     WHERE
         w.network = :network::text
-        AND w.status IN ('signed', 'broadcast')
         AND w.sender = any(:senders::text [])
-        AND NOT EXISTS (
-            SELECT 1 FROM transactions AS t
-            WHERE t.withdrawal_id = w.withdrawal_id AND t.state = 'mined'
+        AND (
+            w.withdrawal_id = any(:open_before::bigint [])
+            OR (
+                w.status IN ('signed', 'broadcast')
+                AND NOT EXISTS (
+                    SELECT 1 FROM transactions AS t
+                    WHERE t.withdrawal_id = w.withdrawal_id AND t.state = 'mined'
+                )
+            )
         )
 )
 

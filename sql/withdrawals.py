@@ -231,9 +231,13 @@ async def lock_withdrawals(
     return [read_withdrawal(row) for row in rows]
 
 
-async def lock_payable(conn: Connection, withdrawal_ids: Iterable[int]) -> frozenset[int]:
-    """Lock and return those that are approved and whose tenant, owner and network may pay now."""
-    rows = await _queries.lock_payable(conn, withdrawal_ids=sorted(set(withdrawal_ids)))
+async def payable_withdrawals(conn: Connection, withdrawal_ids: Iterable[int]) -> frozenset[int]:
+    """Return those that are approved and whose tenant, owner and network may pay now.
+
+    The caller has locked them: a look that waited for a lock would be an old one.
+    """
+    ids = sorted(set(withdrawal_ids))
+    rows = await _queries.payable_withdrawals(conn, withdrawal_ids=ids)
     return frozenset(row["withdrawal_id"] for row in rows)
 
 

@@ -139,9 +139,9 @@ WHERE w.withdrawal_id = any(:withdrawal_ids::bigint []) AND w.status = any(:stat
 ORDER BY w.withdrawal_id
 FOR UPDATE;
 
--- name: lock_payable
--- Take those of these withdrawals that may be signed at this moment: approved, of an active tenant,
--- of an owner who is not frozen, on a network that is not halted.
+-- name: payable_withdrawals
+-- Those of these withdrawals that may be signed at this moment: approved, of an active tenant, of an
+-- owner who is not frozen, on a network that is not halted.
 SELECT w.withdrawal_id
 FROM withdrawals AS w
 INNER JOIN tenants AS t ON w.tenant = t.tenant AND t.status = 'active'
@@ -157,9 +157,7 @@ WHERE
     AND NOT EXISTS (
         SELECT 1 FROM cursors AS c
         WHERE c.network = w.network AND c.halted_reason IS NOT NULL
-    )
-ORDER BY w.withdrawal_id
-FOR UPDATE OF w;
+    );
 
 -- name: find_withdrawal^
 -- A withdrawal by its producer's id.

@@ -174,14 +174,14 @@ async def test_a_forged_record_signs_nothing_that_is_not_approved(world: Simulat
     assert await world.attempts("order-1") == []
 
 
-async def test_only_approved_orders_are_locked_for_signing(world: SimulatedWorld) -> None:
+async def test_only_approved_orders_are_payable(world: SimulatedWorld) -> None:
     orders = await world.request(
         world.command("order-1", 500_000), world.command("order-2", 9), world.command("order-3")
     )
     ids = [order.withdrawal_id for order in orders]
     assert [order.status for order in orders] == ["awaiting_approval", "rejected", "broadcast"]
     async with world.pool.acquire() as conn, conn.transaction():
-        assert await withdrawals_sql.lock_payable(conn, ids) == frozenset()
+        assert await withdrawals_sql.payable_withdrawals(conn, ids) == frozenset()
 
 
 async def test_an_order_rejected_after_its_quote_is_not_signed(world: SimulatedWorld) -> None:
