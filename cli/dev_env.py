@@ -62,8 +62,10 @@ def adopt_dev_env(folder: Path, environ: MutableMapping[str, str]) -> Path | Non
 def why_unread(folder: Path, environ: Mapping[str, str]) -> str:
     """Return why a stack's file that is there is not read, if that may not be meant; else ""."""
     others, path = _others(environ), _file(folder, environ)
-    if not others or "MILLRACE_DATABASE_URL" in others or not path.exists():
+    if "MILLRACE_DATABASE_URL" in others or not path.exists():
         return ""
+    if (folder / "millrace.toml").exists():
+        return f"{path} is not read, because of millrace.toml beside it."
     return f"{path} is not read, because of {', '.join(others)} in the environment."
 
 

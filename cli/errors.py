@@ -39,6 +39,11 @@ NO_BROKER = "Is MILLRACE_KAFKA_BOOTSTRAP right, and does the broker run? `millra
 NOT_ASSIGNED = (
     "`millrace deposit list --unassigned` shows what waits, `millrace address list` the users."
 )
+WAITING = "`millrace withdraw list --status awaiting_approval` shows those that wait for approval."
+NOT_CANCELLED = (
+    "Cancelled is what can never be paid (docs/cli.md); what waits for approval is rejected"
+    " (`millrace withdraw reject`)."
+)
 ALL_TENANTS = "`millrace tenant list` shows them all."
 NOT_SET_UP = "Run `millrace init`; it is harmless to run it again."
 
@@ -162,14 +167,16 @@ def _of_chain(error: BaseException) -> Problem | None:
 def _of_ours(error: BaseException) -> Problem | None:
     from agents.assign_deposit import NotAssignable
     from custody.addresses import TenantClosed
+    from custody.approve import MayBePaid, NotWaiting
     from custody.errors import CustodyError, WrongKey
 
-    if isinstance(error, NotAssignable):
-        return Problem(str(error), remedy=NOT_ASSIGNED)
-    if isinstance(error, TenantClosed):
-        return Problem(str(error), remedy=ALL_TENANTS)
-    if isinstance(error, WrongKey):
-        return Problem(str(error), remedy="Give the key it was sealed with in the environment.")
-    if isinstance(error, CustodyError):
-        return Problem(str(error))
+    remedies: dict[type[BaseException], str] = {
+        NotAssignable: NOT_ASSIGNED,
+        NotWaiting: WAITING,
+        MayBePaid: NOT_CANCELLED,
+        TenantClosed: ALL_TENANTS,
+        WrongKey: "Give the key it was sealed with in the environment.",
+    }
+    if isinstance(error, NotAssignable | CustodyError):
+        return Problem(str(error), remedy=remedies.get(type(error), ""))
     return None

@@ -278,13 +278,24 @@ async def follow(pool: Pool, command: WithdrawalCommand, wait_s: float) -> Withd
         if found is not None and last in FINAL:
             return found
         if asyncio.get_running_loop().time() > deadline:
-            raise Problem(
-                f"withdrawal {command.id} is {last} after {wait_s:g} s",
-                meaning="Nothing is lost: it goes on by itself.",
-                remedy="`millrace withdraw status` tells later; `millrace doctor` tells what is"
-                " down. If it is `sent` still, no worker of the role withdrawals took it.",
-            )
+            raise still(command, last, wait_s)
         await asyncio.sleep(POLL_S)
+
+
+def still(command: WithdrawalCommand, status: str, waited_s: float) -> Problem:
+    """Return the problem of a withdrawal that has not come to its end in time."""
+    what = f"withdrawal {command.id} is {status} after {waited_s:g} s"
+    if status == "awaiting_approval":
+        decide = f"`millrace withdraw approve {command.id} --tenant {command.tenant}`"
+        return Problem(what, meaning="An operator decides on it.", remedy=f"{decide}, or reject.")
+    down = "`millrace doctor` tells what is down."
+    if status == "sent":
+        down = "No worker of the role withdrawals took it: " + down
+    return Problem(
+        what,
+        meaning="Nothing is lost: it goes on by itself.",
+        remedy=f"{down} `millrace withdraw status` tells later.",
+    )
 
 
 async def _decide(

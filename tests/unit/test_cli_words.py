@@ -25,8 +25,10 @@ from cli.main import app
 from cli.output import as_json, minor, whole
 from cli.session import pick_network
 from cli.shown import show_addresses
+from cli.withdraw import still
 from cli.work import require_port
 from settings.model import Network, Settings, load_settings
+from topics.withdrawals import WithdrawalCommand
 
 HEAVY = {"asyncpg", "aiokafka", "faust", "web3", "pydantic", "aiohttp", "devstack.stack"}
 
@@ -216,6 +218,23 @@ def test_a_broker_that_is_away_is_told_without_names_of_classes() -> None:
     problem = explain(BrokerRefused("127.0.0.1:9: no answer in time"))
     assert problem is not None
     assert problem.what == "the broker is away or refuses: 127.0.0.1:9: no answer in time"
+
+
+def test_a_withdrawal_that_takes_its_time_is_told_by_who_must_act() -> None:
+    command = WithdrawalCommand(
+        type="withdrawal.request",
+        tenant="acme",
+        id="o-1",
+        owner="alice",
+        asset="ETH",
+        amount_minor="1",
+        address="0x",
+    )
+    assert "role withdrawals" in still(command, "sent", 5).remedy
+    assert "role withdrawals" not in still(command, "broadcast", 5).remedy
+    waits = still(command, "awaiting_approval", 5)
+    assert "by itself" not in waits.meaning
+    assert "millrace withdraw approve o-1 --tenant acme" in waits.remedy
 
 
 def test_a_word_that_is_not_utf_8_is_a_slip() -> None:
@@ -423,6 +442,8 @@ def test_a_stack_that_gave_way_to_one_variable_is_told_of() -> None:
     result = millrace("tenant", "list", MILLRACE_WEBHOOK_ALLOW_PRIVATE="true")
     assert result.exit_code == 1
     assert "is not read, because of MILLRACE_WEBHOOK_ALLOW_PRIVATE" in result.stderr
+    Path("millrace.toml").write_text("")
+    assert "because of millrace.toml" in millrace("tenant", "list").stderr
     meant = {"MILLRACE_DATABASE_URL": "postgresql://127.0.0.1:9/x"}
     assert "is not read" not in millrace("tenant", "list", **meant).stderr
 
