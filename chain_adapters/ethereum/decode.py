@@ -9,6 +9,7 @@ block that carries the transaction.
 from __future__ import annotations
 
 from binascii import unhexlify
+from collections.abc import Iterable
 from itertools import repeat
 
 from chain_adapters.ethereum.wire import (
@@ -45,17 +46,28 @@ def normalise_block(
 
     `traces` None means that inner calls are not known: no "call:<n>" transfers then.
     """
-    wire_transactions = block.transactions
-    if len(receipts) != len(wire_transactions):
-        raise NodeUnavailable("the block's receipts are not all there")
+    check_receipts(block, receipts)
+    roots: Iterable[WireFrame | None] = repeat(None)
     if traces is not None:
-        check_traces(wire_transactions, traces)
+        check_traces(block.transactions, traces)
+        roots = [trace.result for trace in traces]
+    return Block(
+        height=int(block.number, 16),
+        block_id=block.hash,
+        parent_id=block.parent_hash,
+        time=int(block.timestamp, 16),
+        transactions=tuple(normalise_transactions(block.transactions, receipts, roots)),
+    )
+
+
+def check_receipts(block: WireBlock, receipts: list[WireReceipt]) -> None:
+    """Raise NodeUnavailable if these are not the block's receipts, all, in order, with all logs."""
+    if len(receipts) != len(block.transactions):
+        raise NodeUnavailable("the block's receipts are not all there")
     block_hash = block.hash
-    transactions = []
     logs_before = 0
     last_logs: list[WireLog] = []
-    roots = repeat(None) if traces is None else [trace.result for trace in traces]
-    for transaction, receipt, root in zip(wire_transactions, receipts, roots, strict=False):
+    for transaction, receipt in zip(block.transactions, receipts, strict=True):
         if receipt.block_hash != block_hash or receipt.transaction_hash != transaction.hash:
             raise NodeUnavailable("a receipt belongs to another block or transaction")
         logs = receipt.logs
@@ -64,36 +76,49 @@ def normalise_block(
                 check_numbering(logs, logs_before)
             logs_before += len(logs)
             last_logs = logs
-        transactions.append(normalise_transaction(transaction, receipt, root))
     if last_logs:
         check_numbering(last_logs, logs_before - len(last_logs))
-    return Block(
-        height=int(block.number, 16),
-        block_id=block_hash,
-        parent_id=block.parent_hash,
-        time=int(block.timestamp, 16),
-        transactions=tuple(transactions),
-    )
 
 
-def normalise_transaction(
-    transaction: WireTransaction, receipt: WireReceipt, root: WireFrame | None
-) -> Transaction:
-    """Return one transaction with the transfers that took effect."""
-    status = receipt.status
-    succeeded = status == "0x1" or (status != "0x0" and succeeded_early(receipt, root))
-    sender = transaction.sender.lower()
-    transfers: list[Transfer] = []
-    if succeeded:
-        if transaction.value != "0x0":
-            add_value_transfer(transaction, receipt, sender, transfers)
-        if root is not None and root.calls:
-            add_call_transfers(root, transfers)
-        if receipt.logs:
-            add_log_transfers(receipt.logs, transfers)
-    return Transaction(
-        transaction.hash, sender, succeeded, fee_minor(transaction, receipt), tuple(transfers)
-    )
+def normalise_transactions(
+    transactions: list[WireTransaction],
+    receipts: list[WireReceipt],
+    roots: Iterable[WireFrame | None],
+) -> list[Transaction]:
+    """Return the transactions with the transfers that took effect.
+
+    `fee_minor` is what the sender paid for gas and blobs, in wei (EIP-1559, EIP-4844). Fees that
+    second-layer networks take for the first layer are not part of it.
+
+    All in one loop: calling functions for each transaction's fee and state took time that counts.
+    """
+    normalised = []
+    last_price, price_minor = "", 0
+    for transaction, receipt, root in zip(transactions, receipts, roots, strict=False):
+        payer = transaction.sender.lower()
+        succeeded = True
+        if receipt.status != "0x1":
+            succeeded = receipt.status != "0x0" and succeeded_early(receipt, root)
+        transfers: list[Transfer] = []
+        if succeeded:
+            if transaction.value != "0x0":
+                add_value_transfer(transaction, receipt, payer, transfers)
+            if root is not None and root.calls:
+                add_call_transfers(root, transfers)
+            if receipt.logs:
+                add_log_transfers(receipt.logs, transfers)
+        price = receipt.effective_gas_price or transaction.gas_price
+        if price is None:
+            raise NodeUnavailable("a receipt has no gas price")
+        if price != last_price:  # often the same: blocks are ordered by price
+            last_price, price_minor = price, int(price, 16)
+        fee_minor = int(receipt.gas_used, 16) * price_minor
+        if receipt.blob_gas_used is not None:
+            fee_minor += blob_fee_minor(receipt)
+        normalised.append(
+            Transaction(transaction.hash, payer, succeeded, fee_minor, tuple(transfers))
+        )
+    return normalised
 
 
 def succeeded_early(receipt: WireReceipt, root: WireFrame | None) -> bool:
@@ -107,18 +132,11 @@ def succeeded_early(receipt: WireReceipt, root: WireFrame | None) -> bool:
     return root is None or root.error is None
 
 
-def fee_minor(transaction: WireTransaction, receipt: WireReceipt) -> int:
-    """Return what the sender paid for gas and blobs, in wei (EIP-1559, EIP-4844).
-
-    Fees that second-layer networks take for the first layer are not part of it.
-    """
-    price = receipt.effective_gas_price or transaction.gas_price
-    if price is None:
-        raise NodeUnavailable("a receipt has no gas price")
-    fee = int(receipt.gas_used, 16) * int(price, 16)
-    if receipt.blob_gas_used is not None and receipt.blob_gas_price is not None:
-        fee += int(receipt.blob_gas_used, 16) * int(receipt.blob_gas_price, 16)
-    return fee
+def blob_fee_minor(receipt: WireReceipt) -> int:
+    """Return what the sender paid for blobs, in wei (EIP-4844)."""
+    if receipt.blob_gas_used is None or receipt.blob_gas_price is None:
+        return 0
+    return int(receipt.blob_gas_used, 16) * int(receipt.blob_gas_price, 16)
 
 
 def add_value_transfer(
@@ -147,7 +165,7 @@ def add_log_transfers(logs: list[WireLog], transfers: list[Transfer]) -> None:
         word = log.data.removeprefix("0x")
         if len(sender) == 40 and len(recipient) == 40 and len(word) == 64:
             amount_minor = _int_from_bytes(unhexlify(word))
-            if amount_minor > 0:
+            if amount_minor:
                 index = _LOG_INDEXES[position] if position < _INDEXES_MADE else f"log:{position}"
                 sender, recipient = "0x" + sender.lower(), "0x" + recipient.lower()
                 contract = log.address.lower()
