@@ -1,8 +1,8 @@
 """Reads blocks again, for deposits and payments of ours that were missed. Safe at any time.
 
 The blocks do not go through Kafka: match_deposits takes a block that is no longer remembered for
-one that left the chain. They are matched here, by the same code, in transactions of their own, and
-only if they are beyond doubt:
+one that left the chain. They are matched here, by the same code, in transactions of their own for
+which the stages wait, and only if they are beyond doubt:
 
 - a block that is remembered must be the one the node has, checked in the transaction;
 - one that is not must be at least reorg_depth_max below the highest followed block, where no
@@ -135,11 +135,14 @@ class RescanBlocks(MatchDeposits):
         """Match blocks unless one of them is not on the best chain as we follow it."""
         settings = self._context.settings
         async with transact_on(self._context.pool, settings.topic_prefix) as work:
+            # They would not see what is written here, if these blocks left the chain meanwhile.
+            await rescan_sql.hold_stages(work.conn, [MatchDeposits.name, ConfirmWithdrawals.name])
             if not await self._are_canonical(work, blocks):
                 return False
             records = [record for block in blocks for record in block_added(self._network, block)]
-            detected, orphaned = await self._rematch(work, records)
+            # In this order: who settles a payment holds that and waits for the cursor, as here.
             await ConfirmWithdrawals(self._context).search_again(work, self._network, records)
+            detected, orphaned = await self._rematch(work, records)
         found.detected.extend(detected)
         found.orphaned.extend(orphaned)
         return True
