@@ -316,24 +316,27 @@ class Deliverer:
     async def _write(
         self, conn: Connection, attempts: list[Attempt], returned: list[int]
     ) -> list[str]:
-        """Write a batch in one transaction; return the endpoints that were disabled by it."""
+        """Write a batch in one transaction; return the endpoints that were disabled by it.
+
+        Endpoints before deliveries, as whoever disables one locks them.
+        """
         rows = [judge(attempt, self._random) for attempt in attempts]
         health = judge_health(attempts, self._lanes.is_failing)
         if rows and not health and not returned:
             await sql.record_outcomes(conn, self._worker, rows)
             return []
         async with conn.transaction():
+            await sql.record_health(conn, health)
             await sql.return_claims(conn, self._worker, returned)
             await sql.record_outcomes(conn, self._worker, rows)
-            disabled = await self._write_health(conn, health, gone_ids(attempts))
+            disabled = await self._disable(conn, health, gone_ids(attempts))
         for row in health:
             self._lanes.mark(row.endpoint_id, failing=not row.succeeded)
         return disabled
 
-    async def _write_health(
+    async def _disable(
         self, conn: Connection, health: list[HealthRow], gone: list[str]
     ) -> list[str]:
-        await sql.record_health(conn, health)
         now = self._clock()
         disabled = await sql.disable_endpoints(
             conn,

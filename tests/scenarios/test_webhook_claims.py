@@ -1,4 +1,4 @@
-"""Which worker may send a webhook, while others come and go in the same moment."""
+"""Who may send a webhook, while others come, go and change their mind in the same moment."""
 
 from __future__ import annotations
 
@@ -9,10 +9,21 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from notifications.endpoints import disable_endpoint
 from sql import notifications as sql
 from sql.notifications import Claim
 from sql.pool import Connection, Pool, open_pool
-from tests.support.webhooks import make_event, now, register, store_event
+from tests.support.races import be_impatient, until_blocked
+from tests.support.webhooks import (
+    answer_with,
+    deliver,
+    make_event,
+    now,
+    receive,
+    register,
+    settled,
+    store_event,
+)
 
 GATE = 7
 """An advisory lock: whoever reads endpoints as the workers' role has to pass it."""
@@ -81,3 +92,18 @@ async def test_what_a_worker_took_is_free_as_soon_as_its_lease_is_over_and_not_b
         await sql.renew_worker(conn, first, 0.0)
     assert len(await claim(pool, second)) == 1
     assert await claim(pool, third) == []
+
+
+async def test_who_disables_a_failing_endpoint_is_in_no_circle_with_its_worker(pool: Pool) -> None:
+    async with receive(answer_with(500)) as receiver, pool.acquire() as conn:
+        endpoint = await register(pool, "circle", receiver.url)
+        await store_event(pool, make_event("circle"))
+        disabling = conn.transaction()
+        await disabling.start()
+        await be_impatient(conn)
+        await conn.execute("SELECT FROM endpoints WHERE tenant = 'circle' FOR NO KEY UPDATE")
+        async with deliver(pool):
+            await until_blocked(pool)
+            await disable_endpoint(conn, "circle", endpoint.endpoint_id, now())
+            await disabling.commit()
+            await settled(pool, "circle", "cancelled")
