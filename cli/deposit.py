@@ -68,7 +68,8 @@ def assign(
     json_wanted: JsonWanted = False,
 ) -> None:
     """Say whose a deposit is that came without a known memo, and credit it. Cannot be undone."""
-    row = session.run(_assign(tenant, deposit_id, owner, operator_of(actor)))
+    by = operator_of(actor)
+    row = session.run_again(lambda: _assign(tenant, deposit_id, owner, by))
     print_fields(row, json_wanted=json_wanted)
 
 

@@ -61,7 +61,7 @@ def redrive(
     """Put dead letters back on their topics. What was already applied is not applied again."""
     if bool(ids) == everything:
         raise misused("name the dead letters by id, or give --all")
-    done, missing = session.run(_redrive(ids or None))
+    done, missing = session.run_again(lambda: _redrive(ids or None))
     if json_wanted:
         print_json({"redriven": done, "not_open": missing})
     else:
@@ -78,7 +78,7 @@ def discard(
 
     What they hold is not done, now or later. They are kept as long as redriven ones.
     """
-    done, missing = session.run(_discard(ids))
+    done, missing = session.run_again(lambda: _discard(ids))
     if json_wanted:
         print_json({"discarded": done, "not_open": missing})
     else:

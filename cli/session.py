@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,11 +22,25 @@ if TYPE_CHECKING:
 ResultT = TypeVar("ResultT")
 CONNECTIONS = 2
 CONNECT_TIMEOUT_S = 10.0
+ATTEMPTS = 5
+"""At a transaction that waits in a circle with those of workers."""
 
 
 def run(work: Coroutine[Any, Any, ResultT]) -> ResultT:
     """Run a command's work to its end."""
     return asyncio.run(work)
+
+
+def run_again(make: Callable[[], Coroutine[Any, Any, ResultT]]) -> ResultT:
+    """Run the work of one transaction; anew if Postgres undid it because others waited for it."""
+    from asyncpg import TransactionRollbackError
+
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return run(make())
+        except TransactionRollbackError:
+            continue  # nothing of it was done
+    return run(make())
 
 
 def tell(error: BaseException) -> int | None:

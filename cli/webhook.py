@@ -113,14 +113,14 @@ def rotate(endpoint_id: EndpointId, *, tenant: Tenant, json_wanted: JsonWanted =
 @app.command("enable")
 def enable(endpoint_id: EndpointId, *, tenant: Tenant) -> None:
     """Send to an endpoint again. What it missed is not sent by itself: replay it."""
-    session.run(_switch(tenant, endpoint_id, on=True))
+    session.run_again(lambda: _switch(tenant, endpoint_id, on=True))
     say(f"{endpoint_id} is enabled")
 
 
 @app.command("disable")
 def disable(endpoint_id: EndpointId, *, tenant: Tenant) -> None:
     """Send nothing to an endpoint any more; what waits for it is cancelled."""
-    session.run(_switch(tenant, endpoint_id, on=False))
+    session.run_again(lambda: _switch(tenant, endpoint_id, on=False))
     say(f"{endpoint_id} is disabled")
 
 

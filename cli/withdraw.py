@@ -90,7 +90,8 @@ def approve(
     order_id: OrderId, *, tenant: Tenant, actor: Actor = "", json_wanted: JsonWanted = False
 ) -> None:
     """Let a withdrawal that waits for approval be paid."""
-    row = session.run(_decide(tenant, order_id, operator_of(actor), approve_it=True, detail=""))
+    by = operator_of(actor)
+    row = session.run_again(lambda: _decide(tenant, order_id, by, approve_it=True, detail=""))
     print_fields(row, json_wanted=json_wanted)
 
 
@@ -104,9 +105,8 @@ def reject(
     json_wanted: JsonWanted = False,
 ) -> None:
     """Refuse a withdrawal that waits for approval, and give the money back."""
-    row = session.run(
-        _decide(tenant, order_id, operator_of(actor), approve_it=False, detail=detail)
-    )
+    by = operator_of(actor)
+    row = session.run_again(lambda: _decide(tenant, order_id, by, approve_it=False, detail=detail))
     print_fields(row, json_wanted=json_wanted)
 
 
@@ -127,10 +127,12 @@ def cancel(
     Either it was not signed yet, or somebody else has used its nonce, or the chain shows that the
     transaction --taken-by took a coin it needs. All others are refused.
     """
-    row = session.run(
-        _cancel(tenant, order_id, detail)
-        if taken_by is None
-        else _cancel_taken(tenant, order_id, taken_by)
+    row = session.run_again(
+        lambda: (
+            _cancel(tenant, order_id, detail)
+            if taken_by is None
+            else _cancel_taken(tenant, order_id, taken_by)
+        )
     )
     print_fields(row, json_wanted=json_wanted)
 
