@@ -158,9 +158,15 @@ async def count_dead_letters(conn: Connection) -> int:
 
 
 async def take_lease(conn: Connection, name: str, holder: UUID, lease_s: float) -> bool:
-    """Take or renew the lease; False if somebody else holds it."""
+    """Take the lease; False if somebody else holds it."""
     taken = await _queries.take_lease(conn, name=name, holder=holder, lease_s=lease_s)
     return taken is not None
+
+
+async def renew_lease(conn: Connection, name: str, holder: UUID, lease_s: float) -> bool:
+    """Keep the lease; False if somebody else has had it since."""
+    kept = await _queries.renew_lease(conn, name=name, holder=holder, lease_s=lease_s)
+    return kept is not None
 
 
 async def hold_lease(conn: Connection, name: str, holder: UUID) -> bool:

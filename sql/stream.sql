@@ -148,13 +148,19 @@ RETURNING id;
 SELECT count(*) FROM dead_letters WHERE closed_at IS NULL;
 
 -- name: take_lease$
--- Take or renew a lease; nothing comes back if somebody else holds it.
+-- Take a lease; nothing comes back if somebody else holds it.
 INSERT INTO leases AS held (name, holder, expires_at)
 VALUES (:name::text, :holder::uuid, now() + make_interval(secs => :lease_s::double precision))
 ON CONFLICT (name) DO UPDATE SET
     holder = excluded.holder,
     expires_at = excluded.expires_at
 WHERE held.holder = excluded.holder OR held.expires_at < now()
+RETURNING holder;
+
+-- name: renew_lease$
+-- Renew a lease that nobody else has taken since; nothing comes back if it is lost, be it free again.
+UPDATE leases SET expires_at = now() + make_interval(secs => :lease_s::double precision)
+WHERE name = :name::text AND holder = :holder::uuid
 RETURNING holder;
 
 -- name: hold_lease$

@@ -68,7 +68,10 @@ class Lease:
     async def _renew(self) -> NoReturn:
         while True:
             await asyncio.sleep(self._lease_s / 3)
-            if not await self._take():
+            async with self._pool.acquire() as conn:
+                # Not taken anew: whoever had it meanwhile changed what the body remembers.
+                kept = await stream.renew_lease(conn, self._name, self._holder, self._lease_s)
+            if not kept:
                 raise LeaseLost(self._name)
 
     async def _try(self) -> bool:

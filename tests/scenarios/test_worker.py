@@ -137,6 +137,24 @@ async def test_a_worker_stopped_while_it_takes_a_lease_leaves_it_to_others(
         assert await stream.take_lease(conn, "stopped", uuid4(), 0.001)
 
 
+async def test_what_was_done_under_a_lease_begins_anew_if_another_had_it_meanwhile(
+    pool: Pool,
+) -> None:
+    begun: asyncio.Queue[None] = asyncio.Queue()
+
+    async def body() -> None:
+        begun.put_nowait(None)
+        await asyncio.Future[None]()
+
+    holding = asyncio.create_task(Lease(pool, "lent", uuid4(), 0.3).run_forever(body))
+    async with asyncio.timeout(20):
+        await begun.get()
+        await pool.execute("DELETE FROM leases WHERE name = 'lent'")  # taken and given back
+        await begun.get()
+    holding.cancel()
+    await asyncio.wait([holding])
+
+
 async def test_a_worker_serves_health_and_metrics(settings: Settings, tmp_path: Path) -> None:
     async with worker(settings, "deposits", tmp_path) as (_, log):
         base = f"http://127.0.0.1:{await until_ready(log)}"
