@@ -82,6 +82,28 @@ CROSS JOIN LATERAL (
     FROM generate_series(1, CASE WHEN locked.accounts >= 0 THEN :entries::integer END)
 ) AS new;
 
+-- name: insert_lines!
+-- Append lines to the journal: an array a column.
+INSERT INTO journal_lines (
+    entry_id, line, debit_account, credit_account, amount_minor, debit_balance_after,
+    credit_balance_after, tenant, asset, kind, idempotency_key, reference_type, reference_id, metadata
+)
+SELECT
+    unnest(:entry_id::text::bigint []),
+    unnest(:line::text::smallint []),
+    unnest(:debit_account::text::bigint []),
+    unnest(:credit_account::text::bigint []),
+    unnest(:amount_minor::text::numeric []),
+    unnest(:debit_balance_after::text::numeric []),
+    unnest(:credit_balance_after::text::numeric []),
+    unnest(:tenant::text::text []),
+    unnest(:asset::text::text []),
+    unnest(:kind::text::text []),
+    unnest(:idempotency_key::text::text []),
+    unnest(:reference_type::text::text []),
+    unnest(:reference_id::text::text []),
+    unnest(:metadata::text::jsonb []);
+
 -- name: find_entries
 -- The lines of those entries that are in the journal already, by tenant and idempotency key.
 -- position is the place in the arrays, from 1.
@@ -125,8 +147,17 @@ WHERE
     tenant = :tenant::text AND owner = :owner::text
     AND asset = :asset::text AND bucket = 'available';
 
+-- name: lock_available
+-- Let nobody post to or freeze an owner's available money before this transaction ends.
+SELECT account_id FROM accounts
+WHERE
+    tenant = :tenant::text AND owner = :owner::text
+    AND asset = :asset::text AND bucket = 'available'
+FOR NO KEY UPDATE;
+
 -- name: unfreeze_account!
--- Let an owner's available money go. Who owes for a reorganised credit stays frozen for that.
+-- Let an owner's available money go, which the caller has locked. Who owes for a reorganised credit
+-- stays frozen for that.
 UPDATE accounts AS a
 SET
     frozen_at = CASE WHEN d.balance_minor > 0 THEN a.frozen_at END,

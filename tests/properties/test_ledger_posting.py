@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import sql.ledger as tables
 from ledger.entries import AccountRef, Entry, Line, Outcome
+from ledger.post import FEW_ENTRIES
 from sql.pool import Pool
 from tests.support.ledger import (
     Books,
@@ -82,7 +83,7 @@ def in_batches(events: Sequence[Entry], sizes: Sequence[int]) -> list[Sequence[E
 @pytest.mark.parametrize("kind", KINDS_OF_BOOKS)
 @given(
     events=st.lists(entries(), min_size=1, max_size=40),
-    sizes=st.lists(st.integers(1, 12), min_size=1, max_size=5),
+    sizes=st.lists(st.integers(1, FEW_ENTRIES + 10), min_size=1, max_size=5),
 )
 @ours
 async def test_results_and_balances_are_the_models_however_events_are_batched(

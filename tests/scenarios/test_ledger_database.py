@@ -10,7 +10,7 @@ import sql.ledger as tables
 from ledger import rules
 from ledger.chart import REORGANISED_CREDIT, Kind
 from ledger.entries import AccountRef, Entry, Line, Outcome, PostResult
-from ledger.post import post
+from ledger.post import FEW_ENTRIES, post
 from sql.pool import Pool
 from tests.support.ledger import deposit, open_tenant, reversal, user
 from tests.support.ledger_faults import INVALID, TENANT
@@ -46,18 +46,23 @@ async def test_an_unknown_tenant_or_asset_is_invalid_and_harms_no_other(
     assert [r.outcome.value for r in results] == ["invalid", "invalid", "posted"]
 
 
-async def test_odd_names_keys_and_metadata_are_kept_as_they_are(pool: Pool, tenant: str) -> None:
+@pytest.mark.parametrize("others", [0, FEW_ENTRIES], ids=["few", "many"])
+async def test_odd_names_keys_and_metadata_are_kept_as_they_are(
+    pool: Pool, tenant: str, others: int
+) -> None:
     owner, key = "Zoë \\N \t\n 'x'", "order:\\N:\\t:ß:{},\"'"
     line = Line(
         AccountRef(tenant, "", "ETH", "hot_wallet"), user(tenant, owner, "available"), 10**77
     )
     metadata = {"note": 'tab\t \\ "quoted" \u2028', "amount_minor": str(10**77)}
     entry = Entry(tenant, Kind.FUNDING, key, (line,), "\\", "\\N", metadata=metadata)
-    assert [r.outcome for r in await post_all(pool, entry)] == [Outcome.POSTED]
+    beside = [deposit(tenant, "alice", 5, number) for number in range(others)]
+    results = await post_all(pool, entry, *beside)
+    assert {r.outcome for r in results} == {Outcome.POSTED}
     async with pool.acquire() as conn:
         row = await conn.fetchrow(
             "SELECT idempotency_key, reference_type, reference_id, metadata ->> 'note' AS note "
-            "FROM journal_entries WHERE tenant = $1",
+            "FROM journal_entries WHERE tenant = $1 AND kind = 'FUNDING'",
             tenant,
         )
         assert (
