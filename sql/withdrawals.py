@@ -147,7 +147,7 @@ async def tenant_statuses(conn: Connection, tenants: Iterable[str]) -> dict[str,
 
 
 async def lock_users(conn: Connection, users: Iterable[tuple[str, str]]) -> None:
-    """Lock the rows of (tenant, owner) pairs, in one order; unknown users have none."""
+    """Let nobody else judge orders of these (tenant, owner) before this transaction ends."""
     pairs = sorted(set(users))
     await _queries.lock_users(
         conn, tenants=[tenant for tenant, _ in pairs], owners=[owner for _, owner in pairs]

@@ -26,13 +26,17 @@ FROM tenants
 WHERE tenant = any(:tenants::text []);
 
 -- name: lock_users
--- Take these users' rows for this transaction, in one order, so that limits are judged one by one.
-SELECT u.owner
-FROM users AS u
-INNER JOIN unnest(:tenants::text [], :owners::text []) AS o (tenant, owner)
-    ON u.tenant = o.tenant AND u.owner = o.owner
-ORDER BY u.tenant, u.owner
-FOR NO KEY UPDATE OF u;
+-- Let nobody else judge orders of these users before this transaction ends, so that limits are judged
+-- one by one. Not by their rows: who has money of others has none. In one order; that two users may
+-- share a lock does no harm.
+SELECT pg_advisory_xact_lock(u.tenant, u.owner)
+FROM (
+    SELECT DISTINCT
+        hashtext(o.tenant) AS tenant,
+        hashtext(o.owner) AS owner
+    FROM unnest(:tenants::text [], :owners::text []) AS o (tenant, owner)
+    ORDER BY tenant, owner
+) AS u;
 
 -- name: ordered_before
 -- Which of these orders are there already, and what they said.

@@ -25,7 +25,6 @@ BEGIN
     -- Written once.
     GRANT INSERT ON tenants, users, outbox, key_pool, addresses, memos, waiting_deposits, events,
     delivery_attempts, reconciliations, reconciliation_differences TO millrace_app;
-    GRANT UPDATE (created_at) ON users TO millrace_app; -- so that a user's row can be locked
 
     -- Written and changed; triggers keep what must stay.
     GRANT INSERT, UPDATE ON inbox, dead_letters, leases, blocks, cursors, address_counters, deposits,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
+from agents.check_withdrawals import CheckWithdrawals
 from agents.runtime.transact import transact
 from chain_adapters.types import Broadcast, BroadcastOutcome, Payment, Quote, SignedTransaction
 from custody.approve import cancel_withdrawal
@@ -151,6 +153,31 @@ async def land(world: SimulatedWorld, nonce: int) -> None:
         )
     signature = world.signer.sign(path, unsigned.signing_payloads[0], world.node.key_scheme)
     await world.node.broadcast(world.node.assemble(unsigned, (signature,)))
+
+
+async def test_limits_hold_for_two_workers_at_once_and_an_owner_who_is_no_user(
+    world: SimulatedWorld,
+) -> None:
+    """Commands of one owner lie on two partitions if their producers do not key them as told."""
+    await world.credit("carol", world.coin, 10**6)
+    await world.pool.execute(
+        "UPDATE assets SET withdrawal_count_max_hour = 1 WHERE asset = $1", world.coin
+    )
+    stage = CheckWithdrawals(world.context)
+    first, second = (
+        json.dumps(world.command(order_id, owner="carol")).encode() for order_id in ("1", "2")
+    )
+
+    async def check_second() -> None:
+        async with transact(world.context) as work:
+            await stage.apply(work, [second], None)
+
+    async with transact(world.context) as work:
+        await stage.apply(work, [first], None)
+        checking = asyncio.create_task(check_second())
+        await until_blocked(world.pool, checking)
+    await checking
+    assert [w.reason for w in await world.withdrawals()] == [None, "too_many"]
 
 
 async def approve_unsigned(world: SimulatedWorld, *commands: dict[str, Any]) -> list[int]:
