@@ -36,13 +36,15 @@ async def open_world(
 ) -> AsyncIterator[Playground]:
     """Start servers and workers of all roles.
 
-    `network` changes how each chain is followed, `coin` the settings of its native asset.
+    `network` changes how each chain is followed, `coin` the settings of its native asset. Blocks
+    are not traced: anvil 1.7.1 sometimes locks up for good if it mines while it traces.
     """
+    followed = {"traces": "never", **network}
     with kept_environment():
         async with (
             Stack(folder, chains=chains) as stack,
             Playground(
-                stack, wait_s=WAIT_S, with_tokens=with_tokens, network=network, coin=coin
+                stack, wait_s=WAIT_S, with_tokens=with_tokens, network=followed, coin=coin
             ) as world,
         ):
             yield world
