@@ -31,7 +31,7 @@ from notifications.post import Answer, fail, post
 from notifications.schedule import Result
 from notifications.signing import SecretUnreadable, Signer
 from sql import notifications as sql
-from sql.notifications import Claim, HealthRow
+from sql.notifications import Claim, DisabledRow, HealthRow
 from sql.pool import Connection, Pool
 from topics.events import Event
 
@@ -325,27 +325,26 @@ class Deliverer:
         if rows and not health and not returned:
             await sql.record_outcomes(conn, self._worker, rows)
             return []
+        now = self._clock()
         async with conn.transaction():
-            await sql.record_health(conn, health)
+            disabled = await self._write_health(conn, health, gone_ids(attempts), now)
             await sql.return_claims(conn, self._worker, returned)
             await sql.record_outcomes(conn, self._worker, rows)
-            disabled = await self._disable(conn, health, gone_ids(attempts))
+            if disabled:
+                await sql.cancel_deliveries(conn, [row.endpoint_id for row in disabled])
+                await self._emit(conn, [disabled_event(row, now) for row in disabled])
         for row in health:
             self._lanes.mark(row.endpoint_id, failing=not row.succeeded)
-        return disabled
+        return [row.endpoint_id for row in disabled]
 
-    async def _disable(
-        self, conn: Connection, health: list[HealthRow], gone: list[str]
-    ) -> list[str]:
-        now = self._clock()
-        disabled = await sql.disable_endpoints(
+    async def _write_health(
+        self, conn: Connection, health: list[HealthRow], gone: list[str], now: datetime
+    ) -> list[DisabledRow]:
+        await sql.record_health(conn, health)
+        return await sql.disable_endpoints(
             conn,
             gone_ids=gone,
             failing_ids=[row.endpoint_id for row in health if not row.succeeded],
             failing_before=now - self._limits.disable_after,
             now=now,
         )
-        if disabled:
-            await sql.cancel_deliveries(conn, [row.endpoint_id for row in disabled])
-            await self._emit(conn, [disabled_event(row, now) for row in disabled])
-        return [row.endpoint_id for row in disabled]
