@@ -258,8 +258,8 @@ class MatchDeposits(LocalStage[BlockRecord]):
             return Seen([], [])
         transfers = [transfer for transaction in transactions for transfer in transaction.transfers]
         watched = self._watched[network]
-        received = watched.maybe([transfer.address for transfer in transfers]).nonzero()[0]
-        payers = watched.maybe([transaction.payer or "" for transaction in transactions])
+        received = watched.find([transfer.address for transfer in transfers])
+        payers = watched.find([transaction.payer or "" for transaction in transactions])
         block_ends = list(accumulate(len(block.transactions) for block in blocks))
 
         def paid(position: int) -> Paid:
@@ -267,8 +267,8 @@ class MatchDeposits(LocalStage[BlockRecord]):
 
         transfer_ends = list(accumulate(len(t.transfers) for t in transactions))
         return Seen(
-            [Hit(*paid(bisect_right(transfer_ends, n)), transfers[n]) for n in received.tolist()],
-            [paid(n) for n in payers.nonzero()[0].tolist()],
+            [Hit(*paid(bisect_right(transfer_ends, n)), transfers[n]) for n in received],
+            [paid(n) for n in payers],
         )
 
     async def _look_up(
