@@ -61,21 +61,21 @@ async def open_inbox(conn: Connection, cluster_id: str, stage: str, partition: P
 
 
 async def advance_inbox(
-    conn: Connection, cluster_id: str, stage: str, ends: dict[Partition, int]
-) -> dict[Partition, int]:
-    """Lock the inbox rows of partitions, set their next offsets, and return what these were.
+    conn: Connection, cluster_id: str, stage: str, partition: Partition, next_offset: int
+) -> int | None:
+    """Lock the inbox row of a partition, set its next offset, and return what this was.
 
-    An offset never goes back. Partitions that were never opened are left out.
+    The offset never goes back. None if the partition was never opened.
     """
-    rows = await _queries.advance_inbox(
+    offset_before: int | None = await _queries.advance_inbox(
         conn,
         cluster_id=cluster_id,
         stage=stage,
-        topics=[topic for topic, _ in ends],
-        partitions=[partition for _, partition in ends],
-        next_offsets=list(ends.values()),
+        topic=partition[0],
+        partition=partition[1],
+        next_offset=next_offset,
     )
-    return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+    return offset_before
 
 
 async def fill_outbox(

@@ -5,38 +5,26 @@ VALUES (:cluster_id::text, :stage::text, :topic::text, :partition::integer, 0)
 ON CONFLICT (cluster_id, stage, topic, partition) DO UPDATE SET updated_at = i.updated_at
 RETURNING next_offset;
 
--- name: advance_inbox
--- Take the rows of these partitions for this transaction, in one order, move them on and tell where
--- they were.
-WITH held AS (
-    SELECT
-        i.topic,
-        i.partition,
-        i.next_offset,
-        w.next_offset AS wanted_offset
-    FROM
-        unnest(:topics::text [], :partitions::integer [], :next_offsets::bigint [])
-            AS w (topic, partition, next_offset)
-    INNER JOIN inbox AS i
-        ON
-            i.cluster_id = :cluster_id::text
-            AND i.stage = :stage::text
-            AND w.topic = i.topic
-            AND w.partition = i.partition
-    ORDER BY i.topic, i.partition
-    FOR UPDATE OF i
-)
-
+-- name: advance_inbox$
+-- Take the row of a partition for this transaction, move it on and tell where it was.
 UPDATE inbox SET
-    next_offset = greatest(held.next_offset, held.wanted_offset),
+    next_offset = greatest(held.next_offset, :next_offset::bigint),
     updated_at = now()
-FROM held
+FROM (
+    SELECT i.next_offset FROM inbox AS i
+    WHERE
+        i.cluster_id = :cluster_id::text
+        AND i.stage = :stage::text
+        AND i.topic = :topic::text
+        AND i.partition = :partition::integer
+    FOR UPDATE
+) AS held
 WHERE
     inbox.cluster_id = :cluster_id::text
     AND inbox.stage = :stage::text
-    AND inbox.topic = held.topic
-    AND inbox.partition = held.partition
-RETURNING held.topic, held.partition, held.next_offset;
+    AND inbox.topic = :topic::text
+    AND inbox.partition = :partition::integer
+RETURNING held.next_offset;
 
 -- name: fill_outbox
 -- Add records to be published, in this order, and tell their ids.

@@ -184,10 +184,14 @@ class StageRunner:
         self, conn: Connection, records: Sequence[Record]
     ) -> dict[Partition, int]:
         """Return the offsets below which all was done before this transaction."""
-        ends = _ends(records)
-        done = await stream.advance_inbox(conn, self._cluster_id, self.stage.name, ends)
-        if done.keys() != ends.keys():
-            raise InvariantBroken(f"{self.stage.name} has lost rows of its inbox: {ends.keys()}")
+        done: dict[Partition, int] = {}
+        for partition, end in sorted(_ends(records).items()):  # one order for all who wait
+            offset = await stream.advance_inbox(
+                conn, self._cluster_id, self.stage.name, partition, end
+            )
+            if offset is None:
+                raise InvariantBroken(f"{self.stage.name} has lost its inbox of {partition}")
+            done[partition] = offset
         return done
 
     async def _finish(
