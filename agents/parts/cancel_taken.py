@@ -6,7 +6,7 @@ that took the money away from under a deposit whose coin we had spent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import NamedTuple
 
 from agents.parts.taken_coins import Verdict, give_up, is_final, judge
@@ -19,7 +19,7 @@ from sql import chain as chain_sql
 from sql import coin_losses as losses_sql
 from sql import transactions as transactions_sql
 from sql import withdrawals as withdrawals_sql
-from sql.coin_losses import Taker, VitalCoins
+from sql.coin_losses import Taker
 from sql.pool import Pool
 from sql.withdrawals import Withdrawal
 
@@ -62,8 +62,9 @@ async def cancel_taken(
         claim = claim._replace(block_id=None)
     else:
         await _require_in_block(pool, reader, found.network, claim)
+    judged = {taken_by, *(taker.transaction_id for taker in takers)}
     async with transact_on(pool, topic_prefix) as work:
-        await _give_up(work, found.network, found.withdrawal_id, claim)
+        await _give_up(work, found.network, found.withdrawal_id, claim, judged)
     return await _read_again(pool, found)
 
 
@@ -114,13 +115,18 @@ async def needed_coins(reader: CoinReader, vital: frozenset[str]) -> frozenset[s
     return frozenset(needed)
 
 
-async def _give_up(work: Work, network: str, withdrawal_id: int, claim: Claim) -> None:
+async def _give_up(
+    work: Work, network: str, withdrawal_id: int, claim: Claim, judged: Set[str]
+) -> None:
     locked = await withdrawals_sql.lock_withdrawals(work.conn, [withdrawal_id], SENT)
     await chain_sql.lock_cursor(work.conn, network)
     vital = await losses_sql.vital_coins(work.conn, network, [withdrawal_id])
     if not locked or not vital:
         raise MayBePaid("the withdrawal has come to its end, or is in a block, meanwhile")
-    taker = await _find_taker(work, network, withdrawal_id, vital, claim)
+    takers = await losses_sql.coin_takers(work.conn, network, vital)
+    if not {taker.transaction_id for taker in takers} <= judged:
+        raise MayBePaid("more transactions of the wallet came meanwhile: try again")
+    taker = await _find_taker(work, network, withdrawal_id, takers, claim)
     (withdrawal,) = locked
     _require_unpaid(withdrawal, taker, claim.spending)
     if not await is_final(work, network, withdrawal, taker):
@@ -129,11 +135,11 @@ async def _give_up(work: Work, network: str, withdrawal_id: int, claim: Claim) -
 
 
 async def _find_taker(
-    work: Work, network: str, withdrawal_id: int, vital: VitalCoins, claim: Claim
+    work: Work, network: str, withdrawal_id: int, takers: Sequence[Taker], claim: Claim
 ) -> Taker:
     """Return where it is: our records tell of blocks too that are long forgotten."""
     id_, block_id = claim.spending.transaction_id, claim.block_id
-    for taker in await losses_sql.coin_takers(work.conn, network, vital):
+    for taker in takers:
         if taker.transaction_id == id_:
             return taker
     height = await losses_sql.block_height(work.conn, network, block_id)

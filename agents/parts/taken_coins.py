@@ -8,7 +8,7 @@ be, and nothing by itself where any transaction of that wallet which is not ours
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Set
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -74,7 +74,11 @@ async def settle_taken(context: Context, config: Network) -> None:
     read = [(taker, await read_taker(reader, taker)) for taker in takers]
     for taker, spending in read:
         if spending is not None and vital[taker.withdrawal_id].intersection(spending.coins):
-            others = [s for t, s in read if t.withdrawal_id == taker.withdrawal_id and not t.ours]
+            others = {
+                t.transaction_id: s
+                for t, s in read
+                if t.withdrawal_id == taker.withdrawal_id and not t.ours
+            }
             async with transact(context) as work:
                 await _settle(work, network, taker, spending, others)
     await _look_again(context, network, reader)
@@ -125,15 +129,19 @@ async def read_taker(reader: CoinReader, taker: Taker) -> Spending | None:
 
 
 async def _settle(
-    work: Work, network: str, taker: Taker, spending: Spending, others: Sequence[Spending | None]
+    work: Work,
+    network: str,
+    taker: Taker,
+    spending: Spending,
+    others: Mapping[str, Spending | None],
 ) -> None:
     locked = await withdrawals_sql.lock_withdrawals(work.conn, [taker.withdrawal_id], SENT)
     await chain_sql.lock_cursor(work.conn, network)
-    if not locked or not await still_taken(work, network, taker, spending, len(others)):
+    if not locked or not await still_taken(work, network, taker, spending, others.keys()):
         return
     (withdrawal,) = locked
     verdict = judge(withdrawal, taker, spending)
-    if verdict is Verdict.LOST and may_be_paid(withdrawal, others):
+    if verdict is Verdict.LOST and may_be_paid(withdrawal, others.values()):
         verdict = Verdict.DOUBT
     if verdict is Verdict.PAID:
         latest = await find_rival(work, network, withdrawal, spending)
@@ -152,15 +160,15 @@ async def _settle(
 
 
 async def still_taken(
-    work: Work, network: str, taker: Taker, spending: Spending, others: int
+    work: Work, network: str, taker: Taker, spending: Spending, others: Set[str]
 ) -> bool:
     """Whether it still stands in the chain, and every transaction still needs what it spent.
 
-    Also whether there are as many as before that are not ours: another one may pay the recipient.
+    Also whether those that are not ours are the same as before: another one may pay the recipient.
     """
     vital = await losses_sql.vital_coins(work.conn, network, [taker.withdrawal_id])
     takers = await losses_sql.coin_takers(work.conn, network, vital)
-    if taker not in takers or sum(not one.ours for one in takers) != others:
+    if taker not in takers or {t.transaction_id for t in takers if not t.ours} != others:
         return False
     return bool(vital[taker.withdrawal_id].intersection(spending.coins))
 
@@ -175,7 +183,7 @@ def judge(withdrawal: Withdrawal, taker: Taker, spending: Spending) -> Verdict:
     return Verdict.DOUBT if paid_minor else Verdict.LOST
 
 
-def may_be_paid(withdrawal: Withdrawal, others: Sequence[Spending | None]) -> bool:
+def may_be_paid(withdrawal: Withdrawal, others: Iterable[Spending | None]) -> bool:
     """Whether any of the wallet's transactions that are not ours pays the recipient. Pure.
 
     One of which it is not known what it pays may do so too.

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from chain_adapters.types import Coin
+from chain_adapters.utxo.adapter import UtxoAdapter
 from custody.approve import MayBePaid
 from sql import chain as chain_sql
 from sql import coin_losses as losses_sql
@@ -85,6 +86,60 @@ async def test_an_operator_who_names_the_one_that_did_not_pay_is_refused_for_the
     await world.mine(CONFIRMATIONS)
     with pytest.raises(MayBePaid):
         await cancel(world, "order", thief.transaction_id)
+
+
+async def test_a_payment_that_lands_while_an_operator_asks_nodes_keeps_the_money_too(
+    world: PayingCoinWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, first, second, spare = await order_of_two(world)
+    payment = await world.sign_elsewhere(address, 600_000, second, spare)
+    thief = await world.sign_elsewhere(world.node.new_address(), 450_000, first)
+    await world.land(thief)
+    await world.mine(CONFIRMATIONS)
+    assert isinstance(world.adapter, UtxoAdapter)
+    ask = world.adapter.fetch_spending
+
+    async def ask_and_land(transaction_id: str) -> object:
+        monkeypatch.undo()
+        await world.land(payment)
+        return await ask(transaction_id)
+
+    monkeypatch.setattr(world.adapter, "fetch_spending", ask_and_land)
+    with pytest.raises(MayBePaid, match="came meanwhile"):
+        await cancel(world, "order", thief.transaction_id)
+    with pytest.raises(MayBePaid, match="pays the recipient"):
+        await cancel(world, "order", thief.transaction_id)
+
+
+async def test_a_payment_that_takes_anothers_place_while_nodes_are_asked_keeps_the_money_too(
+    world: PayingCoinWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many that are not ours as before, but in another branch others than before."""
+    address, first, second, spare = await order_of_two(world)
+    payment = await world.sign_elsewhere(address, 600_000, second, spare)
+    thief = await world.sign_elsewhere(world.node.new_address(), 450_000, first)
+    harmless = await world.sign_elsewhere(world.node.new_address(), 200_000, spare)
+    await world.land(thief)
+    await world.mine(CONFIRMATIONS)
+    await world.land(harmless)
+    assert isinstance(world.adapter, UtxoAdapter)
+    ask = world.adapter.fetch_spending
+
+    async def ask_and_turn_back(transaction_id: str) -> object:
+        monkeypatch.undo()
+        told = await ask(transaction_id), await ask(harmless.transaction_id)
+        monkeypatch.setattr(world.adapter, "fetch_spending", lambda _: answer(told[1]))
+        await world.reorganise(1)
+        await world.land(payment)
+        return told[0]
+
+    async def answer(told: object) -> object:
+        return told
+
+    monkeypatch.setattr(world.adapter, "fetch_spending", ask_and_turn_back)
+    await world.retry()
+    assert await world.paid(address) == [600_000]
+    assert (await world.withdrawal("order")).status != "failed"
 
 
 async def test_a_forgotten_payment_from_other_coins_keeps_the_money_from_going_back(
