@@ -69,18 +69,24 @@ class ReplaceWithdrawals(Loop):
                 )
             }
             rows = await transactions_sql.read_payments(conn, network, stuck, OPEN)
+            latest = await attempts_sql.latest_attempts(conn, stuck)
         doubtful = await doubtful_expiries(self.context, network, stuck)
         rows = [r for r in rows if r.halted_reason is None and r.withdrawal_id not in doubtful]
         priced = await price_payments(self.context.adapters[network], rows)
         for payment in ready_payments(priced, frozenset(stuck)):
             async with transact(self.context) as work:
-                await self._replace(work, config, payment)
+                await self._replace(work, config, payment, latest)
         for one in priced:
             if one.is_hopeless and stuck[one.row.withdrawal_id]:
-                await self._give_up(config, one)
+                await self._give_up(config, one, latest)
 
-    async def _replace(self, work: Work, config: Network, payment: Ready) -> None:
-        """Replace the latest attempt, unless a block or another worker was quicker."""
+    async def _replace(
+        self, work: Work, config: Network, payment: Ready, latest: Mapping[int, Attempt]
+    ) -> None:
+        """Replace the latest attempt, unless a block or another worker was quicker.
+
+        `latest` are those that nodes were asked of.
+        """
         ids = [payment.row.withdrawal_id]
         locked = await withdrawals_sql.lock_withdrawals(work.conn, ids, OPEN)
         stuck = await self._still_stuck(work, config)
@@ -89,7 +95,9 @@ class ReplaceWithdrawals(Loop):
         attempts = await attempts_sql.latest_attempts(work.conn, ids)
         for withdrawal in locked:
             attempt = attempts.get(withdrawal.withdrawal_id)
-            if attempt is not None and withdrawal.sender == payment.sender:
+            if attempt is None or attempt != latest.get(withdrawal.withdrawal_id):
+                continue
+            if withdrawal.sender == payment.sender:
                 await self._renew(work, config, payment, withdrawal, attempt)
 
     async def _still_stuck(self, work: Work, config: Network) -> Mapping[int, bool]:
@@ -134,7 +142,9 @@ class ReplaceWithdrawals(Loop):
             await attempts_sql.expire_transactions(work.conn, ids, clock)
         await store_replacement(work, network, withdrawal, attempt, new)
 
-    async def _give_up(self, config: Network, hopeless: Priced) -> None:
+    async def _give_up(
+        self, config: Network, hopeless: Priced, latest: Mapping[int, Attempt]
+    ) -> None:
         """Fail what expired and can never be paid, and give its money back."""
         ids = [hopeless.row.withdrawal_id]
         async with transact(self.context) as work:
@@ -143,6 +153,9 @@ class ReplaceWithdrawals(Loop):
             clock = await final_clock(work.conn, config)
             if not locked or not stuck.get(ids[0]) or clock is None or hopeless.refusal is None:
                 return
+            attempts = await attempts_sql.latest_attempts(work.conn, ids)
+            if attempts.get(ids[0]) != latest.get(ids[0]):
+                return  # another worker made one of which nodes were not asked
             await attempts_sql.expire_transactions(work.conn, ids, clock)
             refusal = hopeless.refusal
             await give_up_expired(work, locked[0], refusal.reason, str(refusal)[:300])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agents.check_withdrawals import CheckWithdrawals
+from agents.replace_withdrawals import ReplaceWithdrawals
 from agents.runtime.transact import transact
 from chain_adapters.types import Broadcast, BroadcastOutcome, Payment, Quote, SignedTransaction
 from custody.approve import cancel_withdrawal
@@ -72,6 +73,23 @@ async def test_a_wallet_halted_while_a_replacement_is_priced_signs_none(
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(world.node, "quote", halt_meanwhile)
         assert await world.tried("order-1") == 1
+
+
+async def test_what_another_worker_replaced_while_it_is_priced_is_not_replaced_again(
+    world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the new attempt no node was asked whether it has landed."""
+    honest = world.node.quote
+
+    async def replace_meanwhile(payment: Payment) -> Quote:
+        monkeypatch.setattr(world.node, "quote", honest)
+        await ReplaceWithdrawals(world.context, world.signer).run_once()
+        await world.settle()
+        return await honest(payment)
+
+    await world.request(world.command("order-1"))
+    monkeypatch.setattr(world.node, "quote", replace_meanwhile)
+    assert await world.tried("order-1") == 2
 
 
 async def halt(world: SimulatedWorld) -> None:
