@@ -19,7 +19,7 @@ import aiohttp
 import asyncpg
 
 from benchmarks import latency_bare, plain
-from benchmarks.site import Site, address_of, open_site
+from benchmarks.site import Site, address_of, in_turns, open_site
 from devstack.chains.ethereum import EthereumChain
 from devstack.stack import Stack
 from sql.pool import Connection
@@ -28,7 +28,7 @@ WATCHED = 1_000
 BLOCKS = 60
 """In a turn, timed."""
 BLOCKS_WARM = 15
-TURNS = 2
+TURNS = 4
 PAUSE_S = 0.03
 SETTLE_S = 4.0
 """Until the bare processes surely run: they do not tell."""
@@ -125,11 +125,8 @@ async def bare(stack: Stack, blocks: int = BLOCKS) -> list[float]:
 
 async def run(stack: Stack, turns: int = TURNS) -> list[dict[str, Any]]:
     """Measure and return the rows of the table."""
-    our_s: list[float] = []
-    bare_s: list[float] = []
-    for _ in range(turns):
-        our_s += await ours(stack)
-        bare_s += await bare(stack)
+    our_turns, bare_turns = await in_turns(turns, lambda: ours(stack), lambda: bare(stack))
+    our_s, bare_s = ([s for turn in taken for s in turn] for taken in (our_turns, bare_turns))
     return [_row("p50", 50, our_s, bare_s), _row("p95", 95, our_s, bare_s)]
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import aiohttp
 import asyncpg
@@ -24,6 +25,8 @@ from settings.model import Settings
 from sql.migrate import migrate
 from sql.pool import Connection
 from topics.catalogue import ALL_TOPICS
+
+TakenT = TypeVar("TakenT")
 
 TENANT = "bench"
 ASSET = "ETH"
@@ -153,6 +156,20 @@ async def fill(conn: Connection, network: str, watched: int) -> None:
         "INSERT INTO address_counters (network, serial) VALUES ($1, $2)", network, watched
     )
     await conn.execute("ANALYZE addresses")
+
+
+async def in_turns(
+    turns: int, ours: Callable[[], Awaitable[TakenT]], bare: Callable[[], Awaitable[TakenT]]
+) -> tuple[list[TakenT], list[TakenT]]:
+    """Run both sides so often and return what each took.
+
+    They take turns in going first: whoever comes second finds the servers warmer.
+    """
+    taken: tuple[list[TakenT], list[TakenT]] = ([], [])
+    for turn in range(turns):
+        for side in (0, 1) if turn % 2 == 0 else (1, 0):
+            taken[side].append(await (ours, bare)[side]())
+    return taken
 
 
 async def until(
