@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cli import session
+from cli.errors import misused
 from cli.options import JsonWanted
 from cli.output import as_json, print_rows
 
@@ -31,6 +32,16 @@ async def decimals_by_asset(conn: Connection) -> dict[str, int]:
     from sql import catalogue
 
     return {row.asset: row.decimals for row in await catalogue.list_assets(conn)}
+
+
+async def require_asset(conn: Connection, asset: str) -> AssetRow:
+    """Return the asset. Problem if there is none of that name."""
+    from sql import catalogue
+
+    for row in await catalogue.list_assets(conn):
+        if row.asset == asset:
+            return row
+    raise misused(f"there is no asset {asset!r}", "`millrace asset list` shows them all.")
 
 
 async def _list() -> list[AssetRow]:

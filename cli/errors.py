@@ -44,6 +44,10 @@ NOT_CANCELLED = (
     "Cancelled is what can never be paid (docs/cli.md); what waits for approval is rejected"
     " (`millrace withdraw reject`)."
 )
+OWES = (
+    "What comes to the owner next pays the debt, and with it paid the freeze ends by itself;"
+    " `millrace balance` shows what is owed."
+)
 ALL_TENANTS = "`millrace tenant list` shows them all."
 NOT_SET_UP = "Run `millrace init`; it is harmless to run it again."
 
@@ -169,12 +173,16 @@ def _of_ours(error: BaseException) -> Problem | None:
     from custody.addresses import TenantClosed
     from custody.approve import MayBePaid, NotWaiting
     from custody.errors import CustodyError, WrongKey
+    from custody.freeze import AlreadyFrozen, FrozenForDebt, NotFrozen
 
     remedies: dict[type[BaseException], str] = {
         NotAssignable: NOT_ASSIGNED,
         NotWaiting: WAITING,
         MayBePaid: NOT_CANCELLED,
         TenantClosed: ALL_TENANTS,
+        AlreadyFrozen: "To give another reason, `millrace owner unfreeze` first.",
+        NotFrozen: "`millrace balance` shows what is frozen, and why.",
+        FrozenForDebt: OWES,
         WrongKey: "Give the key it was sealed with in the environment.",
     }
     if isinstance(error, NotAssignable | CustodyError):

@@ -17,6 +17,7 @@ from cli import (
     doctor,
     faucet,
     network,
+    owner,
     reconcile,
     rescan,
     setup,
@@ -95,6 +96,7 @@ app.add_typer(tenant.app, name="tenant")
 app.add_typer(asset.app, name="asset")
 app.add_typer(address.app, name="address")
 app.command("balance")(balance.balance)
+app.add_typer(owner.app, name="owner")
 app.add_typer(deposit.app, name="deposit")
 app.add_typer(withdraw.app, name="withdraw")
 app.command("rescan")(rescan.rescan)

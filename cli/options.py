@@ -26,6 +26,7 @@ Tenant: TypeAlias = Annotated[str, typer.Option("--tenant", help="The tenant's n
 Owner: TypeAlias = Annotated[
     str, typer.Option("--owner", callback=check_owner, help="The tenant's own name for its user.")
 ]
+AssetNamed: TypeAlias = Annotated[str, typer.Option("--asset", help="As in `millrace asset list`.")]
 OwnerWanted: TypeAlias = Annotated[str | None, typer.Option("--owner", help="Of this user only.")]
 Chains: TypeAlias = Annotated[
     list[str] | None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import session
-from cli.errors import ALL_TENANTS, misused, not_found
+from cli.errors import ALL_TENANTS, Problem, misused, not_found
 from cli.options import JsonWanted
 from cli.output import as_json, print_fields, print_rows
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Who uses Millrace.")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="The tenant's name.")]
 
 
 @app.command("new")
@@ -40,6 +42,37 @@ def list_(json_wanted: JsonWanted = False) -> None:
     """List all tenants."""
     rows = [as_json(row) for row in session.run(_list())]
     print_rows(rows, json_wanted=json_wanted, empty="No tenants yet: `millrace tenant new NAME`.")
+
+
+@app.command("suspend")
+def suspend(tenant: TenantName, json_wanted: JsonWanted = False) -> None:
+    """Pay nothing more for a tenant; what comes in is still credited and told.
+
+    New orders are refused, approved ones wait unsigned, nobody gets a new address.
+    """
+    _move(tenant, "active", "suspended", json_wanted=json_wanted)
+
+
+@app.command("resume")
+def resume(tenant: TenantName, json_wanted: JsonWanted = False) -> None:
+    """Pay for a suspended tenant again; orders that waited are signed."""
+    _move(tenant, "suspended", "active", json_wanted=json_wanted)
+
+
+def _move(tenant: str, from_status: str, status: str, *, json_wanted: bool) -> None:
+    row = session.run(_move_tenant(tenant, from_status, status))
+    print_fields(as_json(row), json_wanted=json_wanted)
+
+
+async def _move_tenant(tenant: str, from_status: str, status: str) -> Tenant:
+    from sql import tenants
+
+    async with session.database(session.settings()) as pool, pool.acquire() as conn:
+        moved = await tenants.move_tenant(conn, tenant, from_status, status)
+        found = await require_tenant(conn, tenant)
+    if not moved:
+        raise Problem(f"tenant {tenant!r} is {found.status}, not {from_status}")
+    return found
 
 
 async def require_tenant(conn: Connection, tenant: str) -> Tenant:

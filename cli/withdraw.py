@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import session
-from cli.asset import decimals_by_asset
+from cli.asset import require_asset
 from cli.errors import Problem, misused, not_found
 from cli.operator import operator_of
-from cli.options import Actor, JsonWanted, Limit, Owner, OwnerWanted, Tenant
-from cli.output import as_json, minor, print_fields, print_rows, say, whole
-from cli.shown import show_addresses
+from cli.options import Actor, AssetNamed, JsonWanted, Limit, Owner, OwnerWanted, Tenant
+from cli.orders import print_order, show, show_all, without_amount
+from cli.output import as_json, minor, print_fields, print_rows, say
 from cli.tenant import require_tenant
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ STATUSES = (
     "requested", "awaiting_approval", "approved", "signed", "broadcast", *sorted(FINAL),
 )  # fmt: skip
 COLUMNS = (
-    "id", "owner", "amount", "asset", "address", "memo", "status", "reason", "updated_at",
+    "id", "owner", "amount", "asset", "address", "memo", "status", "reason", "waits_for",
+    "updated_at",
 )  # fmt: skip
-PARTIES = ("address", "sender")
 POLL_S = 0.2
 COIN_TRANSACTION = re.compile("[0-9a-fA-F]{64}")
 
@@ -44,7 +44,7 @@ def request(
     *,
     tenant: Tenant,
     owner: Owner,
-    asset: Annotated[str, typer.Option("--asset", help="As in `millrace asset list`.")],
+    asset: AssetNamed,
     address: Annotated[str, typer.Option("--address", help="Where to.")],
     amount: Annotated[
         str | None, typer.Option("--amount", help="In whole units of the asset, e.g. 0.25.")
@@ -80,7 +80,7 @@ def request(
     if final is None:
         print_fields({"id": order["id"], "status": "sent"}, json_wanted=json_wanted)
         return
-    print_fields(final, json_wanted=json_wanted)
+    print_order(final, json_wanted=json_wanted)
     if final["status"] != "confirmed":
         raise typer.Exit(1)
 
@@ -92,7 +92,7 @@ def approve(
     """Let a withdrawal that waits for approval be paid."""
     by = operator_of(actor)
     row = session.run_again(lambda: _decide(tenant, order_id, by, approve_it=True, detail=""))
-    print_fields(row, json_wanted=json_wanted)
+    print_order(row, json_wanted=json_wanted)
 
 
 @app.command("reject")
@@ -107,7 +107,7 @@ def reject(
     """Refuse a withdrawal that waits for approval, and give the money back."""
     by = operator_of(actor)
     row = session.run_again(lambda: _decide(tenant, order_id, by, approve_it=False, detail=detail))
-    print_fields(row, json_wanted=json_wanted)
+    print_order(row, json_wanted=json_wanted)
 
 
 @app.command("cancel")
@@ -134,17 +134,17 @@ def cancel(
             else _cancel_taken(tenant, order_id, taken_by)
         )
     )
-    print_fields(row, json_wanted=json_wanted)
+    print_order(row, json_wanted=json_wanted)
 
 
 @app.command("status")
 def status(order_id: OrderId, *, tenant: Tenant, json_wanted: JsonWanted = False) -> None:
-    """Show where a withdrawal stands, with every transaction that was made for it."""
-    row, transactions, amount = session.run(_status(tenant, order_id))
+    """Show where a withdrawal stands, what it waits for, and every transaction made for it."""
+    row, transactions = session.run(_status(tenant, order_id))
     if json_wanted:
-        print_fields({**row, "transactions": transactions}, json_wanted=True)
+        print_order({**row, "transactions": transactions}, json_wanted=True)
         return
-    print_fields({**row, "amount_minor": f"{row['amount_minor']} ({amount})"}, json_wanted=False)
+    print_order(row, json_wanted=False)
     if transactions:
         columns = ("attempt", "nonce", "state", "transaction_id", "height", "last_outcome")
         print_rows(transactions, json_wanted=False, empty="", columns=columns)
@@ -166,19 +166,8 @@ def list_(
         raise misused(f"{status_wanted!r} is no status; there is {', '.join(STATUSES)}")
     rows = session.run(_list(tenant, owner, status_wanted, limit))
     if json_wanted:
-        rows = [{name: row[name] for name in row if name != "amount"} for row in rows]
+        rows = [without_amount(row) for row in rows]
     print_rows(rows, json_wanted=json_wanted, empty="No withdrawals.", columns=COLUMNS)
-
-
-async def show(config: Settings, withdrawal: Withdrawal) -> dict[str, Any]:
-    """Return a withdrawal as it is printed."""
-    return (await show_addresses(config, [_fields(withdrawal)], PARTIES))[0]
-
-
-def _fields(withdrawal: Withdrawal) -> dict[str, Any]:
-    """Return a withdrawal's fields; its id is the producer's."""
-    row = as_json(withdrawal)
-    return {"id": row.pop("idempotency_key"), **row}
 
 
 async def _request(
@@ -200,7 +189,7 @@ async def _request(
             return None
         done = await follow(pool, command, wait_s)
         await require_own_id(pool, command)  # somebody may have sent another one meanwhile
-        return await show(config, done)
+        return await show(config, pool, done)
 
 
 async def require_own_id(pool: Pool, command: WithdrawalCommand) -> None:
@@ -224,19 +213,14 @@ async def _check(
     config: Settings, pool: Pool, order: dict[str, str | None], amount: str | None
 ) -> None:
     """Put the amount in minor units into an order. Problem if the order is plainly a slip."""
-    from sql.catalogue import list_assets
-
-    asset = str(order["asset"])
     async with pool.acquire() as conn:
         await require_tenant(conn, str(order["tenant"]))
-        known = {row.asset: row for row in await list_assets(conn)}
-    if asset not in known:
-        raise misused(f"there is no asset {asset!r}", "`millrace asset list` shows them all.")
+        asset = await require_asset(conn, str(order["asset"]))
     if amount is not None:
-        order["amount_minor"] = _to_minor(amount, known[asset].decimals)
+        order["amount_minor"] = _to_minor(amount, asset.decimals)
     if str(order["amount_minor"]).startswith("-") or not str(order["amount_minor"]).strip("0"):
         raise misused(f"{amount or order['amount_minor']} is not more than nothing")
-    async with session.chain(session.pick_network(config, known[asset].network)) as adapter:
+    async with session.chain(session.pick_network(config, asset.network)) as adapter:
         adapter.parse_destination(str(order["address"]), order["memo"])
 
 
@@ -307,12 +291,13 @@ async def _decide(
     from custody.approve import approve_withdrawal, reject_withdrawal
 
     config = session.settings()
-    async with session.database(config) as pool, transact_on(pool, config.topic_prefix) as work:
-        if approve_it:
-            decided = await approve_withdrawal(work, tenant, order_id, actor)
-        else:
-            decided = await reject_withdrawal(work, tenant, order_id, actor, detail)
-    return await show(config, decided)
+    async with session.database(config) as pool:
+        async with transact_on(pool, config.topic_prefix) as work:
+            if approve_it:
+                decided = await approve_withdrawal(work, tenant, order_id, actor)
+            else:
+                decided = await reject_withdrawal(work, tenant, order_id, actor, detail)
+        return await show(config, pool, decided)
 
 
 async def _cancel(tenant: str, order_id: str, detail: str) -> dict[str, Any]:
@@ -320,9 +305,10 @@ async def _cancel(tenant: str, order_id: str, detail: str) -> dict[str, Any]:
     from custody.approve import cancel_withdrawal
 
     config = session.settings()
-    async with session.database(config) as pool, transact_on(pool, config.topic_prefix) as work:
-        cancelled = await cancel_withdrawal(work, tenant, order_id, detail)
-    return await show(config, cancelled)
+    async with session.database(config) as pool:
+        async with transact_on(pool, config.topic_prefix) as work:
+            cancelled = await cancel_withdrawal(work, tenant, order_id, detail)
+        return await show(config, pool, cancelled)
 
 
 async def _cancel_taken(tenant: str, order_id: str, taken_by: str) -> dict[str, Any]:
@@ -349,11 +335,11 @@ async def _cancel_taken(tenant: str, order_id: str, taken_by: str) -> dict[str, 
                 order_id=order_id,
                 taken_by=taken_by.lower(),
             )
-    return await show(config, cancelled)
+        return await show(config, pool, cancelled)
 
 
-async def _status(tenant: str, order_id: str) -> tuple[dict[str, Any], list[dict[str, Any]], str]:
-    """Return a withdrawal, its transactions, and its amount as people write it."""
+async def _status(tenant: str, order_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return a withdrawal and its transactions."""
     from sql.transactions import list_transactions
     from sql.withdrawals import find_withdrawal
 
@@ -366,8 +352,8 @@ async def _status(tenant: str, order_id: str) -> tuple[dict[str, Any], list[dict
                 "A command that was sent is taken up within a second if the role withdrawals runs.",
             )
         transactions = await list_transactions(conn, found.withdrawal_id)
-        amount = f"{_whole(found, await decimals_by_asset(conn))} {found.asset}"
-    return await show(config, found), [as_json(row) for row in transactions], amount
+        (shown,) = await show_all(config, conn, [found])
+    return shown, [as_json(row) for row in transactions]
 
 
 async def _list(
@@ -379,11 +365,4 @@ async def _list(
     async with session.database(config) as pool, pool.acquire() as conn:
         await require_tenant(conn, tenant)
         rows = await list_withdrawals(conn, tenant, owner, status_wanted, limit)
-        decimals = await decimals_by_asset(conn)
-    shown = [{**_fields(row), "amount": _whole(row, decimals)} for row in rows]
-    return await show_addresses(config, shown, PARTIES)
-
-
-def _whole(row: Withdrawal, decimals: dict[str, int]) -> str:
-    known = decimals.get(row.asset)
-    return f"{row.amount_minor} minor" if known is None else whole(row.amount_minor, known)
+        return await show_all(config, conn, rows)

@@ -67,6 +67,16 @@ class Balance(NamedTuple):
     version: int
 
 
+class Freeze(NamedTuple):
+    """Whether an owner's available money in one asset may leave, and what the owner owes in it."""
+
+    frozen_at: datetime.datetime | None
+    frozen_reason: str | None
+    frozen_by: str | None
+    """The operator; None if it is not frozen, or frozen for a debt."""
+    receivable_minor: int
+
+
 class StatementLine(NamedTuple):
     """One posting of an account."""
 
@@ -225,11 +235,19 @@ async def unfreeze_accounts(conn: Connection, account_ids: Sequence[int], reason
 
 
 async def freeze_account(
-    conn: Connection, tenant: str, owner: str, *, asset: str, reason: str
+    conn: Connection,
+    tenant: str,
+    owner: str,
+    *,
+    asset: str,
+    reason: str,
+    frozen_by: str | None = None,
 ) -> None:
     """Stop an owner's available money in one asset from leaving, whatever froze it before."""
     await open_accounts(conn, [tenant], [owner], [asset], ["available"])
-    await _queries.freeze_account(conn, tenant=tenant, owner=owner, asset=asset, reason=reason)
+    await _queries.freeze_account(
+        conn, tenant=tenant, owner=owner, asset=asset, reason=reason, frozen_by=frozen_by
+    )
 
 
 async def unfreeze_account(
@@ -246,6 +264,15 @@ async def unfreeze_account(
 async def lock_available(conn: Connection, tenant: str, owner: str, *, asset: str) -> None:
     """Let nobody post to or freeze an owner's available money before this transaction ends."""
     await _queries.lock_available(conn, tenant=tenant, owner=owner, asset=asset)
+
+
+async def fetch_freeze(conn: Connection, tenant: str, owner: str, *, asset: str) -> Freeze:
+    """Return whether an owner's available money may leave. It may if there never was any."""
+    row = await _queries.fetch_freeze(conn, tenant=tenant, owner=owner, asset=asset)
+    if row is None:
+        return Freeze(None, None, None, 0)
+    *head, receivable = row
+    return Freeze._make((*head, int(receivable)))
 
 
 async def fetch_balances(conn: Connection, tenant: str, owner: str) -> list[Balance]:

@@ -142,7 +142,7 @@ WHERE account_id = any(:account_ids::bigint []) AND frozen_reason = :reason::tex
 -- name: freeze_account!
 -- Stop an owner's available money in one asset from leaving. A reason given before gives way.
 UPDATE accounts
-SET frozen_at = now(), frozen_reason = :reason::text
+SET frozen_at = now(), frozen_reason = :reason::text, frozen_by = :frozen_by::text
 WHERE
     tenant = :tenant::text AND owner = :owner::text
     AND asset = :asset::text AND bucket = 'available';
@@ -161,7 +161,8 @@ FOR NO KEY UPDATE;
 UPDATE accounts AS a
 SET
     frozen_at = CASE WHEN d.balance_minor > 0 THEN a.frozen_at END,
-    frozen_reason = CASE WHEN d.balance_minor > 0 THEN :debt_reason::text END
+    frozen_reason = CASE WHEN d.balance_minor > 0 THEN :debt_reason::text END,
+    frozen_by = NULL
 FROM accounts AS b
 LEFT JOIN accounts AS d
     ON
@@ -171,6 +172,22 @@ WHERE
     a.account_id = b.account_id AND a.frozen_at IS NOT NULL
     AND b.tenant = :tenant::text AND b.owner = :owner::text
     AND b.asset = :asset::text AND b.bucket = 'available';
+
+-- name: fetch_freeze^
+-- Why an owner's available money in one asset may not leave, and what the owner owes in it.
+SELECT
+    a.frozen_at,
+    a.frozen_reason,
+    a.frozen_by,
+    coalesce(d.balance_minor, 0)::text AS receivable_minor
+FROM accounts AS a
+LEFT JOIN accounts AS d
+    ON
+        a.tenant = d.tenant AND a.owner = d.owner
+        AND a.asset = d.asset AND d.bucket = 'receivable'
+WHERE
+    a.tenant = :tenant::text AND a.owner = :owner::text
+    AND a.asset = :asset::text AND a.bucket = 'available';
 
 -- name: fetch_balances
 -- What an owner has, by asset.

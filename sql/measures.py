@@ -85,7 +85,7 @@ async def measure_assets(conn: Connection) -> list[AssetMeasure]:
 
 
 async def count_frozen(conn: Connection) -> int:
-    """Return how many accounts are frozen."""
+    """Return how many accounts are frozen and owe for money that was spent."""
     return int(await _queries.count_frozen(conn))
 
 

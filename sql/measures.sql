@@ -62,8 +62,14 @@ FROM assets
 ORDER BY asset;
 
 -- name: count_frozen$
--- Accounts from which no money may go.
-SELECT count(*) FROM accounts WHERE frozen_at IS NOT NULL;
+-- Accounts that are frozen and owe; those an operator froze for another reason are left out.
+SELECT count(*)
+FROM accounts AS a
+INNER JOIN accounts AS d
+    ON
+        a.tenant = d.tenant AND a.owner = d.owner
+        AND a.asset = d.asset AND d.bucket = 'receivable' AND d.balance_minor > 0
+WHERE a.frozen_at IS NOT NULL;
 
 -- name: measure_reconciliations
 -- What the newest settled run of each network and of the books (network NULL) found: differences by

@@ -58,6 +58,12 @@ async def list_tenants(conn: Connection, tenant: str | None = None) -> list[Tena
     return [Tenant(*row) for row in await _queries.list_tenants(conn, tenant=tenant)]
 
 
+async def move_tenant(conn: Connection, tenant: str, from_status: str, status: str) -> bool:
+    """Take a tenant from one status to another; False if it is not in that one."""
+    moved = await _queries.move_tenant(conn, tenant=tenant, from_status=from_status, status=status)
+    return moved is not None
+
+
 async def add_users(conn: Connection, tenant: str, owners: Iterable[str]) -> None:
     """Take in users of a tenant; repeats do no harm."""
     await _queries.add_users(conn, tenant=tenant, owners=sorted(set(owners)))

@@ -21,6 +21,12 @@ FROM tenants
 WHERE :tenant::text IS NULL OR tenant = :tenant::text
 ORDER BY tenant;
 
+-- name: move_tenant$
+-- Take a tenant from one status to another; nothing comes back if it is not in that one.
+UPDATE tenants SET status = :status::text
+WHERE tenant = :tenant::text AND status = :from_status::text
+RETURNING tenant;
+
 -- name: add_users!
 -- Take in a tenant's users; those that are there already stay as they are.
 INSERT INTO users (tenant, owner)

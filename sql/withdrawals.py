@@ -97,6 +97,20 @@ class Move(NamedTuple):
     decided_by: str | None = None
 
 
+class Obstacles(NamedTuple):
+    """What an approved withdrawal may wait for, as far as the database knows."""
+
+    withdrawal_id: int
+    tenant_status: str
+    frozen_reason: str | None
+    network_halted: str | None
+    wallet: str | None
+    """The hot wallet's address; None if the tenant has none yet."""
+    wallet_halted: str | None
+    free_minor: int
+    """What the hot wallet holds by the books beside payments that are signed already."""
+
+
 WITHDRAWAL_COLUMNS = len(Withdrawal._fields)
 
 
@@ -239,6 +253,13 @@ async def payable_withdrawals(conn: Connection, withdrawal_ids: Iterable[int]) -
     ids = sorted(set(withdrawal_ids))
     rows = await _queries.payable_withdrawals(conn, withdrawal_ids=ids)
     return frozenset(row["withdrawal_id"] for row in rows)
+
+
+async def list_obstacles(conn: Connection, withdrawal_ids: Iterable[int]) -> list[Obstacles]:
+    """Return what those of the withdrawals that are approved may wait for."""
+    ids = sorted(set(withdrawal_ids))
+    rows = await _queries.list_obstacles(conn, withdrawal_ids=ids)
+    return [Obstacles._make((*head, int(free))) for *head, free in rows]
 
 
 async def find_withdrawal(conn: Connection, tenant: str, idempotency_key: str) -> Withdrawal | None:

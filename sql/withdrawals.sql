@@ -163,6 +163,41 @@ WHERE
         WHERE c.network = w.network AND c.halted_reason IS NOT NULL
     );
 
+-- name: list_obstacles
+-- What stands between these approved withdrawals and their signature, as far as the database knows.
+-- free_minor is what the hot wallet holds by the books beside payments that are signed already.
+WITH promised AS (
+    SELECT
+        w.tenant,
+        w.asset,
+        sum(w.amount_minor) AS amount_minor
+    FROM withdrawals AS w
+    WHERE w.status IN ('signed', 'broadcast')
+    GROUP BY w.tenant, w.asset
+)
+
+SELECT
+    w.withdrawal_id,
+    t.status AS tenant_status,
+    o.frozen_reason,
+    c.halted_reason AS network_halted,
+    h.address AS wallet,
+    n.halted_reason AS wallet_halted,
+    (coalesce(b.balance_minor, 0) - coalesce(p.amount_minor, 0))::text AS free_minor
+FROM withdrawals AS w
+INNER JOIN tenants AS t ON w.tenant = t.tenant
+LEFT JOIN accounts AS o
+    ON
+        w.tenant = o.tenant AND w.owner = o.owner
+        AND w.asset = o.asset AND o.bucket = 'available'
+LEFT JOIN cursors AS c ON w.network = c.network
+LEFT JOIN addresses AS h ON w.tenant = h.tenant AND w.network = h.network AND h.purpose = 'hot'
+LEFT JOIN nonces AS n ON h.network = n.network AND h.address = n.sender
+LEFT JOIN accounts AS b
+    ON w.tenant = b.tenant AND b.owner = '' AND w.asset = b.asset AND b.bucket = 'hot_wallet'
+LEFT JOIN promised AS p ON w.tenant = p.tenant AND w.asset = p.asset
+WHERE w.withdrawal_id = any(:withdrawal_ids::bigint []) AND w.status = 'approved';
+
 -- name: find_withdrawal^
 -- A withdrawal by its producer's id.
 SELECT

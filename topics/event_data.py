@@ -164,9 +164,11 @@ class Account(Data, frozen=True, kw_only=True):
 
     owner: str
     asset: str
-    reason: str
-    """Machine-readable, e.g. "reversed_deposit_spent"."""
+    reason: Literal["reorganised_credit", "operator"]
+    """reorganised_credit: it owes for money that had been spent. operator: an operator's word."""
     detail: str
+    decided_by: str | None = None
+    """The operator, null if it was frozen for a debt."""
 
 
 class HotWallet(Data, frozen=True, kw_only=True):

@@ -163,13 +163,13 @@ class WithdrawalReversed(Envelope, frozen=True, kw_only=True, tag="withdrawal.re
 
 
 class AccountFrozen(Envelope, frozen=True, kw_only=True, tag="account.frozen"):
-    """No money leaves this account until its debt is paid; what comes next pays that first."""
+    """No money leaves this account: until its debt is paid, or until an operator lets it go."""
 
     data: Account
 
 
 class AccountUnfrozen(Envelope, frozen=True, kw_only=True, tag="account.unfrozen"):
-    """The account works again."""
+    """An operator let it go: the account works again."""
 
     data: Account
 

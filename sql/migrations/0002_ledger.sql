@@ -52,6 +52,7 @@ CREATE TABLE accounts (
     kind text NOT NULL,               -- copied from there when the account is opened
     frozen_at timestamptz,
     frozen_reason text,
+    frozen_by text,                   -- the operator, NULL if the ledger did it for a debt
     UNIQUE (tenant, owner, asset, bucket),
     CHECK (may_be_negative OR balance_minor >= 0),
     CHECK ((account_id & 1 = 1) = debit_normal),

@@ -17,10 +17,13 @@ BEGIN
     GRANT SELECT ON ALL TABLES IN SCHEMA public TO millrace_app; -- views are among them
 
     -- The ledger: open accounts, insert lines, freeze. Triggers alone write balances.
-    GRANT INSERT (tenant, owner, asset, bucket), UPDATE (frozen_at, frozen_reason)
+    GRANT INSERT (tenant, owner, asset, bucket), UPDATE (frozen_at, frozen_reason, frozen_by)
     ON accounts TO millrace_app;
     GRANT INSERT ON journal_lines TO millrace_app;
     GRANT USAGE ON SEQUENCE journal_entry_ids TO millrace_app;
+
+    -- Whether a tenant is paid for is an operator's word; what its wallets are never changes.
+    GRANT UPDATE (status) ON tenants TO millrace_app;
 
     -- Written once.
     GRANT INSERT ON tenants, users, outbox, key_pool, addresses, memos, waiting_deposits, events,

@@ -6,8 +6,11 @@ import pytest
 
 from agents.measure_state import MeasureState
 from agents.reconcile_chain import reconcile_books
+from ledger import rules
+from ledger.post import post
 from metrics.catalogue import CATALOGUE, SHARED_REGISTRY
 from sql import chain as chain_sql
+from sql import ledger as ledger_sql
 from sql import wallets as wallets_sql
 from sql.pool import Pool
 from tests.support.books import Books
@@ -150,17 +153,30 @@ async def test_books_that_were_tampered_with_are_shown(books: Books) -> None:
         assert shown("ledger_unbalanced") == flag
 
 
-async def test_frozen_accounts_keys_and_queues_are_counted(books: Books) -> None:
+async def owe(books: Books, owner: str) -> None:
+    """Let an owner spend a deposit that leaves the chain, and so be frozen."""
+    money = (books.tenant, owner, books.coin, 7)
+    async with books.pool.acquire() as conn, conn.transaction():
+        await post(
+            conn,
+            [
+                rules.deposit_credited(*money, deposit_id=10**9, revision=0),
+                rules.withdrawal_held(*money, fee_minor=0, withdrawal_id=10**9),
+                rules.deposit_reversed(*money, deposit_id=10**9, revision=0),
+            ],
+        )
+
+
+async def test_who_owes_keys_and_queues_are_counted(books: Books) -> None:
     await measure(books)
     before = {
         name: shown(name) or 0 for name in ("accounts_frozen", "outbox_depth", "dead_letters_open")
     }
     await books.deposit(700)
+    await owe(books, "debtor")
     async with books.pool.acquire() as conn:
-        await conn.execute(
-            "UPDATE accounts SET frozen_at = now(), frozen_reason = 'test'"
-            " WHERE tenant = $1 AND bucket = 'available'",
-            books.tenant,
+        await ledger_sql.freeze_account(
+            conn, books.tenant, "suspect", asset=books.coin, reason="court order"
         )
         await conn.execute(
             "INSERT INTO dead_letters (stage, topic, partition, record_offset, error)"

@@ -98,10 +98,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "withdrawal.reversed": WITHDRAWAL | {"transaction_id": TRANSACTION, "account_frozen": False},
     "account.frozen": ACCOUNT
     | {
-        "reason": "reversed_deposit_spent",
-        "detail": "1500000000000000000 were reversed and 200000000000000000 are missing",
+        "reason": "reorganised_credit",
+        "detail": "1300000000000000000 minor units of a reversed deposit were spent",
+        "decided_by": None,
     },
-    "account.unfrozen": ACCOUNT | {"reason": "operator", "detail": "settled by hand"},
+    "account.unfrozen": ACCOUNT
+    | {"reason": "operator", "detail": "settled by hand", "decided_by": "carol"},
     "hot_wallet.low": NETWORK
     | {
         "asset": "ETH",
