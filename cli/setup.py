@@ -221,7 +221,10 @@ async def make_master_secret(
             f"there is a {title} already",
             meaning="A second one would orphan the addresses that came from the first.",
         )
-    if there or (config.wallet_enc_key is None and not is_needed(config, secret)):
+    if there:
+        await try_key(conn, config, secret)
+        return Step(title, [])
+    if config.wallet_enc_key is None and not is_needed(config, secret):
         return Step(title, [])
     if config.wallet_enc_key is None:
         raise Problem(
@@ -238,6 +241,26 @@ async def make_master_secret(
     if show and made is not None:
         show_words(title, made)
     return Step(title, ["made" if words is None else "imported"])
+
+
+async def try_key(conn: Connection, config: Settings, secret: MasterSecret) -> None:
+    """Raise Problem if there is a key and it does not open the secret that is there."""
+    from custody.errors import WrongKey
+    from custody.keystore import PassphraseKey, check_master_secret
+
+    if config.wallet_enc_key is None:
+        return
+    key = PassphraseKey(config.wallet_enc_key.get_secret_value())
+    try:
+        await check_master_secret(conn, key, secret)
+    except WrongKey as error:
+        raise Problem(
+            f"MILLRACE_WALLET_ENC_KEY does not open the {TITLES[secret.name]} that is there",
+            meaning="It was sealed with another key, and is left as it is. With this key no signer"
+            " starts, and nothing is paid.",
+            remedy="Give the key it was sealed with. If that is lost, only the 24 words bring back"
+            ' what it kept: docs/keys.md, "A lost key".',
+        ) from error
 
 
 def is_needed(config: Settings, secret: MasterSecret) -> bool:

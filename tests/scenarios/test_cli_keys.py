@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from chain_adapters.types import KeyScheme
-from custody.keystore import open_signer
+from custody.keystore import MASTER, open_signer
+from custody.seal import seal
 from devstack.chains.anvil import Anvil
 from devstack.postgres import Postgres
 from sql.pool import Pool, open_pool
@@ -25,6 +26,7 @@ from tests.support.key_vectors import read_key_vectors
 KEY = "correct horse battery staple"
 KEYS = {"MILLRACE_WALLET_ENC_KEY": KEY, "MILLRACE_WEBHOOK_ENC_KEY": f"{KEY} of webhooks"}
 OTHER = "another key, as long as it must be"
+FIRST = "m/44'/60'/0'/0/0"
 MASTER_WORDS = "abandon " * 23 + "art"
 TON_VECTOR = read_key_vectors("ton_mnemonics.json")[0]
 TON_WORDS = TON_VECTOR["words"]
@@ -76,6 +78,41 @@ async def test_init_makes_both_secrets_once(millrace: CommandLine) -> None:
 
     assert (first["master secret"], first["TON secret"]) == (["made"], ["made"])
     assert (again["master secret"], again["TON secret"]) == ([], [])
+
+
+async def test_init_says_when_its_key_does_not_open_what_is_there_and_changes_nothing(
+    installed: CommandLine, db: Pool
+) -> None:
+    before = await db.fetch("SELECT * FROM master_secrets")
+    for title in ("master secret", "TON secret"):
+        refused = await installed.run("init", MILLRACE_WALLET_ENC_KEY=OTHER)
+        assert refused.exit_code == 1
+        assert f"MILLRACE_WALLET_ENC_KEY does not open the {title}" in refused.stderr
+        assert "docs/keys.md" in refused.stderr
+        assert "nothing to do" not in refused.stderr.partition(title)[2]
+        assert OTHER not in refused.output
+        await db.execute("DELETE FROM master_secrets WHERE name = 'master'")
+        await db.execute(
+            "INSERT INTO master_secrets (name, envelope) VALUES ('master', $1)",
+            seal(OTHER, MASTER_WORDS.encode(), MASTER.purpose),
+        )
+    kept = "SELECT * FROM master_secrets WHERE name = 'ton'"
+    assert [await db.fetchrow(kept)] == [row for row in before if row["name"] == "ton"]
+
+
+async def test_after_a_lost_key_the_words_make_the_same_keys_under_a_new_one(
+    millrace: CommandLine,
+) -> None:
+    imported = ("init", "--import-mnemonic")
+    assert (await millrace.run(*imported, input=MASTER_WORDS)).exit_code == 0
+    async with await open_pool(millrace.environ["MILLRACE_DATABASE_URL"], 1) as pool:
+        async with pool.acquire() as conn:
+            before = (await open_signer(conn, KEY)).public_key(FIRST, KeyScheme.SECP256K1)
+        await pool.execute("DELETE FROM master_secrets")
+        again = await millrace.run(*imported, input=MASTER_WORDS, MILLRACE_WALLET_ENC_KEY=OTHER)
+        assert again.exit_code == 0
+        async with pool.acquire() as conn:
+            assert (await open_signer(conn, OTHER)).public_key(FIRST, KeyScheme.SECP256K1) == before
 
 
 async def test_an_older_installation_gets_its_ton_secret_and_keeps_the_other(
@@ -140,7 +177,11 @@ async def test_without_a_key_the_ton_secret_is_asked_for_only_where_ton_is_confi
     keyless = CommandLine({k: v for k, v in installed.environ.items() if k not in KEYS})
 
     assert done_of(await keyless.json("init"))["TON secret"] == []
-    refused = await keyless.run("init", MILLRACE_NETWORKS=with_ton(installed))
+    assets = json.loads(installed.environ["MILLRACE_ASSETS"])
+    ton = {"asset": "TON", "network": "ton:mainnet", "decimals": 9}
+    refused = await keyless.run(
+        "init", MILLRACE_NETWORKS=with_ton(installed), MILLRACE_ASSETS=json.dumps([*assets, ton])
+    )
 
     assert refused.exit_code == 1
     assert "no TON secret yet" in refused.stderr
