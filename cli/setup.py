@@ -167,27 +167,19 @@ async def make_topics(config: Settings) -> Step:
 
 
 async def fill_catalogue(conn: Connection, config: Settings) -> list[Step]:
-    """Bring networks and assets to what is configured."""
+    """Bring networks and assets to what is configured. Problem if that must not be."""
+    from cli import installed
     from sql import catalogue
 
+    installed.check_sense(config)
     contracts = await canonical_contracts(config)
     async with conn.transaction():
+        there = await catalogue.list_assets(conn)
+        installed.check_kept(config, contracts, await catalogue.list_networks(conn), there)
+        installed.check_nothing_left_out(config, there, await catalogue.open_work(conn))
         networks = await catalogue.upsert_networks(conn, config.networks)
         assets = await catalogue.upsert_assets(conn, config.assets, contracts)
-        known = {row.asset: row for row in await catalogue.list_assets(conn)}
-        for asset, contract in zip(config.assets, contracts, strict=True):
-            row = known[asset.asset]
-            if row[1:4] != (asset.network, contract, asset.decimals):
-                raise misused(
-                    f"asset {asset.asset} is kept with {_unit(*row[1:4])}"
-                    f" and configured with {_unit(asset.network, contract, asset.decimals)}",
-                    "What was counted cannot change its unit: give the new asset a new name.",
-                )
     return [Step("networks", networks), Step("assets", assets)]
-
-
-def _unit(network: str, contract: str | None, decimals: int) -> str:
-    return f"network {network}, contract {contract or 'none'}, {decimals} decimals"
 
 
 async def canonical_contracts(config: Settings) -> list[str | None]:

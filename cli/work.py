@@ -69,20 +69,27 @@ def require_port(config: Settings) -> None:
 async def require_set_up(config: Settings) -> None:
     """Raise Problem unless `millrace init` has run with this configuration."""
     from agents.runtime.kafka_survey import survey_broker
-    from sql.catalogue import list_networks
+    from cli import installed
+    from sql import catalogue, stream
     from topics.catalogue import ALL_TOPICS
 
     async with session.database(config) as pool, pool.acquire() as conn:
-        known = {row.network for row in await list_networks(conn)}
-    missing = [network.network for network in config.networks if network.network not in known]
+        networks = await catalogue.list_networks(conn)
+        assets = await catalogue.list_assets(conn)
+        open_work = await catalogue.open_work(conn)
+        used_topics = await stream.used_topics(conn)
+    missing = sorted({n.network for n in config.networks} - {row.network for row in networks})
     async with session.broker_errors():
         broker = await survey_broker(config)
     missing += sorted(
         {config.topic_prefix + topic.name for topic in ALL_TOPICS} - set(broker.partitions)
     )
+    installed.check_topics(config, used_topics)
     if missing:
         raise Problem(
             f"not set up yet: {', '.join(missing)}",
             meaning="The database or the broker is new, or the configuration has grown.",
             remedy=NOT_SET_UP,
         )
+    installed.check_nothing_left_out(config, assets, open_work)
+    installed.check_taken_up(config, networks, assets)

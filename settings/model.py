@@ -66,6 +66,9 @@ CHAIN_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 """What differs from the defaults of Network, chain by chain; docs/chains tells why."""
 
+WITHOUT_FINALITY = ("bitcoin", "dogecoin", "litecoin")
+"""Chains that say of no block that it is final."""
+
 
 class StrictModel(BaseModel):
     """A section of the configuration: unknown names are errors."""
@@ -100,8 +103,8 @@ class Network(StrictModel):
     """A deeper reorganisation halts the network until an operator resumes it."""
     keep_blocks: int = Field(ge=1000, default=100_000)
     """Blocks remembered below the tip: more than there are in the time that Kafka keeps records."""
-    start_height: int | None = None
-    """First block to read on a new database; None starts at the tip."""
+    start_height: int | None = Field(ge=0, default=None)
+    """First block to read on a new database; None starts at the tip. No meaning after that."""
     poll_interval_s: float = Field(gt=0, default=1.0)
     traces: Literal["auto", "always", "never"] = "auto"
     """Whether transfers made inside contracts are read from traces."""
@@ -110,6 +113,24 @@ class Network(StrictModel):
     rebroadcast_after_s: float = Field(gt=0, default=30.0)
     fee_minor_max: MinorUnits = 10**17
     """No transaction may bid more than this for its fee, in the native asset."""
+
+    @model_validator(mode="after")
+    def _remembers_enough(self) -> Self:
+        if self.keep_blocks <= self.reorg_depth_max:
+            raise ValueError(
+                "keep_blocks must be above reorg_depth_max: of a reorganisation, the blocks that it"
+                " removes must be remembered, and one below them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _chain_tells_finality(self) -> Self:
+        if self.finality != "depth" and self.kind in WITHOUT_FINALITY:
+            raise ValueError(
+                f"finality must be depth: {self.kind} calls no block {self.finality},"
+                " so nothing would ever be confirmed"
+            )
+        return self
 
 
 class AmountConfirmations(StrictModel):
@@ -128,10 +149,10 @@ class Asset(StrictModel):
     decimals: int = Field(ge=0, le=36)
     deposit_minor_min: MinorUnits = 0
     confirmations_by_amount: tuple[AmountConfirmations, ...] = ()
-    withdrawal_minor_min: MinorUnits = 1
+    withdrawal_minor_min: Annotated[int, Field(ge=1, lt=10**78)] = 1
     withdrawal_minor_max: MinorUnits | None = None
     withdrawal_minor_max_day: MinorUnits | None = None
-    withdrawal_count_max_hour: int | None = None
+    withdrawal_count_max_hour: int | None = Field(ge=0, default=None)
     withdrawal_approval_minor: MinorUnits | None = None
     withdrawal_fee_minor: MinorUnits = 0
 
@@ -190,6 +211,18 @@ class Settings(BaseSettings):
                 "webhook_enc_key must differ from wallet_enc_key: notify, which talks to the"
                 " outside, could open the master secret"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _each_is_once(self) -> Self:
+        contracts = [f"{a.network} {a.contract or 'native'}" for a in self.assets]
+        for what, names in (
+            ("network", [network.network for network in self.networks]),
+            ("asset", [asset.asset for asset in self.assets]),
+            ("contract", contracts),
+        ):
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"{what} {', '.join(twice)} is configured twice")
         return self
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from settings.model import Asset, Network
 from sql.pool import Connection
@@ -30,7 +30,7 @@ class NetworkRow(NamedTuple):
 
 
 class AssetRow(NamedTuple):
-    """An asset and its most important rules, in minor units."""
+    """An asset and its rules, in minor units."""
 
     asset: str
     network: str
@@ -42,6 +42,17 @@ class AssetRow(NamedTuple):
     withdrawal_minor_max: int | None
     withdrawal_approval_minor: int | None
     withdrawal_fee_minor: int
+    withdrawal_minor_max_day: int | None
+    withdrawal_count_max_hour: int | None
+    confirmations_by_amount: list[dict[str, Any]]
+
+
+class OpenWork(NamedTuple):
+    """How much is under way on a network."""
+
+    network: str
+    withdrawals: int
+    deposits: int
 
 
 async def upsert_networks(conn: Connection, networks: Sequence[Network]) -> list[str]:
@@ -74,7 +85,7 @@ async def upsert_assets(
         contracts=list(contracts),
         decimals=[a.decimals for a in assets],
         deposit_minor_mins=[str(a.deposit_minor_min) for a in assets],
-        confirmations_by_amounts=[_steps(a) for a in assets],
+        confirmations_by_amounts=[json.dumps(steps_of(a)) for a in assets],
         withdrawal_minor_mins=[str(a.withdrawal_minor_min) for a in assets],
         withdrawal_minor_maxs=[_text(a.withdrawal_minor_max) for a in assets],
         withdrawal_minor_max_days=[_text(a.withdrawal_minor_max_day) for a in assets],
@@ -85,13 +96,12 @@ async def upsert_assets(
     return sorted(row["asset"] for row in rows)
 
 
-def _steps(asset: Asset) -> str:
-    return json.dumps(
-        [
-            {"from_minor": str(step.from_minor), "confirmations": step.confirmations}
-            for step in asset.confirmations_by_amount
-        ]
-    )
+def steps_of(asset: Asset) -> list[dict[str, Any]]:
+    """Return an asset's confirmations by amount as they are kept. Pure."""
+    return [
+        {"from_minor": str(step.from_minor), "confirmations": step.confirmations}
+        for step in asset.confirmations_by_amount
+    ]
 
 
 def _text(amount_minor: int | None) -> str | None:
@@ -117,9 +127,17 @@ async def list_assets(conn: Connection) -> list[AssetRow]:
             _int(row["withdrawal_minor_max"]),
             _int(row["withdrawal_approval_minor"]),
             int(row["withdrawal_fee_minor"]),
+            _int(row["withdrawal_minor_max_day"]),
+            row["withdrawal_count_max_hour"],
+            json.loads(row["confirmations_by_amount"]),
         )
         for row in await _queries.list_assets(conn)
     ]
+
+
+async def open_work(conn: Connection) -> list[OpenWork]:
+    """Return what is under way on every network that is known."""
+    return [OpenWork(*row) for row in await _queries.open_work(conn)]
 
 
 def _int(text: str | None) -> int | None:

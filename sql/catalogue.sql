@@ -1,5 +1,6 @@
 -- name: upsert_networks
--- Bring the networks to what is configured; tells those that were not so yet. None is removed.
+-- Bring the networks to what is configured; tells those that were not so yet. None is removed, and
+-- kind and native asset stay what they are: addresses were given and fees booked under them.
 INSERT INTO networks AS n (network, kind, native_asset, confirmations, finality)
 SELECT
     w.network,
@@ -13,14 +14,12 @@ FROM
         :confirmations::integer [], :finalities::text []
     ) AS w (network, kind, native_asset, confirmations, finality)
 ON CONFLICT (network) DO UPDATE SET
-    kind = excluded.kind,
-    native_asset = excluded.native_asset,
     confirmations = excluded.confirmations,
     finality = excluded.finality
 WHERE
-    (n.kind, n.native_asset, n.confirmations, n.finality)
+    (n.confirmations, n.finality)
     IS DISTINCT FROM
-    (excluded.kind, excluded.native_asset, excluded.confirmations, excluded.finality)
+    (excluded.confirmations, excluded.finality)
 RETURNING n.network;
 
 -- name: upsert_assets
@@ -108,7 +107,25 @@ SELECT
     a.withdrawal_minor_min::text AS withdrawal_minor_min,
     a.withdrawal_minor_max::text AS withdrawal_minor_max,
     a.withdrawal_approval_minor::text AS withdrawal_approval_minor,
-    a.withdrawal_fee_minor::text AS withdrawal_fee_minor
+    a.withdrawal_fee_minor::text AS withdrawal_fee_minor,
+    a.withdrawal_minor_max_day::text AS withdrawal_minor_max_day,
+    a.withdrawal_count_max_hour,
+    a.confirmations_by_amount
 FROM assets AS a
 INNER JOIN networks AS n ON a.network = n.network
 ORDER BY a.network, a.contract NULLS FIRST;
+
+-- name: open_work
+-- What is under way on each network: withdrawals not at their end, and deposits that wait for their
+-- confirmations.
+SELECT
+    n.network,
+    (
+        SELECT count(*) FROM withdrawals AS w
+        WHERE
+            w.network = n.network
+            AND w.status IN ('awaiting_approval', 'approved', 'signed', 'broadcast')
+    ) AS withdrawals,
+    (SELECT count(*) FROM waiting_deposits AS d WHERE d.network = n.network) AS deposits
+FROM networks AS n
+ORDER BY n.network;

@@ -110,6 +110,11 @@ async def measure_outbox(conn: Connection) -> OutboxMeasure:
     return OutboxMeasure(*await _queries.measure_outbox(conn))
 
 
+async def used_topics(conn: Connection) -> list[str]:
+    """Return the topics that stages have read or that records wait to be published to."""
+    return [row["topic"] for row in await _queries.used_topics(conn)]
+
+
 async def park_records(conn: Connection, letters: Sequence[DeadLetter]) -> None:
     """Keep dead letters; all are of one stage."""
     if not letters:

@@ -161,3 +161,10 @@ FOR SHARE;
 -- Give a lease up at once, for a graceful stop.
 DELETE FROM leases
 WHERE name = :name::text AND holder = :holder::uuid;
+
+-- name: used_topics
+-- The topics that stages have read, and those that records wait to be published to.
+SELECT topic FROM inbox
+UNION
+SELECT topic FROM outbox
+ORDER BY topic;
