@@ -18,6 +18,7 @@ from metrics import catalogue
 from sql import chain as chain_sql
 from sql import deposits as deposits_sql
 from sql import network_costs as costs_sql
+from sql.pool import Connection
 from topics.deposits import DEPOSITS, BlockMatched
 from topics.ledger import LEDGER, DepositConfirmed, NetworkCostConfirmed, batch_facts
 
@@ -35,7 +36,10 @@ class ConfirmDeposits(LocalStage[BlockMatched]):
     async def start(self) -> None:
         """Load what each network calls final."""
         async with self._context.pool.acquire() as conn:
-            policies = await deposits_sql.deposit_policies(conn)
+            await self._load_finality(conn)
+
+    async def _load_finality(self, conn: Connection) -> None:
+        policies = await deposits_sql.deposit_policies(conn)
         self._finality = {network: policy.finality for network, policy in policies.items()}
 
     async def apply(self, work: Work, records: Sequence[BlockMatched], _: None) -> None:
@@ -47,6 +51,8 @@ class ConfirmDeposits(LocalStage[BlockMatched]):
         cursor = await chain_sql.read_cursor(work.conn, network)
         if cursor is None:
             return
+        if network not in self._finality:  # added since
+            await self._load_finality(work.conn)
         final_height = final_height_of(cursor, self._finality[network])
         confirmed = await deposits_sql.confirm_deposits(
             work.conn, network, cursor.height, final_height

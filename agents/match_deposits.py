@@ -23,7 +23,7 @@ from agents.parts.deposit_events import (
     orphaned_event,
 )
 from agents.parts.finality import final_height_of
-from agents.parts.judge_transfer import Hit, Known, memo_of, new_deposit
+from agents.parts.judge_transfer import Hit, Known, lists_all, memo_of, new_deposit
 from agents.parts.network_costs import cost_fact, new_cost
 from agents.parts.watched_addresses import WatchedAddresses
 from agents.runtime.context import Context
@@ -234,6 +234,8 @@ class MatchDeposits(LocalStage[BlockRecord]):
         if not owned:
             return Found([], [])
         known = await self._look_up(work, network, seen, owned)
+        if not lists_all(self._policies.get(network), hits, owned):  # some may be new
+            self._policies = await deposits_sql.deposit_policies(work.conn)
         policy = self._policies[network]
         deposits = [
             new_deposit(hit, known, policy) for hit in hits if hit.transfer.address in known.owned

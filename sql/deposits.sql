@@ -74,9 +74,10 @@ WHERE network = :network::text AND transaction_id = any(:transaction_ids::text [
 -- name: detect_deposits
 -- Write transfers to our addresses as deposits. A transfer that is there already is left alone,
 -- unless its block left the chain: then it starts anew with the next revision, and remains whose an
--- operator said it is. What confirm_deposits would confirm at this moment is confirmed with it, unless
--- its block is forgotten: a deposit of a chain that is being caught up with is written once instead of
--- twice. What is returned of each is its key, and what the caller cannot know.
+-- operator said it is. So does one of a token that was unknown and is listed now.
+-- What confirm_deposits would confirm at this moment is confirmed with it, unless its block is
+-- forgotten: a deposit of a chain that is being caught up with is written once instead of twice. What
+-- is returned of each is its key, and what the caller cannot know.
 WITH written AS (
     INSERT INTO deposits AS d (
         network, transaction_id, transfer_index, tenant, owner, purpose, address, sender, contract,
@@ -130,7 +131,9 @@ WITH written AS (
     ) AS s
     ON CONFLICT (network, transaction_id, transfer_index) DO UPDATE SET
         tenant = excluded.tenant,
-        owner = CASE WHEN d.assigned_by IS NULL THEN excluded.owner ELSE d.owner END,
+        owner = CASE
+            WHEN d.assigned_by IS NULL AND d.status = 'orphaned' THEN excluded.owner ELSE d.owner
+        END,
         purpose = excluded.purpose,
         address = excluded.address,
         sender = excluded.sender,
@@ -146,7 +149,9 @@ WITH written AS (
         revision = d.revision + 1,
         detected_at = now(),
         confirmed_at = excluded.confirmed_at
-    WHERE d.status = 'orphaned'
+    WHERE
+        d.status = 'orphaned'
+        OR (d.ignored_reason = 'unknown_token' AND excluded.asset IS NOT NULL)
     RETURNING
         d.transaction_id, d.transfer_index, d.deposit_id, d.revision, d.owner, d.status,
         d.network, d.confirm_height

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import NamedTuple
 
 from sql.addresses import OwnedAddress
@@ -52,6 +52,15 @@ def new_deposit(hit: Hit, known: Known, policy: DepositPolicy) -> NewDeposit:
         block.block_id,
         ignored,
         block.height + confirmations_of(transfer, ignored, asset, policy) - 1,
+    )
+
+
+def lists_all(
+    policy: DepositPolicy | None, hits: Iterable[Hit], owned: Mapping[str, OwnedAddress]
+) -> bool:
+    """Whether the rules are there and name every token that came to addresses of ours."""
+    return policy is not None and all(
+        hit.transfer.contract in policy.assets for hit in hits if hit.transfer.address in owned
     )
 
 

@@ -1,0 +1,106 @@
+"""What is configured otherwise after a restart: taken up, done right or refused in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from agents.rescan_blocks import Found, RescanBlocks
+from sql.pool import Pool
+from tests.support.deposits import CONFIRMATIONS, World
+
+NEW_TOKEN = "0x" + "71" * 20
+
+
+@pytest.fixture
+async def world(pool: Pool, database_url: str) -> World:
+    world = World(pool, database_url)
+    await world.start()
+    return world
+
+
+async def restart(world: World) -> None:
+    """Let the stages read the configuration anew, as after a restart."""
+    for stage in world.pipeline.stages:
+        await stage.start()
+
+
+async def list_token(world: World, contract: str = NEW_TOKEN) -> str:
+    """Write an asset as `millrace init` does."""
+    asset = f"NEW-{world.token}"
+    async with world.pool.acquire() as conn:
+        await conn.execute(
+            "INSERT INTO assets (asset, network, contract, decimals) VALUES ($1, $2, $3, 6)",
+            asset,
+            world.network,
+            contract,
+        )
+    return asset
+
+
+async def rescan(world: World) -> Found:
+    """Read every block again, as `millrace rescan`, and settle."""
+    stage = RescanBlocks(world.pipeline.context, world.adapter)
+    await stage.start()
+    found = await stage.rescan(0, world.chain.tip.height, lambda _: None)
+    await world.pipeline.settle()
+    return found
+
+
+async def test_a_token_listed_after_it_came_is_credited_by_a_rescan_once(world: World) -> None:
+    address = await world.watch()
+    world.chain.mint(address, NEW_TOKEN, 500)
+    world.chain.mine(CONFIRMATIONS)
+    await world.follow()
+    assert await world.statuses() == ["ignored"]
+
+    asset = await list_token(world)
+    await restart(world)
+    for _ in range(3):
+        await rescan(world)
+        world.chain.mine()
+        await world.follow()
+
+    assert await world.statuses() == ["confirmed"]
+    assert await world.available(asset) == 500
+
+
+async def test_a_token_listed_after_it_came_leaves_with_its_block(world: World) -> None:
+    address = await world.watch()
+    world.chain.mint(address, NEW_TOKEN, 500)
+    world.chain.mine(CONFIRMATIONS)
+    await world.follow()
+    asset = await list_token(world)
+    await restart(world)
+    await rescan(world)
+    assert await world.available(asset) == 500
+
+    dropped = world.chain.drop(CONFIRMATIONS + 1)
+    world.chain.mine(CONFIRMATIONS + 2)
+    await world.follow()
+    assert await world.available(asset) == 0
+    world.chain.include(dropped[0].transactions)
+    world.chain.mine(CONFIRMATIONS)
+    await world.follow()
+    assert await world.available(asset) == 500
+
+
+async def test_what_is_ignored_for_another_reason_stays_so_in_a_rescan(world: World) -> None:
+    address = await world.watch()
+    world.chain.mint(address, None, 5)
+    world.chain.mint(address, "0x" + "72" * 20, 5)
+    world.chain.mine(CONFIRMATIONS)
+    await world.follow()
+    await world.pool.execute("UPDATE assets SET deposit_minor_min = 1 WHERE asset = $1", world.coin)
+    await restart(world)
+    found = await rescan(world)
+    assert found == ([], [])
+    assert await world.statuses() == ["ignored", "ignored"]
+
+
+async def test_an_asset_listed_while_the_stage_runs_is_credited(world: World) -> None:
+    address = await world.watch()
+    asset = await list_token(world)
+    world.chain.mint(address, NEW_TOKEN, 500)
+    world.chain.mine(CONFIRMATIONS)
+    await world.follow()
+    assert await world.available(asset) == 500
