@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -187,7 +188,7 @@ async def _request(
         await send(config, command)
         if wait_s is None:
             return None
-        done = await follow(pool, command, wait_s)
+        done = await follow(config, pool, command, wait_s)
         await require_own_id(pool, command)  # somebody may have sent another one meanwhile
         return await show(config, pool, done)
 
@@ -249,7 +250,9 @@ async def send(config: Settings, command: WithdrawalCommand) -> None:
             await publisher.stop()
 
 
-async def follow(pool: Pool, command: WithdrawalCommand, wait_s: float) -> Withdrawal:
+async def follow(
+    config: Settings, pool: Pool, command: WithdrawalCommand, wait_s: float
+) -> Withdrawal:
     """Tell each step of a withdrawal on standard error; return it at its end."""
     from sql.withdrawals import find_withdrawal
 
@@ -264,16 +267,25 @@ async def follow(pool: Pool, command: WithdrawalCommand, wait_s: float) -> Withd
         if found is not None and last in FINAL:
             return found
         if asyncio.get_running_loop().time() > deadline:
-            raise still(command, last, wait_s)
+            waits = [] if found is None else (await show(config, pool, found))["waits_for"]
+            raise still(command, last, wait_s, waits)
         await asyncio.sleep(POLL_S)
 
 
-def still(command: WithdrawalCommand, status: str, waited_s: float) -> Problem:
+def still(
+    command: WithdrawalCommand, status: str, waited_s: float, waits_for: Sequence[str] = ()
+) -> Problem:
     """Return the problem of a withdrawal that has not come to its end in time."""
     what = f"withdrawal {command.id} is {status} after {waited_s:g} s"
     if status == "awaiting_approval":
         decide = f"`millrace withdraw approve {command.id} --tenant {command.tenant}`"
         return Problem(what, meaning="An operator decides on it.", remedy=f"{decide}, or reject.")
+    if waits_for:
+        return Problem(
+            what,
+            meaning=f"It waits for: {'; '.join(waits_for)}.",
+            remedy="docs/cli.md, `millrace withdraw status`, says what ends that. Nothing is lost.",
+        )
     down = "`millrace doctor` tells what is down."
     if status == "sent":
         down = "No worker of the role withdrawals took it: " + down

@@ -95,6 +95,18 @@ async def test_a_frozen_users_orders_are_refused_and_wait_until_the_operator_let
     assert (await world.withdrawal("order-1")).status == "broadcast"
 
 
+async def test_who_is_frozen_before_any_money_came_is_frozen_when_it_comes(
+    world: SimulatedWorld, millrace: CommandLine
+) -> None:
+    bobs = ("--tenant", world.tenant, "--owner", "bob", "--asset", world.coin)
+    await millrace.json("owner", "freeze", *bobs, "--reason", "court order")
+    await world.credit("bob", world.coin, 1_000)
+    (refused,) = await world.request(world.command("order-1", owner="bob"))
+    assert (refused.status, refused.reason) == ("rejected", "account_frozen")
+    (alices_order,) = await world.request(world.command("order-2"))
+    assert alices_order.status == "broadcast"
+
+
 async def test_subscribers_hear_who_froze_what_and_why(
     world: SimulatedWorld, millrace: CommandLine
 ) -> None:

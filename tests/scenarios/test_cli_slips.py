@@ -12,8 +12,8 @@ from custody.orders import hash_request
 from devstack.chains.anvil import Anvil
 from devstack.chains.ethereum import EthereumChain
 from sql.pool import open_pool
-from sql.withdrawals import NewWithdrawal, add_withdrawals
-from tests.support.command_line import CommandLine, configuration
+from sql.withdrawals import Move, NewWithdrawal, add_withdrawals, move_withdrawals
+from tests.support.command_line import CommandLine, configuration, network_of
 from topics.withdrawals import WithdrawalCommand
 
 DEAD = "0x" + "de" * 20
@@ -85,6 +85,40 @@ async def test_an_id_of_another_order_is_told_and_not_sent(
     assert (other.exit_code, "the id 'id-1' is another order's" in other.stderr) == (1, True)
     repeat = await installed.run("withdraw", "request", *order, "--amount", "1.0", **away)
     assert (repeat.exit_code, "broker" in repeat.stderr) == (1, True)
+
+
+async def test_who_waits_for_a_withdrawal_is_told_what_it_waits_for_and_how_it_ended(
+    installed: CommandLine, database_url: str, anvil: Anvil
+) -> None:
+    await installed.json("tenant", "new", "globex")
+    command = WithdrawalCommand(
+        type="withdrawal.request",
+        tenant="globex",
+        id="id-1",
+        owner="o",
+        asset="ETH",
+        amount_minor="500",
+        address=DEAD,
+    )
+    network = network_of(anvil).network
+    kept = NewWithdrawal(
+        "globex", "id-1", hash_request(command), "o", "ETH", network, DEAD, None, 500, 0
+    )
+    order = ["--tenant", "globex", "--owner", "o", "--asset", "ETH", "--address", DEAD]
+    wait = ["withdraw", "request", *order, "--amount-minor", "500", "--id", "id-1", "--wait"]
+    async with await open_pool(database_url, 1) as pool, pool.acquire() as conn:
+        (made,) = (await add_withdrawals(conn, [kept])).values()
+        approved = Move(made.withdrawal_id, "approved", decided_by="limits")
+        await move_withdrawals(conn, "requested", [approved])
+        await installed.json("tenant", "suspend", "globex")
+        late = await installed.run(*wait, "--timeout-s", "0")
+        assert late.exit_code == 1
+        assert "It waits for: tenant_suspended; no_hot_wallet" in late.stderr
+        given_up = Move(made.withdrawal_id, "failed", "cancelled_by_operator")
+        await move_withdrawals(conn, "approved", [given_up])
+    ended = await installed.run(*wait)
+    assert (ended.exit_code, "failed: cancelled_by_operator" in ended.stderr) == (1, True)
+    assert "500 (0.0000000000000005 ETH)" in ended.stdout
 
 
 async def test_an_unknown_tenant_is_told_with_where_to_look(installed: CommandLine) -> None:

@@ -235,6 +235,8 @@ def test_a_withdrawal_that_takes_its_time_is_told_by_who_must_act() -> None:
     waits = still(command, "awaiting_approval", 5)
     assert "by itself" not in waits.meaning
     assert "millrace withdraw approve o-1 --tenant acme" in waits.remedy
+    held_up = still(command, "approved", 5, ["tenant_suspended"])
+    assert "tenant_suspended" in held_up.meaning
 
 
 def test_a_word_that_is_not_utf_8_is_a_slip() -> None:
