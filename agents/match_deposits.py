@@ -9,11 +9,9 @@ confirm_deposits, which hears of a block only if something may be due.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import accumulate
 from typing import NamedTuple
 
 from agents.parts.deposit_events import (
@@ -23,8 +21,9 @@ from agents.parts.deposit_events import (
     orphaned_event,
 )
 from agents.parts.finality import final_height_of
-from agents.parts.judge_transfer import Hit, Known, lists_all, memo_of, new_deposit
+from agents.parts.judge_transfer import Known, lists_all, new_deposit
 from agents.parts.network_costs import cost_fact, new_cost
+from agents.parts.seen_transfers import Seen, memos_of, probe, questionable, transfers_in
 from agents.parts.watched_addresses import WatchedAddresses
 from agents.runtime.context import Context
 from agents.runtime.stage import InvariantBroken, LocalStage, Work
@@ -38,7 +37,7 @@ from sql.chain import Cursor
 from sql.deposits import Deposit, DepositPolicy, NewDeposit, Survey
 from sql.network_costs import NetworkCost, NewCost
 from sql.pool import Connection
-from topics.blocks import BLOCKS, BlockAdded, BlockRecord, TransactionRecord
+from topics.blocks import BLOCKS, BlockAdded, BlockRecord
 from topics.deposits import DEPOSITS, BlockMatched
 from topics.events import emit_events
 from topics.ledger import (
@@ -50,30 +49,6 @@ from topics.ledger import (
 )
 
 ADDRESS_PAGE_ROWS = 50_000
-
-Paid = tuple[BlockAdded, TransactionRecord]
-"""A transaction that one of our addresses may have paid for."""
-
-
-class Seen(NamedTuple):
-    """What may be ours in blocks: all else certainly is not."""
-
-    hits: list[Hit]
-    paid: list[Paid]
-
-    def addresses(self) -> list[str]:
-        """Return the recipients, senders and payers."""
-        addresses = {hit.transfer.address for hit in self.hits}
-        addresses |= {hit.transfer.sender for hit in self.hits if hit.transfer.sender is not None}
-        addresses |= {payment.payer for _, payment in self.paid if payment.payer is not None}
-        return sorted(addresses)
-
-    def within(self, blocks: Collection[tuple[int, str]]) -> Seen:
-        """Return what is in these blocks (height, block id)."""
-        return Seen(
-            [hit for hit in self.hits if (hit.block.height, hit.block.block_id) in blocks],
-            [paid for paid in self.paid if (paid[0].height, paid[0].block_id) in blocks],
-        )
 
 
 class Found(NamedTuple):
@@ -158,7 +133,7 @@ class MatchDeposits(LocalStage[BlockRecord]):
     ) -> tuple[Survey, Seen]:
         """Ask where blocks stand and whose the addresses in them are, the newest ones too."""
         blocks = [record for record in records if isinstance(record, BlockAdded)]
-        seen = self._probe(network, blocks)
+        seen = probe(self._watched[network], blocks)
         survey = await deposits_sql.survey_network(
             work.conn,
             network,
@@ -170,7 +145,7 @@ class MatchDeposits(LocalStage[BlockRecord]):
         if survey.addresses:
             if self._watch(network, survey.addresses):
                 await self._load_addresses(network, work.conn)
-            seen = self._probe(network, blocks)
+            seen = probe(self._watched[network], blocks)
             owned = await addresses_sql.owned_addresses(work.conn, network, seen.addresses())
             survey = survey._replace(owned=owned)
         return survey, seen
@@ -250,29 +225,6 @@ class MatchDeposits(LocalStage[BlockRecord]):
             list({cost.transaction_id: cost for cost in costs if cost is not None}.values()),
         )
 
-    def _probe(self, network: str, blocks: Sequence[BlockAdded]) -> Seen:
-        """Return the transfers and payers that are perhaps ours.
-
-        The hot path: nothing is made of a transfer before it is a hit.
-        """
-        transactions = [transaction for block in blocks for transaction in block.transactions]
-        if not transactions:
-            return Seen([], [])
-        transfers = [transfer for transaction in transactions for transfer in transaction.transfers]
-        watched = self._watched[network]
-        received = watched.find([transfer.address for transfer in transfers])
-        payers = watched.find([transaction.payer or "" for transaction in transactions])
-        block_ends = list(accumulate(len(block.transactions) for block in blocks))
-
-        def paid(position: int) -> Paid:
-            return blocks[bisect_right(block_ends, position)], transactions[position]
-
-        transfer_ends = list(accumulate(len(t.transfers) for t in transactions))
-        return Seen(
-            [Hit(*paid(bisect_right(transfer_ends, n)), transfers[n]) for n in received],
-            [paid(n) for n in payers],
-        )
-
     async def _look_up(
         self, work: Work, network: str, seen: Seen, owned: Mapping[str, OwnedAddress]
     ) -> Known:
@@ -338,45 +290,6 @@ class MatchDeposits(LocalStage[BlockRecord]):
         catalogue.transfers_total.labels(network).inc(transfers_in(records))
         if due:
             work.emit(DEPOSITS, network, BlockMatched(network, height))
-
-
-def questionable(
-    hits: Sequence[Hit], paid: Sequence[Paid], owned: Mapping[str, OwnedAddress]
-) -> list[str]:
-    """Return the transactions that may be our own payments. Pure.
-
-    Of a transfer whose sender is known, that sender tells whether it is ours.
-    """
-    received = {
-        hit.transaction.id
-        for hit in hits
-        if hit.transfer.sender is None and hit.transfer.address in owned
-    }
-    paid_for = {transaction.id for _, transaction in paid if transaction.payer in owned}
-    return sorted(received | paid_for)
-
-
-def memos_of(hits: Sequence[Hit], owned: Mapping[str, OwnedAddress]) -> list[tuple[str, str]]:
-    """Return the (address, memo) of all that came to pooled addresses with a memo. Pure."""
-    return sorted(
-        {
-            (hit.transfer.address, memo)
-            for hit in hits
-            if (memo := memo_of(hit.transfer)) is not None
-            and hit.transfer.address in owned
-            and owned[hit.transfer.address].purpose == "pooled"
-        }
-    )
-
-
-def transfers_in(records: Sequence[BlockRecord]) -> int:
-    """Return how many transfers there are in blocks. Pure."""
-    return sum(
-        len(transaction.transfers)
-        for record in records
-        if isinstance(record, BlockAdded)
-        for transaction in record.transactions
-    )
 
 
 def not_among(found: Sequence[NewDeposit], detected: Sequence[Deposit]) -> list[NewDeposit]:

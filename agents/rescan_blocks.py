@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from agents.confirm_withdrawals import ConfirmWithdrawals
 from agents.match_deposits import Changes, MatchDeposits
+from agents.parts.seen_transfers import probe
 from agents.runtime.context import Context
 from agents.runtime.stage import Retryable, Work
 from agents.runtime.transact import transact_on
@@ -163,7 +164,7 @@ class RescanBlocks(MatchDeposits):
         changes = Changes.none()
         cursor = await chain_sql.read_cursor(work.conn, self._network)
         await self._load_addresses(self._network, work.conn)
-        seen = self._probe(self._network, records)
+        seen = probe(self._watched[self._network], records)
         owned = await addresses_sql.owned_addresses(work.conn, self._network, seen.addresses())
         found = await self._find(work, self._network, seen, owned)
         if any(found):
