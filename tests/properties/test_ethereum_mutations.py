@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import msgspec
 from hypothesis import given, settings
@@ -14,6 +13,7 @@ from chain_adapters.ethereum.decode import normalise_block
 from chain_adapters.ethereum.reading import split_parts
 from chain_adapters.types import Block, NodeUnavailable, Transfer
 from tests.support.ethereum_vectors import batch_answer, encode, load_block, normalise_answers
+from tests.support.json_places import Place, paths, place
 
 ORIGINAL = load_block(13998626)
 OTHER = load_block(468179)
@@ -26,19 +26,6 @@ ODD = st.one_of(
     st.lists(st.none(), max_size=2),
     st.dictionaries(st.text(max_size=3), st.none(), max_size=1),
 )
-
-
-def paths(node: object, prefix: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """Every place in a JSON value."""
-    items: list[tuple[str | int, object]] = []
-    if isinstance(node, dict):
-        items = list(node.items())
-    elif isinstance(node, list):
-        items = list(enumerate(node))
-    found = [(*prefix, key) for key, _ in items]
-    for key, inner in items:
-        found += paths(inner, (*prefix, key))
-    return found
 
 
 PATHS = paths({method: ORIGINAL[method] for method in METHODS})
@@ -67,16 +54,9 @@ def reads_nothing_new(raw: bytes) -> None:
     assert block is None or transfers_of(block) <= EXPECTED
 
 
-def place(answers: dict[str, Any], path: tuple[str | int, ...]) -> Any:  # noqa: ANN401
-    node: Any = answers
-    for key in path:
-        node = node[key]
-    return node
-
-
 @settings(max_examples=300, deadline=None)
 @given(path=st.sampled_from(PATHS), odd=ODD)
-def test_an_odd_value_anywhere_adds_no_transfer(path: tuple[str | int, ...], odd: object) -> None:
+def test_an_odd_value_anywhere_adds_no_transfer(path: Place, odd: object) -> None:
     answers = copy.deepcopy({method: ORIGINAL[method] for method in METHODS})
     if WORD_KEYS & set(path) and isinstance(odd, str) and len(odd) == 66:
         odd += "0"  # a digit less would be a well-formed value
@@ -86,7 +66,7 @@ def test_an_odd_value_anywhere_adds_no_transfer(path: tuple[str | int, ...], odd
 
 @settings(max_examples=200, deadline=None)
 @given(path=st.sampled_from(PATHS))
-def test_a_part_left_out_adds_no_transfer(path: tuple[str | int, ...]) -> None:
+def test_a_part_left_out_adds_no_transfer(path: Place) -> None:
     answers = copy.deepcopy({method: ORIGINAL[method] for method in METHODS})
     if len(path) == 1:
         answers[str(path[0])] = None

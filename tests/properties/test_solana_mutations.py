@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain_adapters.types import Block, NodeUnavailable
+from tests.support.json_places import Place, paths, place
 from tests.support.solana_vectors import SLOT, encode_answer, load_accounts, read_raw, wrap
 
 NAMES = (
@@ -44,19 +44,6 @@ SAID = {
 """Another amount or party in the right form makes another, equally well-formed block."""
 
 
-def paths(node: object, prefix: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """Every place in a JSON value."""
-    items: list[tuple[str | int, object]] = []
-    if isinstance(node, dict):
-        items = list(node.items())
-    elif isinstance(node, list):
-        items = list(enumerate(node))
-    found = [(*prefix, key) for key, _ in items]
-    for key, inner in items:
-        found += paths(inner, (*prefix, key))
-    return found
-
-
 PATHS = paths(ORIGINAL)
 
 
@@ -81,14 +68,7 @@ assert UNHARMED is not None
 EXPECTED = credits_of(UNHARMED)
 
 
-def place(block: Any, path: tuple[str | int, ...]) -> Any:  # noqa: ANN401
-    node = block
-    for key in path:
-        node = node[key]
-    return node
-
-
-def is_another_block(path: tuple[str | int, ...], value: object) -> bool:
+def is_another_block(path: Place, value: object) -> bool:
     """Whether the change says something else in the right form, instead of something odd."""
     if path[-1] == "err":
         return value is None
@@ -100,7 +80,7 @@ def is_another_block(path: tuple[str | int, ...], value: object) -> bool:
 
 @settings(max_examples=400, deadline=None)
 @given(path=st.sampled_from(PATHS), odd=ODD)
-def test_an_odd_value_anywhere_adds_no_credit(path: tuple[str | int, ...], odd: object) -> None:
+def test_an_odd_value_anywhere_adds_no_credit(path: Place, odd: object) -> None:
     block = copy.deepcopy(ORIGINAL)
     place(block, path[:-1])[path[-1]] = odd
     found = read(block)
@@ -108,14 +88,14 @@ def test_an_odd_value_anywhere_adds_no_credit(path: tuple[str | int, ...], odd: 
         assert credits_of(found) <= EXPECTED
 
 
-def is_balance(path: tuple[str | int, ...]) -> bool:
+def is_balance(path: Place) -> bool:
     """Whether a place is one account's balance of a token: nobody can know that it was there."""
     return isinstance(path[-1], int) and bool({"preTokenBalances", "postTokenBalances"} & set(path))
 
 
 @settings(max_examples=300, deadline=None)
 @given(path=st.sampled_from([p for p in PATHS if not is_balance(p)]))
-def test_a_part_left_out_adds_no_credit(path: tuple[str | int, ...]) -> None:
+def test_a_part_left_out_adds_no_credit(path: Place) -> None:
     block = copy.deepcopy(ORIGINAL)
     del place(block, path[:-1])[path[-1]]
     found = read(block)
@@ -126,7 +106,7 @@ def test_a_part_left_out_adds_no_credit(path: tuple[str | int, ...]) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(path=st.sampled_from([p for p in PATHS if isinstance(p[-1], int)]))
-def test_a_part_told_twice_adds_no_credit(path: tuple[str | int, ...]) -> None:
+def test_a_part_told_twice_adds_no_credit(path: Place) -> None:
     block = copy.deepcopy(ORIGINAL)
     parts = place(block, path[:-1])
     parts.append(copy.deepcopy(parts[path[-1]]))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from chain_adapters.stellar import wire
 from chain_adapters.stellar.decode import normalise_ledger
 from chain_adapters.types import Block, NodeUnavailable, Transfer
+from tests.support.json_places import Place, paths, place
 from tests.support.stellar_ledger import real_ledger
 from tests.support.stellar_vectors import (
     IN_USD,
@@ -83,19 +84,6 @@ def transfers_of(block: Block) -> set[tuple[str, Transfer]]:
     }
 
 
-def paths(node: object, prefix: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """Every place in a JSON value."""
-    items: list[tuple[str | int, object]] = []
-    if isinstance(node, dict):
-        items = list(node.items())
-    elif isinstance(node, list):
-        items = list(enumerate(node))
-    found = [(*prefix, key) for key, _ in items]
-    for key, inner in items:
-        found += paths(inner, (*prefix, key))
-    return found
-
-
 EXPECTED = transfers_of(read(CRAFTED))
 REAL_EXPECTED = transfers_of(read(REAL))
 PATHS = paths(CRAFTED)
@@ -112,12 +100,6 @@ MEANT = {
 """Another well-formed value there makes another, equally possible ledger."""
 
 
-def place(parts: Any, path: tuple[str | int, ...]) -> Any:  # noqa: ANN401
-    for key in path:
-        parts = parts[key]
-    return parts
-
-
 def credits_nothing_new(parts: Parts, expected: set[tuple[str, Transfer]]) -> None:
     try:
         block = read(parts)
@@ -132,9 +114,7 @@ def without_values(found: set[tuple[str, Transfer]]) -> set[tuple[str, str, str]
 
 @settings(max_examples=600, deadline=None)
 @given(path=st.sampled_from(PATHS), odd=ODD)
-def test_an_odd_value_anywhere_credits_nobody_else(
-    path: tuple[str | int, ...], odd: object
-) -> None:
+def test_an_odd_value_anywhere_credits_nobody_else(path: Place, odd: object) -> None:
     parts = copy.deepcopy(CRAFTED)
     place(parts, path[:-1])[path[-1]] = odd
     if path[-1] not in MEANT:
@@ -149,7 +129,7 @@ def test_an_odd_value_anywhere_credits_nobody_else(
 
 @settings(max_examples=400, deadline=None)
 @given(path=st.sampled_from(PATHS))
-def test_a_part_left_out_credits_nobody_else(path: tuple[str | int, ...]) -> None:
+def test_a_part_left_out_credits_nobody_else(path: Place) -> None:
     parts = copy.deepcopy(CRAFTED)
     if len(path) == 1:
         parts[path[0]] = {} if path[0] == 0 else []  # type: ignore[index]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from chain_adapters.ton.cells import read_cells, read_memo
 from chain_adapters.ton.decode import Facts, Held, Root, Sent, hex_hash
 from chain_adapters.types import Block, NodeUnavailable, Transfer
+from tests.support.json_places import Place, paths, place
 from tests.support.ton_odd_deposits import CASES
 from tests.support.ton_vectors import (
     JETTON_WALLET,
@@ -60,26 +61,7 @@ KEPT = {"value", "ihr_fee", "hash", "account", "body", "message_content"}
 """Other amounts, parties and words in the right form make another, equally well-formed block."""
 
 
-def paths(node: object, prefix: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """Every place in a JSON value."""
-    items: list[tuple[str | int, object]] = []
-    if isinstance(node, dict):
-        items = list(node.items())
-    elif isinstance(node, list):
-        items = list(enumerate(node))
-    found = [(*prefix, key) for key, _ in items]
-    for key, inner in items:
-        found += paths(inner, (*prefix, key))
-    return found
-
-
 PATHS = paths(BASE)
-
-
-def place(root: Any, path: tuple[str | int, ...]) -> Any:  # noqa: ANN401
-    for key in path:
-        root = root[key]
-    return root
 
 
 def transfers_of(block: Block) -> set[tuple[str, Transfer]]:
@@ -107,7 +89,7 @@ def reads_nothing_new(transactions: list[dict[str, Any]]) -> None:
 
 @settings(max_examples=500, deadline=None)
 @given(path=st.sampled_from(PATHS), odd=ODD)
-def test_an_odd_value_anywhere_adds_no_transfer(path: tuple[str | int, ...], odd: object) -> None:
+def test_an_odd_value_anywhere_adds_no_transfer(path: Place, odd: object) -> None:
     if KEPT & set(path) and type(odd) in {str, int}:
         odd = None
     transactions = copy.deepcopy(BASE)
@@ -117,7 +99,7 @@ def test_an_odd_value_anywhere_adds_no_transfer(path: tuple[str | int, ...], odd
 
 @settings(max_examples=500, deadline=None)
 @given(path=st.sampled_from(PATHS))
-def test_a_part_left_out_adds_no_transfer(path: tuple[str | int, ...]) -> None:
+def test_a_part_left_out_adds_no_transfer(path: Place) -> None:
     transactions = copy.deepcopy(BASE)
     del place(transactions, path[:-1])[path[-1]]
     reads_nothing_new(transactions)

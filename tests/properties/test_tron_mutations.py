@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chain_adapters.types import Block, NodeUnavailable, Transfer
+from tests.support.json_places import Place, paths, place
 from tests.support.tron_vectors import encode, identify, load, read_block, wrap
 
 RECIPIENT = "41dcf2957055e8fcde477a077ecfeddf5ab2357547"
@@ -54,19 +55,6 @@ ODD = st.one_of(
 )
 
 
-def paths(node: object, prefix: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """Every place in a JSON value."""
-    items: list[tuple[str | int, object]] = []
-    if isinstance(node, dict):
-        items = list(node.items())
-    elif isinstance(node, list):
-        items = list(enumerate(node))
-    found = [(*prefix, key) for key, _ in items]
-    for key, inner in items:
-        found += paths(inner, (*prefix, key))
-    return found
-
-
 PLACES = [(which, path) for which, o in enumerate(ORIGINALS) for path in paths(o)]
 WORD_KEYS = {"amount", "call_value", "callValue", "data", "topics"}
 ADDRESS_KEYS = {
@@ -93,14 +81,7 @@ def reads_nothing_new(which: int, answers: dict[str, Any]) -> None:
     assert transfers_of(block) <= EXPECTED[which]
 
 
-def place(answers: dict[str, Any], path: tuple[str | int, ...]) -> Any:  # noqa: ANN401
-    node: Any = answers
-    for key in path:
-        node = node[key]
-    return node
-
-
-def makes_another_block(path: tuple[str | int, ...], odd: object) -> bool:
+def makes_another_block(path: Place, odd: object) -> bool:
     """Whether the odd value is as good as the original one."""
     keys = set(path)
     if keys & WORD_KEYS:
@@ -112,9 +93,7 @@ def makes_another_block(path: tuple[str | int, ...], odd: object) -> bool:
 
 @settings(max_examples=400, deadline=None)
 @given(where=st.sampled_from(PLACES), odd=ODD)
-def test_an_odd_value_anywhere_adds_no_transfer(
-    where: tuple[int, tuple[str | int, ...]], odd: object
-) -> None:
+def test_an_odd_value_anywhere_adds_no_transfer(where: tuple[int, Place], odd: object) -> None:
     which, path = where
     answers = copy.deepcopy(ORIGINALS[which])
     place(answers, path[:-1])[path[-1]] = odd
@@ -129,7 +108,7 @@ def test_an_odd_value_anywhere_adds_no_transfer(
 
 @settings(max_examples=300, deadline=None)
 @given(where=st.sampled_from(PLACES))
-def test_a_part_left_out_adds_no_transfer(where: tuple[int, tuple[str | int, ...]]) -> None:
+def test_a_part_left_out_adds_no_transfer(where: tuple[int, Place]) -> None:
     which, path = where
     if set(path) & (RESULT_KEYS | {"log", "internal_transactions"}):
         return
@@ -143,7 +122,7 @@ def test_a_part_left_out_adds_no_transfer(where: tuple[int, tuple[str | int, ...
 @settings(max_examples=200, deadline=None)
 @given(where=st.sampled_from(PLACES))
 def test_a_log_or_inner_call_left_out_pays_nobody_else(
-    where: tuple[int, tuple[str | int, ...]],
+    where: tuple[int, Place],
 ) -> None:
     which, path = where
     if "log" not in path and "internal_transactions" not in path:

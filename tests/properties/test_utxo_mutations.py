@@ -18,6 +18,7 @@ from chain_adapters.utxo.address import address_of, p2pkh_script, witness_script
 from chain_adapters.utxo.chain import UtxoChain
 from chain_adapters.utxo.decode import normalise_block
 from chain_adapters.utxo.plain import merkle_root
+from tests.support.json_places import Place, paths, place
 from tests.support.utxo_vectors import (
     encode,
     json_block,
@@ -60,26 +61,7 @@ def recorded() -> dict[str, Any]:
 ORIGINAL = recorded()
 
 
-def paths(node: object, prefix: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """Every place in a JSON value."""
-    items: list[tuple[str | int, object]] = []
-    if isinstance(node, dict):
-        items = list(node.items())
-    elif isinstance(node, list):
-        items = list(enumerate(node))
-    found = [(*prefix, key) for key, _ in items]
-    for key, inner in items:
-        found += paths(inner, (*prefix, key))
-    return found
-
-
 PATHS = paths(ORIGINAL)
-
-
-def place(answer: Any, path: tuple[str | int, ...]) -> Any:  # noqa: ANN401
-    for key in path:
-        answer = answer[key]
-    return answer
 
 
 def credits_of(block: Block) -> set[tuple[str, Transfer]]:
@@ -103,7 +85,7 @@ def read_or_none(content: bytes) -> Block | None:
 
 @settings(max_examples=500, deadline=None)
 @given(path=st.sampled_from(PATHS), odd=ODD)
-def test_an_odd_value_anywhere_adds_no_credit(path: tuple[str | int, ...], odd: object) -> None:
+def test_an_odd_value_anywhere_adds_no_credit(path: Place, odd: object) -> None:
     answer = copy.deepcopy(ORIGINAL)
     place(answer, path[:-1])[path[-1]] = odd
     block = read_or_none(encode(answer))
@@ -114,7 +96,7 @@ def test_an_odd_value_anywhere_adds_no_credit(path: tuple[str | int, ...], odd: 
 
 @settings(max_examples=300, deadline=None)
 @given(path=st.sampled_from(PATHS))
-def test_a_part_left_out_adds_no_credit(path: tuple[str | int, ...]) -> None:
+def test_a_part_left_out_adds_no_credit(path: Place) -> None:
     answer = copy.deepcopy(ORIGINAL)
     del place(answer, path[:-1])[path[-1]]
     block = read_or_none(encode(answer))
