@@ -15,6 +15,7 @@ from agents.runtime.loop import Loop
 from agents.runtime.transact import transact
 from metrics import catalogue
 from metrics.units import whole_units
+from settings.model import Settings
 from sql import custody, measures, notifications, stream
 from sql.measures import (
     AssetMeasure,
@@ -46,7 +47,7 @@ class MeasureState(Loop):
     async def run_once(self) -> None:
         """Set every shared metric of the catalogue."""
         async with self.context.pool.acquire() as conn:
-            networks = await measures.measure_networks(conn)
+            networks = followed(await measures.measure_networks(conn), self.context.settings)
             assets = await measures.measure_assets(conn)
             wallets = await measures.measure_hot_wallets(conn)
             show_networks(networks)
@@ -66,6 +67,12 @@ class MeasureState(Loop):
             async with transact(self.context) as work:
                 emit_events(work, [_low_event(wallet, now) for wallet in fresh])
         self._short = set(short)
+
+
+def followed(networks: Iterable[NetworkMeasure], settings: Settings) -> list[NetworkMeasure]:
+    """Leave out networks that are configured no longer: their heights stand still. Pure."""
+    configured = {network.network for network in settings.networks}
+    return [network for network in networks if network.network in configured]
 
 
 def is_short(wallet: HotWalletMeasure) -> bool:

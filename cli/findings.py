@@ -165,6 +165,13 @@ def _judge_network(network: str, row: NetworkRow | None) -> Finding:
         return red(check, f"halted: {row.halted_reason}", remedy)
     if row.height is None or row.matched_height is None or row.node_height is None:
         return red(check, "not followed or not matched yet", "Are the roles chain and deposits up?")
+    final = {"safe": row.safe_height, "finalized": row.finalized_height}
+    if final.get(row.finality, row.height) is None:
+        remedy = (
+            "No node in rpc_urls has said which block that is, and until then no deposit and no"
+            " withdrawal is confirmed. Put in one that does, or set finality to depth."
+        )
+        return red(check, f"waits for a block to be {row.finality}", remedy)
     lag = row.node_height - row.matched_height
     detail = f"block {row.matched_height} matched, {lag} behind the node"
     if lag > LAG_BLOCKS_MAX:

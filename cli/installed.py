@@ -176,3 +176,14 @@ def check_topics(config: Settings, used: Iterable[str]) -> None:
             "What lies in those topics would never be done. Put the prefix back; to change it, see"
             " “Another topic_prefix” in docs/operations.md.",
         )
+
+
+def check_cluster(cluster_id: str, used: Collection[str]) -> None:
+    """Raise Problem if all that the stages have done is of another Kafka cluster."""
+    if used and cluster_id not in used:
+        raise misused(
+            f"this is the Kafka cluster {cluster_id}, and the stages worked with"
+            f" {', '.join(sorted(used))}",
+            "Is kafka_bootstrap the right broker? If the cluster was replaced, see “Another Kafka"
+            " cluster” in docs/operations.md.",
+        )

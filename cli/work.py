@@ -70,7 +70,7 @@ async def require_set_up(config: Settings) -> None:
     """Raise Problem unless `millrace init` has run with this configuration."""
     from agents.runtime.kafka_survey import survey_broker
     from cli import installed
-    from sql import catalogue, stream
+    from sql import catalogue, health, stream
     from topics.catalogue import ALL_TOPICS
 
     async with session.database(config) as pool, pool.acquire() as conn:
@@ -78,12 +78,14 @@ async def require_set_up(config: Settings) -> None:
         assets = await catalogue.list_assets(conn)
         open_work = await catalogue.open_work(conn)
         used_topics = await stream.used_topics(conn)
+        used_clusters = {row.cluster_id for row in await health.list_progress(conn)}
     missing = sorted({n.network for n in config.networks} - {row.network for row in networks})
     async with session.broker_errors():
         broker = await survey_broker(config)
     missing += sorted(
         {config.topic_prefix + topic.name for topic in ALL_TOPICS} - set(broker.partitions)
     )
+    installed.check_cluster(broker.cluster_id, used_clusters)
     installed.check_topics(config, used_topics)
     if missing:
         raise Problem(

@@ -27,6 +27,8 @@ class NetworkRow(NamedTuple):
     node_height: int | None
     halted_reason: str | None
     updated_at: datetime | None
+    safe_height: int | None
+    finalized_height: int | None
 
 
 class AssetRow(NamedTuple):

@@ -90,7 +90,9 @@ SELECT
     c.matched_height,
     c.node_height,
     c.halted_reason,
-    c.updated_at
+    c.updated_at,
+    c.safe_height,
+    c.finalized_height
 FROM networks AS n
 LEFT JOIN cursors AS c ON n.network = c.network
 ORDER BY n.network;

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from agents.runtime.kafka_io import read_cluster_id
 from cli.errors import Problem
 from cli.setup import set_up
 from cli.work import require_set_up
@@ -185,14 +186,15 @@ async def test_a_network_leaves_the_configuration_only_when_nothing_is_under_way
 @pytest.mark.parametrize(
     "where",
     [
-        "INSERT INTO inbox VALUES ('c', 'match_deposits', $1 || 'blocks', 0, 7)",
-        "INSERT INTO outbox (topic, key, payload) VALUES ($1 || 'ledger', 'k', '')",
+        "INSERT INTO inbox SELECT $2::text, 'match_deposits', $1 || 'blocks', 0, 7",
+        "INSERT INTO outbox (topic, key, payload) SELECT $1 || 'ledger', $2::text, ''",
     ],
 )
 async def test_no_worker_starts_with_another_topic_prefix_while_records_lie_under_the_old_one(
     installation: Installation, pool: Pool, where: str
 ) -> None:
-    await pool.execute(where, installation.prefix)
+    cluster_id = await read_cluster_id(installation.settings())
+    await pool.execute(where, installation.prefix, cluster_id)
     await installation.start()
     await installation.init(topic_prefix=f"new-{installation.prefix}")
     with pytest.raises(Problem, match="topic_prefix is 'new-") as refused:
@@ -201,6 +203,20 @@ async def test_no_worker_starts_with_another_topic_prefix_while_records_lie_unde
     await pool.execute("DELETE FROM inbox")
     await pool.execute("DELETE FROM outbox")
     await installation.start(topic_prefix=f"new-{installation.prefix}")
+
+
+async def test_no_worker_starts_on_another_kafka_cluster_by_mistake(
+    installation: Installation, pool: Pool
+) -> None:
+    add = "INSERT INTO inbox SELECT $1::text, 'match_deposits', $2 || 'blocks', 0, 7"
+    await pool.execute(add, "another", installation.prefix)
+    with pytest.raises(Problem, match="the stages worked with another"):
+        await installation.start()
+    cluster_id = await read_cluster_id(installation.settings())
+    await pool.execute(add, cluster_id, installation.prefix)
+    await installation.start()
+    await pool.execute("DELETE FROM inbox")
+    await installation.start()
 
 
 async def test_the_refusal_reaches_who_starts_a_worker(installation: Installation) -> None:

@@ -52,6 +52,25 @@ async def test_every_shared_metric_of_the_catalogue_is_set(books: Books) -> None
     assert [name for name, value in samples.items() if value == -1] == []
 
 
+async def test_a_network_that_is_no_longer_configured_is_not_shown(books: Books) -> None:
+    gone = f"{books.network}-gone"
+    async with books.pool.acquire() as conn:
+        await conn.execute(
+            "INSERT INTO networks (network, kind, native_asset, confirmations)"
+            " VALUES ($1, 'simulated', 'GONE', 1)",
+            gone,
+        )
+        await conn.execute(
+            "INSERT INTO cursors (network, height, node_height, matched_height)"
+            " VALUES ($1, 7, 7, 7)",
+            gone,
+        )
+    await measure(books)
+    assert shown("network_halted", network=books.network) == 0
+    assert shown("head_height", network=gone) is None
+    assert shown("reconciliation_last_success_timestamp_seconds", network=gone) is None
+
+
 async def test_heights_and_lag_are_those_of_the_cursor(books: Books) -> None:
     books.chain.mine(4)
     await books.follow()

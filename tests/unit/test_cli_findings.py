@@ -31,7 +31,7 @@ def progress(next_offset: int, *, idle_s: float = 0, cluster_id: str = "here") -
 
 def network_row(**changes: Any) -> NetworkRow:  # noqa: ANN401
     row = NetworkRow(
-        NETWORK, "ethereum", "ETH", 12, "depth", 100, 100, 100, None, datetime.now(UTC)
+        NETWORK, "ethereum", "ETH", 12, "depth", 100, 100, 100, None, datetime.now(UTC), None, None
     )
     return row._replace(**changes)
 
@@ -96,6 +96,10 @@ def test_the_offsets_of_another_cluster_are_no_lag() -> None:
         ([network_row(node_height=121)], "yellow"),
         ([network_row(halted_reason="too deep")], "red"),
         ([network_row(matched_height=None)], "red"),
+        ([network_row(finality="safe", finalized_height=90)], "red"),
+        ([network_row(finality="safe", safe_height=90)], "green"),
+        ([network_row(finality="finalized", safe_height=90)], "red"),
+        ([network_row(finality="finalized", finalized_height=90)], "green"),
         ([], "red"),
     ],
 )
