@@ -31,6 +31,8 @@ def worker(
     config = session.settings()
     require_secrets(config, role)
     asyncio.run(require_set_up(config))
+    if role == "notify":
+        asyncio.run(require_webhook_key(config))
     require_port(config)
 
     # Last, for it takes longest: a worker whose servers are away should not keep them busy. What is
@@ -95,3 +97,21 @@ async def require_set_up(config: Settings) -> None:
         )
     installed.check_nothing_left_out(config, assets, open_work)
     installed.check_taken_up(config, networks, assets)
+
+
+async def require_webhook_key(config: Settings) -> None:
+    """Raise Problem if the key does not open the secrets that webhooks are signed with."""
+    from cli.webhook import open_box
+    from notifications.endpoints import check_box
+    from notifications.signing import SecretUnreadable
+
+    async with session.database(config) as pool, pool.acquire() as conn:
+        try:
+            await check_box(conn, open_box(config))
+        except SecretUnreadable as error:
+            raise Problem(
+                "MILLRACE_WEBHOOK_ENC_KEY does not open the secrets of the endpoints there are",
+                meaning="Every delivery would fail, until the endpoints are disabled.",
+                remedy="Give the key they were sealed with. If it is lost, disable every endpoint,"
+                " then add them again with the new key.",
+            ) from error

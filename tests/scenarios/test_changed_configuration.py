@@ -104,3 +104,68 @@ async def test_an_asset_listed_while_the_stage_runs_is_credited(world: World) ->
     world.chain.mine(CONFIRMATIONS)
     await world.follow()
     assert await world.available(asset) == 500
+
+
+@pytest.mark.parametrize("confirmations", [1, CONFIRMATIONS + 2])
+async def test_a_deposit_that_waits_keeps_the_confirmations_it_was_found_with(
+    world: World, confirmations: int
+) -> None:
+    address = await world.watch()
+    world.chain.mint(address, None, 500)
+    await world.follow()
+    await world.pool.execute(
+        "UPDATE networks SET confirmations = $1 WHERE network = $2", confirmations, world.network
+    )
+    await restart(world)
+    world.chain.mine()
+    world.chain.mint(address, None, 70)
+    world.chain.mine(CONFIRMATIONS - 2)
+    await world.follow()
+    assert (await world.statuses())[0] == "confirmed"
+    world.chain.mine(confirmations)
+    await world.follow()
+    assert await world.statuses() == ["confirmed", "confirmed"]
+    assert await world.available() == 570
+
+
+async def test_deposits_that_wait_follow_a_changed_finality(world: World) -> None:
+    address = await world.watch()
+    world.chain.mint(address, None, 500)
+    await set_finality(world, "finalized")
+    world.chain.mine(CONFIRMATIONS)
+    await world.follow()
+    assert await world.statuses() == ["detected"]
+    await set_finality(world, "depth")
+    world.chain.mine()
+    await world.follow()
+    assert await world.available() == 500
+    await set_finality(world, "finalized")
+    world.chain.mint(address, None, 70)
+    world.chain.mine(CONFIRMATIONS)
+    await world.follow()
+    assert await world.available() == 500
+    world.chain.mine(world.chain.finality_depth)
+    await world.follow()
+    assert await world.available() == 570
+
+
+async def set_finality(world: World, finality: str) -> None:
+    """Change it as `millrace init` does, and start the stages again."""
+    await world.pool.execute(
+        "UPDATE networks SET finality = $1 WHERE network = $2", finality, world.network
+    )
+    await restart(world)
+
+
+async def test_a_lower_minimum_counts_for_what_comes_from_then_on(world: World) -> None:
+    address = await world.watch()
+    world.chain.mint(address, None, 5)
+    world.chain.mine(CONFIRMATIONS)
+    await world.follow()
+    await world.pool.execute("UPDATE assets SET deposit_minor_min = 1 WHERE asset = $1", world.coin)
+    await restart(world)
+    world.chain.mint(address, None, 6)
+    world.chain.mine(CONFIRMATIONS)
+    await world.follow()
+    assert await world.statuses() == ["ignored", "confirmed"]
+    assert await world.available() == 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from pydantic import SecretStr
 from agents.runtime.kafka_io import read_cluster_id
 from cli.errors import Problem
 from cli.setup import set_up
-from cli.work import require_set_up
+from cli.work import require_set_up, require_webhook_key
+from custody.box import SecretBox
+from notifications.endpoints import register_endpoint
 from settings.model import Asset, Network, Settings
 from sql.pool import Pool
 from tests.support.command_line import CommandLine
@@ -217,6 +220,20 @@ async def test_no_worker_starts_on_another_kafka_cluster_by_mistake(
     await installation.start()
     await pool.execute("DELETE FROM inbox")
     await installation.start()
+
+
+async def test_no_notify_starts_with_a_key_that_opens_no_secret(
+    installation: Installation, pool: Pool
+) -> None:
+    await pool.execute("INSERT INTO tenants (tenant, name) VALUES ('hooks', 'Hooks')")
+    key, other = SecretStr(f"{KEY} one"), SecretStr(f"{KEY} two")
+    box = SecretBox(f"{KEY} one")
+    async with pool.acquire() as conn, conn.transaction():
+        now = datetime.now(UTC)
+        await register_endpoint(conn, box, "hooks", "http://127.0.0.1/", now, allow_private=True)
+    await require_webhook_key(installation.settings(webhook_enc_key=key))
+    with pytest.raises(Problem, match="MILLRACE_WEBHOOK_ENC_KEY does not open"):
+        await require_webhook_key(installation.settings(webhook_enc_key=other))
 
 
 async def test_the_refusal_reaches_who_starts_a_worker(installation: Installation) -> None:
