@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from agents.parts.deposit_events import assigned_event, deposit_fact
 from agents.parts.ledger_entries import entry_of
 from agents.runtime.stage import Work
+from custody.account_events import paid_debt_events
 from ledger import rules
 from ledger.entries import Outcome
 from ledger.post import post
@@ -52,7 +53,9 @@ async def assign_deposit(
     assigned = deposit._replace(owner=owner)
     cursor = await chain_sql.read_cursor(work.conn, deposit.network)
     tip_height = deposit.confirm_height if cursor is None else cursor.height
-    emit_events(work, [assigned_event(assigned, actor, tip_height, datetime.now(UTC))])
+    now = datetime.now(UTC)
+    told = [assigned_event(assigned, actor, tip_height, now)]
+    emit_events(work, told + paid_debt_events([(entry, result)], now))
     return assigned
 
 

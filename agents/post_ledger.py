@@ -21,6 +21,7 @@ from agents.parts.ledger_entries import entry_of, original_of, with_gas, with_un
 from agents.parts.ledger_events import events_of
 from agents.runtime.context import Context
 from agents.runtime.stage import LocalStage, Work
+from custody.account_events import paid_debt_events
 from ledger.entries import Entry, Outcome, PostResult
 from ledger.post import post
 from metrics import catalogue
@@ -78,7 +79,10 @@ class PostLedger(LocalStage[LedgerRecord]):
                 for (fact, _entry), result in zip(items, results, strict=True)
                 if result.outcome is Outcome.POSTED
                 for event in events_of(fact, result, now)
-            ],
+            ]
+            + paid_debt_events(
+                ((entry, result) for (_, entry), result in zip(items, results, strict=True)), now
+            ),
         )
         self._count(items, results)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+from custody.account_events import paid_debt_events
 from custody.errors import CustodyError
 from custody.withdrawal_events import (
     Outgoing,
@@ -121,27 +124,27 @@ async def _fail(work: Outgoing, withdrawal: Withdrawal, reason: str, detail: str
 
 async def release_holds(work: Outgoing, withdrawals: list[Withdrawal]) -> None:
     """Give amount and fee back to the owners of withdrawals that will not be on chain."""
-    results = await post(
-        work.conn,
-        [
-            rules.withdrawal_released(
-                w.tenant,
-                w.owner,
-                w.asset,
-                w.amount_minor,
-                fee_minor=w.fee_minor,
-                withdrawal_id=w.withdrawal_id,
-                revision=w.revision,
-            )
-            for w in withdrawals
-        ],
-    )
+    entries = [
+        rules.withdrawal_released(
+            w.tenant,
+            w.owner,
+            w.asset,
+            w.amount_minor,
+            fee_minor=w.fee_minor,
+            withdrawal_id=w.withdrawal_id,
+            revision=w.revision,
+        )
+        for w in withdrawals
+    ]
+    results = await post(work.conn, entries)
     for withdrawal, result in zip(withdrawals, results, strict=True):
         if result.outcome not in (Outcome.POSTED, Outcome.DUPLICATE):
             raise RuntimeError(
                 f"the hold of withdrawal {withdrawal.withdrawal_id} cannot be released:"
                 f" {result.outcome} {result.detail}"
             )
+    posted = zip(entries, results, strict=True)
+    emit_events(work, paid_debt_events(posted, datetime.now(UTC)))
 
 
 async def _decide(

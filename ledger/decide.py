@@ -135,10 +135,10 @@ class Decider:
             earlier, entry_id = seen
             return _compare(entry.kind == earlier.kind and entry.lines == earlier.lines, entry_id)
         if self._post_simple(entry):
-            return self._posted(entry, 0)
+            return self._posted(entry)
         written, undo = len(self.plan.lines), list[tuple[Account, int]]()
         try:
-            return self._posted(entry, self._post(entry, undo))
+            return self._posted(entry, *self._post(entry, undo))
         except (_Refused, KeyError) as refused:
             del self.plan.lines[written:]
             for account, balance_minor in reversed(undo):
@@ -146,11 +146,13 @@ class Decider:
             self.plan.refused = True
             return refused.result if isinstance(refused, _Refused) else _UNKNOWN
 
-    def _posted(self, entry: Entry, shortfall_minor: int) -> PostResult:
+    def _posted(
+        self, entry: Entry, shortfall_minor: int = 0, unfrozen: tuple[AccountRef, ...] = ()
+    ) -> PostResult:
         entry_id = self._next_id
         self._next_id = next(self._entry_ids, 0)
         self._seen[entry.tenant, entry.idempotency_key] = (entry, entry_id)
-        return PostResult(Outcome.POSTED, entry_id, "", shortfall_minor)
+        return PostResult(Outcome.POSTED, entry_id, "", shortfall_minor, unfrozen)
 
     def _post_simple(self, entry: Entry) -> bool:
         """Post an entry of one line without detours or doubts, as nearly all are; False if not."""
@@ -184,7 +186,10 @@ class Decider:
         )
         return True
 
-    def _post(self, entry: Entry, undo: list[tuple[Account, int]]) -> int:
+    def _post(
+        self, entry: Entry, undo: list[tuple[Account, int]]
+    ) -> tuple[int, tuple[AccountRef, ...]]:
+        """Return what is owed from now on, and whose debt is paid."""
         accounts = self._accounts
         shortfall_minor = 0
         detours: list[tuple[Line, Account]] = []
@@ -205,9 +210,10 @@ class Decider:
                 detours.append((line, credit))
             if amount_minor:
                 self._move(debit, credit, amount_minor, entry, undo)
-        for line, account in detours:
-            self._freeze_or_unfreeze(line, account)
-        return shortfall_minor
+        unfrozen = [
+            line.credit for line, account in detours if self._freeze_or_unfreeze(line, account)
+        ]
+        return shortfall_minor, tuple(unfrozen)
 
     def _repay(
         self, line: Line, debit: Account, entry: Entry, undo: list[tuple[Account, int]]
@@ -255,7 +261,8 @@ class Decider:
             )
         )
 
-    def _freeze_or_unfreeze(self, line: Line, account: Account) -> None:
+    def _freeze_or_unfreeze(self, line: Line, account: Account) -> bool:
+        """Freeze who owes now, let go who does not any more; whether it let go."""
         plan = self.plan
         if line.overflow is not None and account.frozen_reason is None:
             account.frozen_reason = REORGANISED_CREDIT
@@ -267,6 +274,8 @@ class Decider:
                 account.frozen_reason = None
                 plan.unfrozen.add(account.account_id)
                 plan.frozen.discard(account.account_id)
+                return True
+        return False
 
 
 def _compare(same: bool, entry_id: int) -> PostResult:

@@ -70,10 +70,12 @@ class PostResult(msgspec.Struct, frozen=True, gc=False):
     """Outcome of one entry.
 
     `shortfall_minor` > 0 on a posted entry: so much was missing and went to an overflow account,
-    whose owner is frozen now; somebody must be told.
+    whose owner is frozen now; somebody must be told. So must whoever is `unfrozen`: these accounts
+    were frozen for a debt, the last of which this entry has paid.
     """
 
     outcome: Outcome
     entry_id: int | None = None
     detail: str = ""
     shortfall_minor: int = 0
+    unfrozen: tuple[AccountRef, ...] = ()

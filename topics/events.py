@@ -169,7 +169,7 @@ class AccountFrozen(Envelope, frozen=True, kw_only=True, tag="account.frozen"):
 
 
 class AccountUnfrozen(Envelope, frozen=True, kw_only=True, tag="account.unfrozen"):
-    """An operator let it go: the account works again."""
+    """Its debt is paid, or an operator let it go: the account works again."""
 
     data: Account
 

@@ -144,6 +144,19 @@ async def test_who_still_owes_stays_frozen_for_the_debt_and_is_told_so(
     assert len(events) == 2
 
 
+async def test_who_owes_is_let_go_and_told_so_when_a_refused_order_pays_the_debt(
+    world: SimulatedWorld, millrace: CommandLine
+) -> None:
+    (waiting,) = await world.request(world.command("order-1", 700_000))
+    assert waiting.status == "awaiting_approval"
+    await owe(world, 70)
+    rejecting = ("withdraw", "reject", "order-1", "--tenant", world.tenant, "--detail", "no")
+    assert (await millrace.run(*rejecting, "--actor", "carol")).exit_code == 0
+    (freed,) = [e for e in await told(world) if isinstance(e, AccountUnfrozen)]
+    assert (freed.tenant, freed.data.owner, freed.data.asset) == alices(world)[1::2]
+    assert (freed.data.reason, freed.data.decided_by) == (REORGANISED_CREDIT, None)
+
+
 async def test_a_freeze_waits_for_the_posting_that_runs_and_is_read_by_the_next(
     world: SimulatedWorld, millrace: CommandLine
 ) -> None:

@@ -185,12 +185,12 @@ class Model:
         sign = 1 if BUCKETS[ref.bucket].kind in ("asset", "expense") else -1
         return sign * self.net[ref]
 
-    def post(self, entry: Entry) -> tuple[Outcome, int]:
-        """Return the outcome and what was missing."""
+    def post(self, entry: Entry) -> tuple[Outcome, int, set[AccountRef]]:
+        """Return the outcome, what was missing, and who is frozen no more."""
         earlier = self.posted.get(entry.idempotency_key)
         if earlier is not None:
             same = (earlier.kind, earlier.lines) == (entry.kind, entry.lines)
-            return (Outcome.DUPLICATE if same else Outcome.CONFLICT), 0
+            return (Outcome.DUPLICATE if same else Outcome.CONFLICT), 0, set()
         before = dict(self.net), set(self.frozen)
         missing = 0
         for line in entry.lines:
@@ -205,13 +205,13 @@ class Model:
             if any(abs(value) >= 10**78 for value in self.net.values()):
                 return self._refuse(before, Outcome.INVALID)
         self.posted[entry.idempotency_key] = entry
-        return Outcome.POSTED, missing
+        return Outcome.POSTED, missing, before[1] - self.frozen
 
     def _refuse(
         self, before: tuple[dict[AccountRef, int], set[AccountRef]], outcome: Outcome
-    ) -> tuple[Outcome, int]:
+    ) -> tuple[Outcome, int, set[AccountRef]]:
         self.net, self.frozen = defaultdict(int, before[0]), before[1]
-        return outcome, 0
+        return outcome, 0, set()
 
     def _move(self, line: Line) -> int:
         debit, credit, amount = line.debit, line.credit, line.amount_minor
