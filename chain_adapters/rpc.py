@@ -190,7 +190,11 @@ class Endpoint:
     async def check_network(self) -> None:
         """Let the endpoint show once per period of health that it serves the right network."""
         if not self.network_checked:
-            await self._client.identify(self)
+            try:
+                await self._client.identify(self)
+            except WrongNetwork:
+                self._client.observe(self._client.network, "identify", self.index, 0.0, False)
+                raise
             self.network_checked = True
 
     def note_success(self) -> None:

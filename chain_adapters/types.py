@@ -205,8 +205,11 @@ class NodeUnavailable(AdapterError):
     """
 
 
-class WrongNetwork(AdapterError):
-    """A node serves another network than the configured one. Not retried."""
+class WrongNetwork(NodeUnavailable):
+    """Every node serves another network than the configured one: none that can be used is there.
+
+    Waited for like all that is away, so that the other networks of a worker go on.
+    """
 
 
 class InvalidAddress(AdapterError):

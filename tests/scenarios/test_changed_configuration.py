@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from uuid import uuid4
+
 import pytest
 
 from agents.rescan_blocks import Found, RescanBlocks
+from agents.runtime.lease import Lease
+from chain_adapters.types import WrongNetwork
 from sql.pool import Pool
 from tests.support.deposits import CONFIRMATIONS, World
 
@@ -169,3 +174,25 @@ async def test_a_lower_minimum_counts_for_what_comes_from_then_on(world: World) 
     await world.follow()
     assert await world.statuses() == ["ignored", "confirmed"]
     assert await world.available() == 6
+
+
+async def test_nodes_of_another_chain_are_waited_for_and_stop_no_other_network(
+    pool: Pool,
+) -> None:
+    asked: list[int] = []
+    again = asyncio.Event()
+
+    async def follow() -> None:
+        asked.append(1)
+        if len(asked) == 1:
+            raise WrongNetwork("127.0.0.1 serves chain 5, not 1")
+        again.set()
+        await asyncio.Event().wait()
+
+    lease = asyncio.create_task(Lease(pool, "misled", uuid4(), 5.0).run_forever(follow))
+    waiting = asyncio.create_task(again.wait())
+    await asyncio.wait({lease, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    assert again.is_set()
+    assert not lease.done()
+    lease.cancel()
+    await asyncio.gather(lease, waiting, return_exceptions=True)

@@ -145,6 +145,21 @@ async def test_an_endpoint_of_another_chain_is_passed_over() -> None:
         assert await rpc.first(ask) == "fine"
 
 
+async def test_an_endpoint_of_another_chain_is_observed_as_one_that_is_of_no_use() -> None:
+    last: dict[int, bool] = {}
+
+    def observe(_network: str, _method: str, endpoint: int, _seconds: float, ok: bool) -> None:
+        last[endpoint] = ok
+
+    async with (
+        serve(answering("lie", chain_id=1)) as wrong,
+        serve(answering("fine")) as right,
+        client(wrong, right, observe=observe) as rpc,
+    ):
+        await rpc.first(ask)
+    assert last == {0: False, 1: True}
+
+
 async def test_endpoints_of_another_chain_alone_are_refused() -> None:
     async with serve(answering("lie", chain_id=1)) as wrong, client(wrong, wrong) as rpc:
         with pytest.raises(WrongNetwork, match="chain 1, not 5"):
