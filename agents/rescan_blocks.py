@@ -9,8 +9,8 @@ which the stages wait, and only if they are beyond doubt:
   reorganisation is allowed to reach.
 
 Heights that match_deposits has not done yet are left to it. A deposit that is there already stays
-as it is, unless its token was unknown and is listed now; new ones are confirmed as by match_deposits
-and confirm_deposits, and payments by confirm_withdrawals at the next block, like all others.
+as it is, unless its token was unknown and is listed now; new ones are confirmed as by
+match_deposits and confirm_deposits, and payments by confirm_withdrawals at the next block.
 """
 
 from __future__ import annotations
