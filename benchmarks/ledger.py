@@ -225,7 +225,7 @@ async def measure(conn: Connection, grow: int) -> list[dict[str, Any]]:
         row("ledger, batched against single", ours, plain_one, "plain, one per transaction"),
         row("ledger, batched against our single", ours, ours_one, "ours, one per transaction"),
         row("ledger, one hot account", hot, ours, "ours, spread"),
-        row("ledger, one hot account against plain", hot, plain_hot, "plain shape, one account"),
+        row("ledger, all on one account", hot, plain_hot, "plain shape, one account"),
         row(f"ledger, last tenth of {grow}", deciles[-1], deciles[0], "first tenth"),
     ]
 

@@ -22,6 +22,7 @@ import aiohttp
 import uvloop
 from aiohttp import web
 
+from benchmarks.site import in_turns
 from notifications import endpoints, store
 from notifications.deliver import Deliverer, Limits
 from notifications.guard import open_session
@@ -35,7 +36,7 @@ ENDPOINTS = 8
 FLYING = 64
 """Requests at a time, ours and the reference's."""
 EVENTS = 1000
-ROUNDS = 5
+ROUNDS = 8
 DELIVERIES = ENDPOINTS * EVENTS
 BATCH = 200
 _numbers = itertools.count()
@@ -190,14 +191,10 @@ async def prepare(pool: Pool, url: str) -> None:
 
 async def run(database_url: str) -> list[dict[str, Any]]:
     """Measure and return the rows of the table."""
-    ours, bare = [], []
-    async with receiver() as url, await open_pool(database_url, size=5) as pool:
+    async with receiver() as url, await open_pool(database_url, size=5, keeps_plans=True) as pool:
         await prepare(pool, url)
-        for round_number in range(ROUNDS + 1):
-            bare_rate, our_rate = await post_bare(url), await deliver_ours(pool)
-            if round_number:  # the first one warms up
-                bare.append(bare_rate)
-                ours.append(our_rate)
+        await post_bare(url), await deliver_ours(pool)  # warms up
+        ours, bare = await in_turns(ROUNDS, lambda: deliver_ours(pool), lambda: post_bare(url))
     return [
         {
             "name": "signed webhooks with durable log",
