@@ -54,8 +54,8 @@ async def assign_deposit(
     cursor = await chain_sql.read_cursor(work.conn, deposit.network)
     tip_height = deposit.confirm_height if cursor is None else cursor.height
     now = datetime.now(UTC)
-    told = [assigned_event(assigned, actor, tip_height, now)]
-    emit_events(work, told + paid_debt_events([(entry, result)], now))
+    assignment = assigned_event(assigned, actor, tip_height, now)
+    emit_events(work, [assignment, *paid_debt_events(entry, result, now)])
     return assigned
 
 

@@ -76,13 +76,10 @@ class PostLedger(LocalStage[LedgerRecord]):
             work,
             [
                 event
-                for (fact, _entry), result in zip(items, results, strict=True)
+                for (fact, entry), result in zip(items, results, strict=True)
                 if result.outcome is Outcome.POSTED
-                for event in events_of(fact, result, now)
-            ]
-            + paid_debt_events(
-                ((entry, result) for (_, entry), result in zip(items, results, strict=True)), now
-            ),
+                for event in events_of(fact, result, now) + paid_debt_events(entry, result, now)
+            ],
         )
         self._count(items, results)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 
 from ledger.chart import REORGANISED_CREDIT
@@ -11,8 +10,8 @@ from topics import event_data
 from topics.events import AccountUnfrozen, Event, make_event_id
 
 
-def paid_debt_events(posted: Iterable[tuple[Entry, PostResult]], now: datetime) -> list[Event]:
-    """Return an event for each account whose freeze ended with the debt that an entry paid."""
+def paid_debt_events(entry: Entry, result: PostResult, now: datetime) -> list[Event]:
+    """Return an event for each account whose freeze ended with the debt that the entry paid."""
     return [
         AccountUnfrozen(
             id=make_event_id(
@@ -27,6 +26,5 @@ def paid_debt_events(posted: Iterable[tuple[Entry, PostResult]], now: datetime) 
                 detail="The debt is paid.",
             ),
         )
-        for entry, result in posted
         for ref in result.unfrozen
     ]

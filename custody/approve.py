@@ -143,8 +143,15 @@ async def release_holds(work: Outgoing, withdrawals: list[Withdrawal]) -> None:
                 f"the hold of withdrawal {withdrawal.withdrawal_id} cannot be released:"
                 f" {result.outcome} {result.detail}"
             )
-    posted = zip(entries, results, strict=True)
-    emit_events(work, paid_debt_events(posted, datetime.now(UTC)))
+    now = datetime.now(UTC)
+    emit_events(
+        work,
+        [
+            event
+            for entry, result in zip(entries, results, strict=True)
+            for event in paid_debt_events(entry, result, now)
+        ],
+    )
 
 
 async def _decide(

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import pytest
 
-from agents.post_ledger import PostLedger
+from agents.parts.ledger_entries import entry_of
+from agents.post_ledger import Item, PostLedger
+from agents.runtime.transact import transact
+from ledger import rules
+from ledger.post import post
 from sql.pool import Pool
 from tests.support.books import Books
 from tests.support.deposits import CONFIRMATIONS, World
+from topics.events import EVENTS, event_type
+from topics.ledger import DepositConfirmed, DepositFact, DepositOrphaned
+
+FactT = TypeVar("FactT", bound=DepositFact)
 
 
 @pytest.fixture
@@ -64,3 +73,57 @@ async def test_a_payment_that_moved_meanwhile_is_settled_once(books: Books) -> N
     assert await books.available() == 300
     assert await count_parked(books) == 0
     assert (await books.reconcile()).clean
+
+
+def deposit_fact(books: Books, kind: type[FactT], deposit_id: int, amount_minor: int) -> FactT:
+    return kind(
+        deposit_id=deposit_id,
+        revision=0,
+        tenant=books.tenant,
+        owner="alice",
+        purpose="deposit",
+        asset=books.coin,
+        amount_minor=str(amount_minor),
+        network=books.network,
+        address="address",
+        sender=None,
+        contract=None,
+        memo=None,
+        transaction_id=f"transaction-{deposit_id}",
+        transfer_index="value",
+        height=1,
+        block_id="block",
+        confirm_height=1,
+        tip_height=1,
+    )
+
+
+async def test_who_is_let_go_and_owes_again_in_one_batch_hears_it_in_that_order(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = (books.tenant, "alice", books.coin)
+    async with books.pool.acquire() as conn, conn.transaction():
+        owing = [
+            rules.deposit_credited(*alice, 300, deposit_id=1, revision=0),
+            rules.deposit_credited(*alice, 100, deposit_id=2, revision=0),
+            rules.withdrawal_held(*alice, 400, fee_minor=0, withdrawal_id=1),
+            rules.deposit_reversed(*alice, 300, deposit_id=1, revision=0),
+        ]
+        assert (await post(conn, owing))[-1].shortfall_minor == 300
+
+    async def both(*_: object) -> list[Item]:
+        pays = deposit_fact(books, DepositConfirmed, 3, 300)
+        owes = deposit_fact(books, DepositOrphaned, 2, 100)
+        return [(pays, entry_of(pays, None)), (owes, entry_of(owes, None))]
+
+    stage = PostLedger(books.pipeline.context)
+    monkeypatch.setattr(stage, "_postable", both)
+    async with transact(books.pipeline.context) as work:
+        await stage.apply(work, [], None)
+        (record,) = [payload for topic, _, payload in work.outbox if topic == EVENTS.name]
+    assert [event_type(event) for event in EVENTS.decode(record).events] == [
+        "deposit.confirmed",
+        "account.unfrozen",
+        "deposit.reversed",
+        "account.frozen",
+    ]
