@@ -2,30 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from sql import wallets as wallets_sql
-from sql.pool import Pool
 from tests.support.command_line import CommandLine
 from tests.support.withdrawals import CONFIRMATIONS, SimulatedWorld
-
-
-@pytest.fixture
-async def world(pool: Pool, database_url: str) -> SimulatedWorld:
-    made = SimulatedWorld(pool, database_url)
-    await made.start()
-    return made
-
-
-@pytest.fixture
-def millrace(world: SimulatedWorld, database_url: str) -> CommandLine:
-    return CommandLine(
-        {
-            "MILLRACE_CONFIG": "",
-            "MILLRACE_DATABASE_URL": database_url,
-            "MILLRACE_TOPIC_PREFIX": world.pipeline.kafka.prefix,
-        }
-    )
 
 
 async def lose_nonce(world: SimulatedWorld, order_id: str) -> None:

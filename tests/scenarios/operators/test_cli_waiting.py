@@ -14,24 +14,6 @@ from tests.support.command_line import CommandLine
 from tests.support.withdrawals import SimulatedWorld
 
 
-@pytest.fixture
-async def world(pool: Pool, database_url: str) -> SimulatedWorld:
-    made = SimulatedWorld(pool, database_url)
-    await made.start()
-    return made
-
-
-@pytest.fixture
-def millrace(world: SimulatedWorld, database_url: str) -> CommandLine:
-    return CommandLine(
-        {
-            "MILLRACE_CONFIG": "",
-            "MILLRACE_DATABASE_URL": f"{database_url}&role=millrace_app",
-            "MILLRACE_TOPIC_PREFIX": world.pipeline.kafka.prefix,
-        }
-    )
-
-
 async def shown_to_wait_for(world: SimulatedWorld, millrace: CommandLine) -> list[str]:
     """Return what order-1 waits for, which its status and the list must agree on."""
     of_tenant = ("--tenant", world.tenant)

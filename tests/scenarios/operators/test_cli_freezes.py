@@ -14,30 +14,10 @@ from ledger.chart import REORGANISED_CREDIT
 from ledger.post import post
 from sql import ledger as ledger_sql
 from sql import stream
-from sql.pool import Pool
 from tests.support.command_line import CommandLine
 from tests.support.races import until_blocked
 from tests.support.withdrawals import SimulatedWorld
 from topics.events import EVENTS, AccountFrozen, AccountUnfrozen, Event
-
-
-@pytest.fixture
-async def world(pool: Pool, database_url: str) -> SimulatedWorld:
-    made = SimulatedWorld(pool, database_url)
-    await made.start()
-    return made
-
-
-@pytest.fixture
-def millrace(world: SimulatedWorld, database_url: str) -> CommandLine:
-    """The command line of an operator who has the workers' role and no more."""
-    return CommandLine(
-        {
-            "MILLRACE_CONFIG": "",
-            "MILLRACE_DATABASE_URL": f"{database_url}&role=millrace_app",
-            "MILLRACE_TOPIC_PREFIX": world.pipeline.kafka.prefix,
-        }
-    )
 
 
 def alices(world: SimulatedWorld) -> tuple[str, ...]:
