@@ -7,15 +7,15 @@ from typing import Annotated, TypeAlias
 import typer
 
 from cli.errors import misused
+from ledger.validate import OWNER_CHARACTERS_MAX
 
-OWNER_CHARS = 128
 ID_MAX = 2**63 - 1
 
 
 def check_owner(owner: str) -> str:
     """Return the name of a user. Problem if it cannot be one."""
-    if not 0 < len(owner) <= OWNER_CHARS:
-        raise misused(f"--owner has {len(owner)} characters; it needs 1 to {OWNER_CHARS}")
+    if not 0 < len(owner) <= OWNER_CHARACTERS_MAX:
+        raise misused(f"--owner has {len(owner)} characters; it needs 1 to {OWNER_CHARACTERS_MAX}")
     return owner
 
 
