@@ -84,7 +84,7 @@ taken AS (
     INNER JOIN network_costs AS c
         ON w.network = c.network AND s.height <= c.height AND w.sender = c.address
     WHERE
-        c.status <> 'orphaned'
+        c.status IN ('detected', 'confirmed')
         AND NOT EXISTS (
             SELECT 1 FROM transactions AS t
             WHERE t.network = c.network AND t.transaction_id = c.transaction_id
@@ -212,7 +212,7 @@ WITH seen AS (
         WHERE
             c.network = o.network
             AND c.transaction_id = o.transaction_id
-            AND c.status <> 'orphaned'
+            AND c.status IN ('detected', 'confirmed')
         UNION ALL
         SELECT
             t.height,

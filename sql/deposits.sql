@@ -372,7 +372,7 @@ FROM (
     WHERE
         c.network = :network::text
         AND c.transaction_id = any(:transaction_ids::text [])
-        AND c.status <> 'orphaned'
+        AND c.status IN ('detected', 'confirmed')
 ) AS r
 WHERE
     r.height >= (SELECT min(b.height) FROM blocks AS b WHERE b.network = :network::text)

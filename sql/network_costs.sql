@@ -1,6 +1,7 @@
 -- name: detect_costs
 -- Write what the network took from our addresses. A transaction that is there already is left alone,
--- unless its block left the chain: then it starts anew with the next revision.
+-- unless its block left the chain: then it starts anew with the next revision. What was disowned never
+-- does, and who waits for the row while that happens sees it.
 INSERT INTO network_costs AS c (
     network, transaction_id, tenant, purpose, address, asset, amount_minor, height, block_id, status,
     confirm_height
@@ -52,7 +53,7 @@ WITH gone AS (
     INNER JOIN
         unnest(:heights::bigint [], :block_ids::text []) AS b (height, block_id)
         ON c.height = b.height AND c.block_id = b.block_id
-    WHERE c.network = :network::text AND c.status <> 'orphaned'
+    WHERE c.network = :network::text AND c.status IN ('detected', 'confirmed')
     ORDER BY c.cost_id
     FOR UPDATE OF c
 ),
@@ -106,7 +107,8 @@ RETURNING
     c.network, c.address, c.transaction_id, c.height, c.block_id;
 
 -- name: disown_cost
--- A transaction turns out to be a withdrawal's: what it cost is booked with that. Tell what was booked.
+-- A transaction turns out to be a withdrawal's: what it cost is booked with that, from now on and
+-- wherever it is mined again. Tell what was booked.
 WITH known AS (
     SELECT
         c.cost_id,
@@ -115,11 +117,11 @@ WITH known AS (
     WHERE
         c.network = :network::text
         AND c.transaction_id = :transaction_id::text
-        AND c.status <> 'orphaned'
+        AND c.status IN ('detected', 'confirmed')
     FOR UPDATE OF c
 )
 
-UPDATE network_costs AS c SET status = 'orphaned'
+UPDATE network_costs AS c SET status = 'disowned'
 FROM known
 WHERE c.cost_id = known.cost_id
 RETURNING

@@ -197,7 +197,7 @@ judged AS (
             WHEN o.booked_minor = 0 AND w.status IN ('confirmed', 'failed')
                 THEN CASE WHEN w.updated_at < :overdue_before::timestamptz
                     THEN 'overdue' ELSE 'unposted' END
-            WHEN r.status = 'orphaned' AND abs(o.booked_minor) = r.amount_minor
+            WHEN r.status IN ('orphaned', 'disowned') AND abs(o.booked_minor) = r.amount_minor
                 THEN CASE WHEN r.height < :overdue_below_height::bigint
                     THEN 'overdue' ELSE 'unreversed' END
             WHEN r.height > :height::bigint AND abs(o.booked_minor) = r.amount_minor THEN 'ahead'

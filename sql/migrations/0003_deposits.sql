@@ -195,7 +195,8 @@ CREATE TABLE network_costs (
     amount_minor numeric(78, 0) NOT NULL CHECK (amount_minor <> 0),
     height bigint NOT NULL,
     block_id text NOT NULL,
-    status text NOT NULL CHECK (status IN ('detected', 'confirmed', 'orphaned')), -- as of deposits
+    -- As of deposits. disowned: the transaction turned out to be a withdrawal's, with which it is booked.
+    status text NOT NULL CHECK (status IN ('detected', 'confirmed', 'orphaned', 'disowned')),
     revision integer NOT NULL DEFAULT 0,
     confirm_height bigint NOT NULL,
     detected_at timestamptz NOT NULL DEFAULT now(),

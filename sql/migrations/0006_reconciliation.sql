@@ -145,7 +145,7 @@ moved AS (
         c.cost_id AS reference_id,
         -c.amount_minor AS amount_minor
     FROM network_costs AS c
-    WHERE c.status <> 'orphaned'
+    WHERE c.status IN ('detected', 'confirmed')
 )
 
 SELECT

@@ -13,10 +13,12 @@ WHERE datname = current_database() AND wait_event_type = 'Lock'
 """
 
 
-async def until_blocked(pool: Pool, work: asyncio.Task[Any] | None = None) -> None:
-    """Return when somebody waits for a lock in the database; AssertionError if `work` ends."""
+async def until_blocked(
+    pool: Pool, work: asyncio.Task[Any] | None = None, *, waiting: int = 1
+) -> None:
+    """Return when so many wait for locks in the database; AssertionError if `work` ends."""
     async with asyncio.timeout(20):
-        while not await pool.fetchval(_WAITING):
+        while await pool.fetchval(_WAITING) < waiting:
             assert work is None or not work.done(), work.exception() or "it did not wait"
             await asyncio.sleep(0.01)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
+from agents.parts.taken_coins import settle_taken
+from agents.rescan_blocks import RescanBlocks, read_reach
 from chain_adapters.utxo.pay import HALF_ORDER
 from chain_adapters.utxo.transaction import encode_signature
 from devstack.chains.bitcoin import DogecoinNode
@@ -17,6 +20,7 @@ from tests.support.coin_withdrawals import (
     open_coin_world,
     order,
 )
+from tests.support.races import until_blocked
 from tests.support.taken_coins import mine_just, paid_from
 from tests.support.withdrawals import CONFIRMATIONS
 
@@ -80,6 +84,31 @@ async def test_its_fee_is_booked_once_though_it_was_a_cost_of_its_own_before(
     await malleable.mine(CONFIRMATIONS)
     assert await malleable.balance("network_fees", owner="") == fees_minor
     await malleable.check_books()
+
+
+async def test_its_fee_is_booked_once_though_its_block_is_read_again_while_it_is_recognised(
+    malleable: PayingCoinWorld,
+) -> None:
+    """The rescan has found it to be nobody's payment, and waits to write down what it cost."""
+    world = malleable
+    await mine_changed(world)
+    await world.mine(CONFIRMATIONS)
+    fees_minor = await world.balance("network_fees", owner="")
+    config = world.context.settings.network(world.network)
+    rescan = RescanBlocks(world.context, world.adapter)
+    await rescan.start()
+    height = (await read_reach(world.context, world.network)).last - CONFIRMATIONS
+    async with world.pool.acquire() as conn, conn.transaction():
+        await conn.execute("LOCK TABLE transactions IN SHARE MODE")  # to be read, not written
+        recognising = asyncio.create_task(settle_taken(world.context, config))
+        await until_blocked(world.pool, recognising)
+        reading = asyncio.create_task(rescan.rescan(height, height, lambda _: None))
+        await until_blocked(world.pool, reading, waiting=2)
+    await asyncio.gather(recognising, reading)
+    await world.mine(CONFIRMATIONS)
+    assert (await world.withdrawal("order")).status == "confirmed"
+    assert await world.balance("network_fees", owner="") == fees_minor
+    await world.check_books()
 
 
 @pytest.mark.parametrize("lands", [0, 1])
