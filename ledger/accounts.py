@@ -27,8 +27,9 @@ async def open_accounts(conn: Connection, refs: Sequence[AccountRef]) -> dict[Ac
     Unknown tenants and assets are left out. Opening waits for others that open the same accounts,
     so it comes before any is locked.
     """
-    ids = {ref: _remembered[ref] for ref in refs if ref in _remembered}
-    if unknown := [ref for ref in refs if ref not in ids]:
+    ids = {ref: account_id for ref in refs if (account_id := _remembered.get(ref))}
+    if len(ids) < len(refs):
+        unknown = [ref for ref in refs if ref not in ids]
         rows = await tables.open_accounts(conn, *_columns(unknown))
         found = {AccountRef(*names): account_id for account_id, *names in rows}
         _remember(found)

@@ -17,7 +17,7 @@ from ledger.accounts import RememberedInVain, find_accounts, lock_accounts, open
 from ledger.chart import DEBTS, REORGANISED_CREDIT
 from ledger.decide import Account, Decider, Key, Plan, PlannedLine, StoredEntry, StoredLine
 from ledger.entries import AccountRef, Entry, PostResult
-from ledger.validate import encode_metadata, problem_of
+from ledger.validate import encode_metadata, problem_of_accounts, problem_of_content
 from sql.ledger import NO_METADATA, JournalLine
 from sql.pool import Connection
 
@@ -43,7 +43,7 @@ async def post(conn: Connection, entries: Sequence[Entry]) -> list[PostResult]:
     """
     if not conn.is_in_transaction():
         raise RuntimeError("post() needs the caller's transaction")
-    problems = list(map(problem_of, entries))
+    problems = list(map(problem_of_accounts, entries))
     valid = [entry for entry, problem in zip(entries, problems, strict=True) if not problem]
     # Keys are looked up only when there is a reason, a refused entry or a key that is taken,
     # because nearly all batches are new from end to end and looking costs a tenth of the time.
@@ -77,10 +77,17 @@ def _decide(
     for start in range(0, len(entries), CHUNK_ENTRIES):
         chunk = slice(start, start + CHUNK_ENTRIES)
         done = len(lines)
-        decider.run(entries[chunk], problems[chunk])
+        decider.run(entries[chunk], _problems(entries[chunk], problems[chunk]))
         if decider.plan.refused and not refusing:
             raise _RefusedUnseen
         yield lines[done:]
+
+
+def _problems(entries: Sequence[Entry], known: Sequence[str]) -> list[str]:
+    """Return what is wrong with each entry, "" if nothing is; some of it is known already."""
+    return [
+        problem or problem_of_content(entry) for entry, problem in zip(entries, known, strict=True)
+    ]
 
 
 def _touched(entries: Iterable[Entry]) -> list[AccountRef]:

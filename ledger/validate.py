@@ -1,4 +1,8 @@
-"""Tells which entries can never be posted, before anything else looks at them."""
+"""Tells which entries can never be posted.
+
+In two parts, because the first must be known before the accounts are locked, and the second can be
+looked at while the server is busy.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from functools import lru_cache
 import msgspec
 
 from ledger.chart import BALANCE_MINOR_LIMIT, BUCKETS
-from ledger.entries import AccountRef, Entry, Line
+from ledger.entries import AccountRef, Entry
 
 KEY_CHARACTERS_MAX = 200
 OWNER_CHARACTERS_MAX = 128
@@ -16,8 +20,23 @@ LINES_MAX = 1000
 
 def problem_of(entry: Entry) -> str:
     """Return why the entry can never be posted, "" if nothing is wrong with it."""
+    return problem_of_accounts(entry) or problem_of_content(entry)
+
+
+def problem_of_accounts(entry: Entry) -> str:
+    """Return why the entry's accounts are not worth a look, "" if they are."""
     if not 0 < len(entry.lines) <= LINES_MAX:
         return f"an entry has 1 to {LINES_MAX} lines"
+    for line in entry.lines:
+        if problem := _problem_of_line(
+            entry.tenant, line.debit, line.credit, line.overflow, line.repays
+        ):
+            return problem
+    return ""
+
+
+def problem_of_content(entry: Entry) -> str:
+    """Return what else is wrong with the entry, "" if nothing is."""
     if not is_key(entry.idempotency_key):
         return f"the idempotency key is not 1 to {KEY_CHARACTERS_MAX} printable characters"
     if not (is_reference(entry.reference_type) and is_reference(entry.reference_id)):
@@ -25,19 +44,13 @@ def problem_of(entry: Entry) -> str:
     if entry.metadata is not None and encode_metadata(entry) is None:
         return "the metadata cannot be stored as JSON"
     for line in entry.lines:
-        if problem := _problem_of_line(line, entry.tenant):
-            return problem
+        if not 0 < line.amount_minor < BALANCE_MINOR_LIMIT:
+            return "an amount is not between 1 and 10^78 - 1"
     return ""
 
 
-def _problem_of_line(line: Line, tenant: str) -> str:
-    if not 0 < line.amount_minor < BALANCE_MINOR_LIMIT:
-        return "an amount is not between 1 and 10^78 - 1"
-    return _problem_of_accounts(tenant, line.debit, line.credit, line.overflow, line.repays)
-
-
 @lru_cache(maxsize=50_000)  # the same accounts come again and again
-def _problem_of_accounts(
+def _problem_of_line(
     tenant: str,
     debit: AccountRef,
     credit: AccountRef,
