@@ -73,11 +73,15 @@ def check_reason(reason: str) -> str:
 async def _freeze(tenant: str, owner: str, asset: str, reason: str, actor: str) -> dict[str, Any]:
     from agents.runtime.transact import transact_on
     from custody.freeze import freeze_owner
+    from sql.withdrawals import await_signing
 
     config = session.settings()
-    async with session.database(config) as pool, transact_on(pool, config.topic_prefix) as work:
-        await _require(work.conn, tenant, owner, asset)
-        frozen = await freeze_owner(work, tenant, owner, asset, reason=reason, actor=actor)
+    async with session.database(config) as pool:
+        async with transact_on(pool, config.topic_prefix) as work:
+            await _require(work.conn, tenant, owner, asset)
+            frozen = await freeze_owner(work, tenant, owner, asset, reason=reason, actor=actor)
+        async with pool.acquire() as conn:
+            await await_signing(conn, tenant, owner, asset)
     return {"owner": owner, "asset": asset, **as_json(frozen)}
 
 

@@ -66,10 +66,12 @@ def _move(tenant: str, from_status: str, status: str, *, json_wanted: bool) -> N
 
 async def _move_tenant(tenant: str, from_status: str, status: str) -> Tenant:
     from sql import tenants
+    from sql.withdrawals import await_signing
 
     async with session.database(session.settings()) as pool, pool.acquire() as conn:
         moved = await tenants.move_tenant(conn, tenant, from_status, status)
         found = await require_tenant(conn, tenant)
+        await await_signing(conn, tenant)
     if not moved:
         raise Problem(f"tenant {tenant!r} is {found.status}, not {from_status}")
     return found

@@ -255,6 +255,18 @@ async def payable_withdrawals(conn: Connection, withdrawal_ids: Iterable[int]) -
     return frozenset(row["withdrawal_id"] for row in rows)
 
 
+async def await_signing(
+    conn: Connection, tenant: str, owner: str | None = None, asset: str | None = None
+) -> None:
+    """Return once a freeze or suspension that is committed holds for every signature.
+
+    Who was signing for the tenant, or for the owner in the asset, has committed by then; who signs
+    later reads of it (see payable_withdrawals). Must not be in the transaction that froze: that
+    has an account, and who signs takes accounts after withdrawals.
+    """
+    await _queries.await_signing(conn, tenant=tenant, owner=owner, asset=asset)
+
+
 async def list_obstacles(conn: Connection, withdrawal_ids: Iterable[int]) -> list[Obstacles]:
     """Return what those of the withdrawals that are approved may wait for."""
     ids = sorted(set(withdrawal_ids))

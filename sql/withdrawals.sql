@@ -163,6 +163,18 @@ WHERE
         WHERE c.network = w.network AND c.halted_reason IS NOT NULL
     );
 
+-- name: await_signing
+-- Wait for whoever signs approved withdrawals of a tenant, or of one owner in one asset. Who takes them
+-- after this looks anew whether they may be paid.
+SELECT w.withdrawal_id
+FROM withdrawals AS w
+WHERE
+    w.tenant = :tenant::text
+    AND (:owner::text IS NULL OR (w.owner = :owner::text AND w.asset = :asset::text))
+    AND w.status = 'approved'
+ORDER BY w.withdrawal_id
+FOR SHARE;
+
 -- name: list_obstacles
 -- What stands between these approved withdrawals and their signature, as far as the database knows.
 -- free_minor is what the hot wallet holds by the books beside payments that are signed already.

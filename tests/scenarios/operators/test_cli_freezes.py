@@ -29,6 +29,10 @@ async def freeze(world: SimulatedWorld, millrace: CommandLine) -> Any:  # noqa: 
     return await millrace.json(*command)
 
 
+async def suspend(world: SimulatedWorld, millrace: CommandLine) -> Any:  # noqa: ANN401
+    return await millrace.json("tenant", "suspend", world.tenant)
+
+
 async def told(world: SimulatedWorld) -> list[Event]:
     """Return the events that the commands left to be published, oldest first."""
     async with world.pool.acquire() as conn:
@@ -157,6 +161,26 @@ async def test_a_freeze_waits_for_the_posting_that_runs_and_is_read_by_the_next(
     assert (late.outcome.value, late.detail) == ("frozen", "court order")
 
 
+@pytest.mark.parametrize("word", ["freeze", "suspend"])
+async def test_when_the_command_returns_nothing_is_being_signed_any_more(
+    world: SimulatedWorld, millrace: CommandLine, word: str
+) -> None:
+    """Who signs has seen that nothing is frozen, and has not committed yet."""
+    await world.request(world.command("order-1"))
+    async with world.pool.acquire() as conn, conn.transaction():
+        await conn.execute("SELECT FROM nonces WHERE sender = $1 FOR UPDATE", world.hot_wallet)
+        signing = asyncio.create_task(world.request(world.command("order-2")))
+        await until_blocked(world.pool, signing)
+        stop = freeze if word == "freeze" else suspend
+        stopping = asyncio.create_task(stop(world, millrace))
+        await until_blocked(world.pool, stopping, waiting=2)
+    await stopping
+    assert (await world.withdrawal("order-2")).status in ("signed", "broadcast")
+    await signing
+    (refused,) = await world.request(world.command("order-3"))
+    assert refused.status == "rejected"
+
+
 async def test_of_two_freezes_at_once_the_second_is_told_of_the_first(
     world: SimulatedWorld, millrace: CommandLine
 ) -> None:
@@ -207,7 +231,7 @@ async def test_a_suspended_tenants_orders_are_refused_and_wait_until_it_is_resum
     world: SimulatedWorld, millrace: CommandLine
 ) -> None:
     await world.request(world.command("order-1", 500_000))
-    suspended = await millrace.json("tenant", "suspend", world.tenant)
+    suspended = await suspend(world, millrace)
     assert suspended["status"] == "suspended"
     (refused,) = await world.request(world.command("order-2"))
     assert (refused.status, refused.reason) == ("rejected", "tenant_suspended")
@@ -227,7 +251,7 @@ async def test_only_an_active_tenant_is_suspended_and_only_a_suspended_one_resum
 ) -> None:
     early = await millrace.run("tenant", "resume", world.tenant)
     assert (early.exit_code, "is active, not suspended" in early.stderr) == (1, True)
-    await millrace.json("tenant", "suspend", world.tenant)
+    await suspend(world, millrace)
     again = await millrace.run("tenant", "suspend", world.tenant)
     assert (again.exit_code, "is suspended, not active" in again.stderr) == (1, True)
     unknown = await millrace.run("tenant", "suspend", "nobody")
