@@ -102,7 +102,7 @@ class Network(StrictModel):
     reorg_depth_max: int = Field(ge=1, default=64)
     """A deeper reorganisation halts the network until an operator resumes it."""
     keep_blocks: int = Field(ge=1000, default=100_000)
-    """Blocks remembered below the tip: more than there are in the time that Kafka keeps records."""
+    """Blocks remembered below the highest that has been searched for deposits and payments."""
     start_height: int | None = Field(ge=0, default=None)
     """First block to read on a new database; None starts at the tip. No meaning after that."""
     poll_interval_s: float = Field(gt=0, default=1.0)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from agents.confirm_withdrawals import ConfirmWithdrawals
 from chain_adapters.types import Block
 from metrics.catalogue import REGISTRY
+from sql import chain as chain_sql
 from sql.pool import Pool
 from tests.support.fateful_node import Fate
 from tests.support.withdrawals import CONFIRMATIONS, SimulatedWorld
@@ -78,6 +80,23 @@ async def test_a_payment_in_a_block_we_have_not_read_is_not_made_again(
     await world.request(world.command("w"))
     world.chain.mine(LIFETIME + CONFIRMATIONS + 1)
     await world.replace.run_once()
+    assert len(await world.attempts("w")) == 1
+
+
+async def test_a_payment_in_a_block_that_was_pruned_unsearched_is_not_made_again(
+    world: SimulatedWorld,
+) -> None:
+    runners = world.pipeline.runners
+    await world.request(world.command("w"))
+    held_up = [one for one in runners if one.stage.name != ConfirmWithdrawals.name]
+    world.pipeline.runners = held_up  # its role is down; its records wait in Kafka
+    await pass_expiry(world)
+    async with world.pool.acquire() as conn:
+        await chain_sql.prune_blocks(conn, world.network, CONFIRMATIONS)
+    world.pipeline.runners = runners
+    await world.mine()
+    await world.replace_due()
+    assert (await world.withdrawal("w")).status == "confirmed"
     assert len(await world.attempts("w")) == 1
 
 
