@@ -81,8 +81,9 @@ def is_short(wallet: HotWalletMeasure) -> bool:
 
 
 def show_networks(networks: Iterable[NetworkMeasure]) -> None:
-    """Set heights, lag and halts. A network nobody followed shows no heights."""
+    """Set heights, lag, halts and what is due. A network nobody followed shows no heights."""
     for network in networks:
+        catalogue.deposit_oldest_due_seconds.labels(network.network).set(network.oldest_due_s)
         catalogue.network_halted.labels(network.network).set(network.halted)
         catalogue.wallets_halted.labels(network.network).set(network.wallets_halted)
         if network.node_height is None or network.height is None:

@@ -26,6 +26,10 @@ COLUMNS = (
 UNASSIGNED_COLUMNS = (
     "deposit_id", "amount", "asset", "status", "memo", "sender", "height", "transaction_id",
 )  # fmt: skip
+WAITING_COLUMNS = (
+    "deposit_id", "tenant", "owner", "amount", "asset", "waits_for", "height", "confirm_height",
+    "detected_at", "transaction_id",
+)  # fmt: skip
 
 PARTIES = ("address", "sender")
 
@@ -51,6 +55,22 @@ def list_(
         rows = [{**row, "owner": row["owner"] or f"({row['purpose']})"} for row in rows]
     columns = UNASSIGNED_COLUMNS if unassigned else COLUMNS
     print_rows(rows, json_wanted=json_wanted, empty="No deposits.", columns=columns)
+
+
+@app.command("waiting")
+def waiting(
+    *,
+    network: Annotated[
+        str | None, typer.Option("--network", help="Of this network only: its CAIP-2 id or kind.")
+    ] = None,
+    limit: Limit = 100,
+    json_wanted: JsonWanted = False,
+) -> None:
+    """List all tenants' deposits that are not confirmed yet, first those due for longest."""
+    rows = session.run(_waiting(network, limit))
+    if json_wanted:
+        rows = [{k: v for k, v in row.items() if k != "amount"} for row in rows]
+    print_rows(rows, json_wanted=json_wanted, empty="No deposit waits.", columns=WAITING_COLUMNS)
 
 
 @app.command("assign")
@@ -88,6 +108,21 @@ async def _assign(tenant: str, deposit_id: int, owner: str, actor: str) -> dict[
         await require_tenant(work.conn, tenant)
         given = await assign_deposit(work, tenant, deposit_id, owner, actor)
     return (await show_addresses(config, [as_json(given)], PARTIES))[0]
+
+
+async def _waiting(network: str | None, limit: int) -> list[dict[str, Any]]:
+    from sql.measures import list_waiting_deposits
+
+    config = session.settings()
+    wanted = None if network is None else session.network_id(config, network)
+    async with session.database(config) as pool, pool.acquire() as conn:
+        found = await list_waiting_deposits(conn, wanted, limit)
+        decimals = await decimals_by_asset(conn)
+    rows = [
+        {**as_json(row), "amount": whole(int(row.amount_minor), decimals[row.asset])}
+        for row in found
+    ]
+    return await show_addresses(config, rows, PARTIES[:1])
 
 
 async def _list(

@@ -174,6 +174,12 @@ deposit_volume_total = _counter(
     "network",
     "asset",
 )
+deposit_oldest_due_seconds = _shared(
+    "deposit_oldest_due_seconds",
+    "Time since the deposit was found that has its confirmations for longest and is not confirmed;"
+    " 0 if there is none. Where finality is safe or finalized, minutes are usual.",
+    "network",
+)
 
 # Stages
 

@@ -98,6 +98,11 @@ OVERVIEW = Dashboard(
         Panel("Deposits", "ops", _rate("millrace_deposits_total", "network, status")),
         Panel("Withdrawals", "ops", _rate("millrace_withdrawals_total", "network, status")),
         Panel(
+            "Longest time a due deposit waits",
+            "s",
+            _one("max by (network) (millrace_deposit_oldest_due_seconds)", "{{network}}"),
+        ),
+        Panel(
             "Deposited in a day",
             "none",
             _one(

@@ -74,3 +74,31 @@ async def test_an_operator_says_whose_a_deposit_is(world: World, millrace: Comma
             "SELECT assigned_by FROM deposits WHERE deposit_id = $1", row["deposit_id"]
         )
     assert actor == "dave"
+
+
+async def test_an_operator_reads_which_deposits_wait_and_for_what(
+    world: World, millrace: CommandLine
+) -> None:
+    address = await world.watch()
+    async with world.pool.acquire() as conn:
+        await conn.execute(
+            "UPDATE networks SET finality = 'safe' WHERE network = $1", world.network
+        )
+    await world.pipeline.start()
+    listing = ["deposit", "waiting", "--network", world.network]
+    for mined, waits_for in ((1, "confirmations"), (CONFIRMATIONS, "safe")):
+        world.chain.mint(address, None, 500)
+        world.chain.mine(mined)
+        await world.follow()
+        rows = await millrace.json(*listing)
+        assert (rows[0]["waits_for"], rows[0]["tenant"]) == (waits_for, world.tenant)
+        assert rows[0]["amount_minor"] == "500"
+    async with world.pool.acquire() as conn:
+        await conn.execute(
+            "UPDATE networks SET finality = 'depth' WHERE network = $1", world.network
+        )
+    assert [row["waits_for"] for row in await millrace.json(*listing)] == ["confirm_deposits"] * 2
+    assert "confirm_deposits" in (await millrace.run(*listing)).stdout
+    world.chain.mine(world.chain.finality_depth)
+    await world.follow()
+    assert await millrace.json(*listing) == []

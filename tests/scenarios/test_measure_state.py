@@ -14,6 +14,7 @@ from sql import ledger as ledger_sql
 from sql import wallets as wallets_sql
 from sql.pool import Pool
 from tests.support.books import Books
+from tests.support.deposits import CONFIRMATIONS
 from topics.events import EVENTS, HotWalletLow
 
 SHARED = sorted(name for name, entry in CATALOGUE.items() if entry.shared)
@@ -107,6 +108,35 @@ async def test_a_network_nobody_followed_shows_no_heights(books: Books) -> None:
     await measure(books)
     assert shown("head_height", network=books.network) is None
     assert shown("network_halted", network=books.network) == 0
+
+
+async def test_a_deposit_that_has_its_confirmations_and_is_not_confirmed_is_shown_until_it_is(
+    books: Books,
+) -> None:
+    address = await books.watch()
+    async with books.pool.acquire() as conn:
+        await conn.execute(
+            "UPDATE networks SET finality = 'finalized' WHERE network = $1", books.network
+        )
+    await books.pipeline.start()
+    books.chain.mint(address, None, 500)
+    books.chain.mine(1)
+    await books.follow()
+    await measure(books)
+    assert shown("deposit_oldest_due_seconds", network=books.network) == 0, "it is not due yet"
+    books.chain.mine(CONFIRMATIONS)
+    await books.follow()
+    async with books.pool.acquire() as conn:
+        await conn.execute(
+            "UPDATE deposits SET detected_at = now() - interval '2 hours' WHERE network = $1",
+            books.network,
+        )
+    await measure(books)
+    assert (shown("deposit_oldest_due_seconds", network=books.network) or 0) >= 7200
+    books.chain.mine(books.chain.finality_depth)
+    await books.follow()
+    await measure(books)
+    assert shown("deposit_oldest_due_seconds", network=books.network) == 0
 
 
 async def test_open_withdrawals_are_counted_and_gone_when_they_are_done(books: Books) -> None:
