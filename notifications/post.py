@@ -82,5 +82,5 @@ async def _read_start(response: aiohttp.ClientResponse) -> str | None:
 
 
 def _clean(text: str) -> str:
-    # Postgres keeps no NUL in a text.
-    return text.replace("\0", "\ufffd")
+    # Postgres keeps no NUL in a text, and no bytes in disguise.
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()

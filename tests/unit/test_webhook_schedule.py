@@ -62,6 +62,8 @@ def test_retry_after_lengthens_a_wait_and_never_shortens_it() -> None:
         ("-5", None),
         ("1.5", None),
         ("²", None),
+        ("Fri, 31 Dec 99999999999999999999 23:59:59 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 +99999999999999999", None),
     ],
 )
 def test_retry_after_is_read_in_both_forms_and_capped(

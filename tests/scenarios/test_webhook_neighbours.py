@@ -1,0 +1,48 @@
+"""What one tenant's receivers answer, or do not answer, keeps no webhook of another tenant back."""
+
+from __future__ import annotations
+
+import pytest
+
+from sql.pool import Pool
+from tests.support.webhooks import (
+    answer_with,
+    attempted,
+    deliver,
+    make_event,
+    receive,
+    register,
+    settled,
+    store_event,
+)
+
+
+@pytest.fixture(autouse=True)
+async def no_endpoints_of_other_tests(pool: Pool) -> None:
+    async with pool.acquire() as conn:
+        await conn.execute("DELETE FROM endpoints")
+
+
+@pytest.mark.parametrize(
+    "retry_after",
+    [
+        "Fri, 31 Dec 99999999999999999999 23:59:59 GMT",
+        "Fri, 31 Dec 2026 99999999999999999999:59:59 GMT",
+        "Fri, 31 Dec 9999 23:59:59 +99999999999999999",
+        "9" * 5000,
+        "\N{LATIN SMALL LETTER Y WITH DIAERESIS}",
+    ],
+)
+async def test_no_retry_after_ends_the_worker_of_all(pool: Pool, retry_after: str) -> None:
+    busy = answer_with(503, {"Retry-After": retry_after})
+    async with receive(busy) as hostile, receive() as quick, deliver(pool):
+        await register(pool, "hostile", hostile.url)
+        await register(pool, "neighbour", quick.url)
+        await store_event(pool, make_event("hostile"))
+        row = await attempted(pool, "hostile")
+        await store_event(pool, make_event("neighbour"))
+        await settled(pool, "neighbour", "delivered")
+
+    assert row.last_error == "HTTP 503"
+    async with pool.acquire() as conn:
+        await conn.execute("DELETE FROM events")
