@@ -91,7 +91,7 @@ def replay(
     since, until = _utc(since), _utc(until)
     if since is not None and until is not None and until <= since:
         raise misused("--until must be after --since")
-    ids = session.run(_replay(tenant, event_ids or None, since, until, endpoint_id))
+    ids = session.run_again(lambda: _replay(tenant, event_ids or None, since, until, endpoint_id))
     if json_wanted:
         print_json({"delivery_ids": ids})
     else:

@@ -105,6 +105,7 @@ WHERE
     AND (enabled.event_types IS NULL OR events.type = ANY(enabled.event_types))
     AND events.type <> 'webhook.test'
 ORDER BY events.created_at, events.event_id
+FOR KEY SHARE OF events -- one that is being pruned is gone then, and left out
 ON CONFLICT (event_id, endpoint_id, replay) DO NOTHING
 RETURNING delivery_id;
 

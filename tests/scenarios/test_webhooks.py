@@ -13,6 +13,7 @@ from aiohttp import web
 from notifications import store
 from sql import notifications as sql
 from sql.pool import Pool
+from tests.support.races import until_blocked
 from tests.support.webhooks import (
     answer_with,
     attempted,
@@ -246,3 +247,22 @@ async def test_pruning_forgets_old_events_a_bounded_number_at_a_time(pool: Pool)
 
     assert pruned == [3, 2, 0]
     assert [row.event_id for row in left] == [make_event("prune", 5).id]
+
+
+async def test_a_replay_leaves_out_what_is_being_pruned_in_that_moment(pool: Pool) -> None:
+    async with receive() as receiver:
+        await register(pool, "pruning", receiver.url)
+    long_ago = now() - timedelta(days=31)
+    async with pool.acquire() as replaying:
+        async with pool.acquire() as conn, conn.transaction():
+            await store.store_events(replaying, [make_event("pruning", 0)], long_ago)
+            await store.store_events(replaying, [make_event("pruning", 1)], now())
+            assert await store.prune_events(conn, now() - timedelta(days=30)) > 0
+            planning = asyncio.create_task(
+                store.replay(replaying, "pruning", now(), since=long_ago)
+            )
+            await until_blocked(pool, planning)
+        (planned,) = await planning
+        rows = await sql.list_deliveries(replaying, "pruning")
+    (row,) = [row for row in rows if row.delivery_id == planned]
+    assert row.event_id == make_event("pruning", 1).id
