@@ -16,6 +16,15 @@ Partition = tuple[str, int]
 """Topic and partition."""
 
 
+class Inbox(NamedTuple):
+    """What a stage has done of a partition."""
+
+    next_offset: int
+    """The next one the stage will take; 0 if it never took one."""
+    last_ms: int | None
+    """The time that Kafka has for the record before, in ms since 1970; None if there is none."""
+
+
 class OutboxRow(NamedTuple):
     """A record to be published."""
 
@@ -52,20 +61,20 @@ class OutboxMeasure(NamedTuple):
     oldest_s: float
 
 
-async def open_inbox(conn: Connection, cluster_id: str, stage: str, partition: Partition) -> int:
-    """Return the next offset the stage will take of a partition; 0 if it never took one."""
-    next_offset = await _queries.open_inbox(
+async def open_inbox(conn: Connection, cluster_id: str, stage: str, partition: Partition) -> Inbox:
+    """Return what the stage has done of a partition."""
+    row = await _queries.open_inbox(
         conn, cluster_id=cluster_id, stage=stage, topic=partition[0], partition=partition[1]
     )
-    return int(next_offset)
+    return Inbox(*row)
 
 
 async def advance_inbox(
-    conn: Connection, cluster_id: str, stage: str, partition: Partition, next_offset: int
+    conn: Connection, cluster_id: str, stage: str, partition: Partition, done: Inbox
 ) -> int | None:
-    """Lock the inbox row of a partition, set its next offset, and return what this was.
+    """Lock the inbox row of a partition, move it on to `done`, and return its next offset before.
 
-    The offset never goes back. None if the partition was never opened.
+    It never goes back. None if the partition was never opened.
     """
     offset_before: int | None = await _queries.advance_inbox(
         conn,
@@ -73,7 +82,8 @@ async def advance_inbox(
         stage=stage,
         topic=partition[0],
         partition=partition[1],
-        next_offset=next_offset,
+        next_offset=done.next_offset,
+        last_ms=done.last_ms,
     )
     return offset_before
 

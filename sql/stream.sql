@@ -1,14 +1,19 @@
--- name: open_inbox$
--- The next offset a stage will take of a partition; its row is made if it is not there yet.
+-- name: open_inbox^
+-- The next offset a stage will take of a partition, and the time of the record before it; the row is made
+-- if it is not there yet.
 INSERT INTO inbox AS i (cluster_id, stage, topic, partition, next_offset)
 VALUES (:cluster_id::text, :stage::text, :topic::text, :partition::integer, 0)
 ON CONFLICT (cluster_id, stage, topic, partition) DO UPDATE SET updated_at = i.updated_at
-RETURNING next_offset;
+RETURNING next_offset, last_ms;
 
 -- name: advance_inbox$
 -- Take the row of a partition for this transaction, move it on and tell where it was.
 UPDATE inbox SET
     next_offset = greatest(held.next_offset, :next_offset::bigint),
+    last_ms = CASE
+        WHEN held.next_offset < :next_offset::bigint THEN :last_ms::bigint
+        ELSE inbox.last_ms
+    END,
     updated_at = now()
 FROM (
     SELECT i.next_offset FROM inbox AS i

@@ -18,6 +18,12 @@ from topics.blocks import BLOCKS, BlockRecord
 
 RECORD_BYTES_MAX = 16 * 1024 * 1024
 """Records are far smaller; but a single transaction can hold 4 MB of transfers."""
+TOPIC_CONFIGS = {
+    "max.message.bytes": str(RECORD_BYTES_MAX),
+    # The broker's clock, whatever a producer's says: Kafka drops what is stamped long ago before
+    # anybody reads it, and refuses what is stamped more than an hour ahead.
+    "message.timestamp.type": "LogAppendTime",
+}
 READ_TIMEOUT_MS = 1000
 
 
@@ -36,7 +42,7 @@ async def create_topics(settings: Settings, names: Sequence[str]) -> list[str]:
                     name,
                     settings.topic_partitions,
                     settings.topic_replication,
-                    topic_configs={"max.message.bytes": str(RECORD_BYTES_MAX)},
+                    topic_configs=TOPIC_CONFIGS,
                 )
                 for name in missing
             ]
@@ -169,17 +175,26 @@ class KafkaLog:
         finally:
             await consumer.stop()
 
-    async def read(self, partition: Partition, start: int, end: int) -> list[Record]:
-        """Return the records from `start` up to, not including, `end`."""
-        consumer = AIOKafkaConsumer(**client_options(self._settings), enable_auto_commit=False)
+    async def read(
+        self, partition: Partition, start: int, end: int, records_max: int
+    ) -> list[Record]:
+        """Return up to `records_max` records from `start` up to, not including, `end`.
+
+        Raises OffsetOutOfRangeError if Kafka does not keep `start` any more.
+        """
+        consumer = AIOKafkaConsumer(
+            **client_options(self._settings), enable_auto_commit=False, auto_offset_reset="none"
+        )
         await consumer.start()
         try:
             target = TopicPartition(*partition)
             consumer.assign([target])
             consumer.seek(target, start)
             records: list[Record] = []
-            while await consumer.position(target) < end:
-                batches = await consumer.getmany(target, timeout_ms=READ_TIMEOUT_MS)
+            while len(records) < records_max and await consumer.position(target) < end:
+                batches = await consumer.getmany(
+                    target, timeout_ms=READ_TIMEOUT_MS, max_records=records_max - len(records)
+                )
                 records += [
                     Record(m.topic, m.partition, m.offset, m.key, m.value, m.timestamp / 1000)
                     for m in batches.get(target, [])

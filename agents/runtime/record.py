@@ -22,6 +22,11 @@ class Record(NamedTuple):
         """The partition it came from."""
         return self.topic, self.partition
 
+    @property
+    def time_ms(self) -> int:
+        """Its time as Kafka has it, since 1970."""
+        return round(self.time_s * 1000)
+
 
 class Log(Protocol):
     """Kafka's log of a partition, read beside the consumer group."""
@@ -30,6 +35,11 @@ class Log(Protocol):
         """Return the first offset that is kept and the one the next record will get."""
         ...
 
-    async def read(self, partition: Partition, start: int, end: int) -> list[Record]:
-        """Return the records from `start` up to, not including, `end`, in order."""
+    async def read(
+        self, partition: Partition, start: int, end: int, records_max: int
+    ) -> list[Record]:
+        """Return the records from `start` up to, not including, `end`, in order.
+
+        Of more than `records_max` only the first; none only if there are none.
+        """
         ...

@@ -24,7 +24,7 @@ from agents.runtime.stage import Invalid, InvariantBroken, Stage, Work
 from metrics import catalogue
 from sql import stream
 from sql.pool import Connection
-from sql.stream import DeadLetter, OutboxRow, Partition
+from sql.stream import DeadLetter, Inbox, OutboxRow, Partition
 from topics.topic import Undecodable
 
 log = structlog.get_logger(__name__)
@@ -51,6 +51,9 @@ class StageRunner:
         self._cluster_id = cluster_id
         self._log = kafka_log
         self._expected: dict[Partition, int] = {}
+        self._reached: dict[Partition, int] = {}
+        """The inbox as this process last saw it; it cannot be lower."""
+        self._batch_max = min(context.settings.stage_batch_max, stage.batch_max)
         self._turn = asyncio.Lock()
         self._parked_at: deque[float] = deque(maxlen=context.settings.dead_letter_max_minute)
         catalogue.prepare_stage(stage.name)
@@ -60,7 +63,7 @@ class StageRunner:
         started = time.monotonic()
         async with self._turn:
             await self._redo_before(_starts(records))
-            await self._retry(partial(self._do, records))
+            await self._finish(records)
             self._expected.update(_ends(records))
         self.last_progress = time.monotonic()
         self._measure(records, self.last_progress - started)
@@ -75,6 +78,11 @@ class StageRunner:
     def next_offset(self, topic: str, partition: int) -> int:
         """Return the offset this process will do next; 0 before its first batch."""
         return self._expected.get((topic, partition), 0)
+
+    async def _finish(self, records: Sequence[Record]) -> None:
+        await self._retry(partial(self._do, records))
+        for partition, end in _ends(records).items():
+            self._reached[partition] = max(end, self._reached.get(partition, 0))
 
     async def _retry(self, attempt: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401
         pause_s = RETRY_S_MIN
@@ -91,19 +99,21 @@ class StageRunner:
         """Bring partitions to where a batch starts; nothing to do where the last one ended."""
         for partition, first in starts.items():
             if self._expected.get(partition) != first:
-                missing = await self._retry(partial(self._read_gap, partition, first))
-                for start in range(0, len(missing), self._context.settings.stage_batch_max):
-                    batch = missing[start : start + self._context.settings.stage_batch_max]
-                    await self._retry(partial(self._do, batch))
+                while batch := await self._retry(partial(self._read_gap, partition, first)):
+                    await self._finish(batch)
 
     async def _read_gap(self, partition: Partition, first: int) -> list[Record]:
+        """Return the next batch of what is not done below `first`."""
         async with self._context.pool.acquire() as conn:
-            todo = await stream.open_inbox(conn, self._cluster_id, self.stage.name, partition)
+            inbox = await stream.open_inbox(conn, self._cluster_id, self.stage.name, partition)
+        todo = inbox.next_offset
+        self._reach(partition, todo)
         start, end = await self._log.bounds(partition)
-        if todo > end:
+        if todo > end or await self._was_replaced(partition, inbox, start):
             raise InvariantBroken(
-                f"{self.stage.name} has done {partition} up to offset {todo}, but it ends at {end}:"
-                " the topic was made anew. See docs/operations.md, 'Topics made anew'."
+                f"{self.stage.name} has done {partition} up to offset {todo}, but what it did last"
+                f" is not there (it ends at {end}): the topic was made anew. See"
+                " docs/operations.md, 'Topics made anew'."
             )
         if 0 < todo < start:
             raise InvariantBroken(
@@ -113,7 +123,29 @@ class StageRunner:
         if todo >= first:
             return []
         log.warning("offsets skipped, reading again", partition=partition, start=todo, end=first)
-        return await self._log.read(partition, max(todo, start), first)
+        return await self._log.read(partition, max(todo, start), first, self._batch_max)
+
+    async def _was_replaced(self, partition: Partition, inbox: Inbox, start: int) -> bool:
+        """Whether Kafka has another record where the last one was that the stage has done."""
+        last = inbox.next_offset - 1
+        if last < start or inbox.last_ms is None:
+            return False
+        there = await self._log.read(partition, last, last + 1, 1)
+        return any(record.time_ms != inbox.last_ms for record in there)
+
+    def _reach(self, partition: Partition, todo: int) -> None:
+        """Raise InvariantBroken if the inbox went back: what was done since is to be done again.
+
+        A process that begins anew reads those records from Kafka; this one would take no notice.
+        """
+        reached = self._reached.setdefault(partition, todo)
+        if todo < reached:
+            raise InvariantBroken(
+                f"{self.stage.name} has done {partition} up to offset {reached}, but the database"
+                f" knows only of {todo}: it lost commits. See docs/operations.md, 'After a restore"
+                " that lost commits'."
+            )
+        self._reached[partition] = todo
 
     async def _do(self, records: Sequence[Record]) -> None:
         """One attempt at a batch; record by record if one of them cannot be applied."""
@@ -152,7 +184,7 @@ class StageRunner:
                 work = Work(conn)
                 if fresh:
                     await self.stage.apply(work, fresh, prepared)
-                rows = await self._finish(conn, done, letters, work)
+                rows = await self._hand_over(conn, done, letters, work)
             self._context.outlet.offer(rows)  # giving the connection back need not be waited for
         self._count_parked(len(letters))
 
@@ -177,7 +209,7 @@ class StageRunner:
         letter = self._letter(record, f"{type(fault).__name__}: {fault}{trace}")
         async with self._context.pool.acquire() as conn, conn.transaction():
             done = await self._advance_inbox(conn, [record])
-            await self._finish(conn, done, [letter], Work(conn))
+            await self._hand_over(conn, done, [letter], Work(conn))
         self._count_parked(1)
 
     async def _advance_inbox(
@@ -185,16 +217,19 @@ class StageRunner:
     ) -> dict[Partition, int]:
         """Return the offsets below which all was done before this transaction."""
         done: dict[Partition, int] = {}
-        for partition, end in sorted(_ends(records).items()):  # one order for all who wait
+        newest = {x.origin: x for x in sorted(records, key=lambda record: record.offset)}
+        for partition, last in sorted(newest.items()):  # one order for all who wait
+            inbox = Inbox(last.offset + 1, last.time_ms)
             offset = await stream.advance_inbox(
-                conn, self._cluster_id, self.stage.name, partition, end
+                conn, self._cluster_id, self.stage.name, partition, inbox
             )
             if offset is None:
                 raise InvariantBroken(f"{self.stage.name} has lost its inbox of {partition}")
+            self._reach(partition, offset)
             done[partition] = offset
         return done
 
-    async def _finish(
+    async def _hand_over(
         self,
         conn: Connection,
         done: dict[Partition, int],

@@ -53,6 +53,7 @@ CREATE TABLE inbox (
     topic text NOT NULL,
     partition integer NOT NULL,
     next_offset bigint NOT NULL,
+    last_ms bigint, -- Kafka's time of the record before: another record there now, another topic
     updated_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (cluster_id, stage, topic, partition)
 );

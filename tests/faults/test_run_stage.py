@@ -52,13 +52,23 @@ class Note(Stage[int, None]):
             await work.conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
-class ShortLog(MemoryKafka):
-    """A log of which the head is gone."""
+class OddLog(MemoryKafka):
+    """A log of which the head may be gone, or records in between; it counts what is read."""
 
     first_kept = 0
+    born_s = 0.0
+    reads_max = 0
 
     async def bounds(self, partition: Partition) -> tuple[int, int]:
-        return self.first_kept, len(self.topics[partition[0]])
+        log = self.topics[partition[0]]
+        return self.first_kept, log[-1].offset + 1 if log else 0
+
+    async def read(
+        self, partition: Partition, start: int, end: int, records_max: int
+    ) -> list[Record]:
+        there = [x for x in self.topics[partition[0]] if start <= x.offset < end][:records_max]
+        self.reads_max = max(self.reads_max, len(there))
+        return there
 
 
 class Scene:
@@ -72,16 +82,19 @@ class Scene:
         )
         self.pool = pool
         self.context = Context(settings, pool, {}, Publisher(settings))
-        self.kafka = ShortLog(settings.topic_prefix)
+        self.kafka = OddLog(settings.topic_prefix)
         self.topic = settings.topic_prefix + NUMBERS.name
 
     def runner(self, stage: Note | None = None) -> StageRunner:
         return StageRunner(stage or Note(), self.context, "cluster", self.kafka)
 
     def send(self, numbers: Sequence[object]) -> list[Record]:
+        log = self.kafka.topics[self.topic]
         for number in numbers:
-            self.kafka.append(self.topic, None, str(number).encode())
-        return self.kafka.topics[self.topic][-len(numbers) :]
+            offset = log[-1].offset + 1 if log else 0
+            value = str(number).encode()
+            log.append(Record(self.topic, 0, offset, None, value, self.kafka.born_s + offset))
+        return log[-len(numbers) :]
 
     async def noted(self) -> list[int]:
         rows = await self.pool.fetch("SELECT number FROM noted ORDER BY number")
@@ -113,6 +126,25 @@ async def test_a_batch_that_begins_behind_a_gap_does_the_gap_first(scene: Scene)
     batch = scene.send([1, 2, 3, 4])
     await scene.runner().run(batch[3:])
     assert await scene.noted() == [1, 2, 3, 4]
+
+
+async def test_a_long_gap_is_read_batch_by_batch(scene: Scene) -> None:
+    """After a restore it can be days of records, more than memory holds."""
+    scene.send(range(20))
+    stage = Note()
+    stage.batch_max = 6
+    await scene.runner(stage).run(scene.send([20]))
+    assert await scene.noted() == list(range(21))
+    assert scene.kafka.reads_max == 6
+
+
+async def test_a_gap_of_records_that_are_no_more_is_passed(scene: Scene) -> None:
+    """As a compacted topic has them, or one that is written in transactions."""
+    batch = scene.send([1, 2, 3, 4])
+    scene.kafka.topics[scene.topic][1:3] = []
+    await scene.runner().run(batch[3:])
+    await scene.runner().run(scene.send([5]))
+    assert await scene.noted() == [1, 4, 5]
 
 
 async def test_a_gap_at_the_end_of_a_topic_is_done_as_well(scene: Scene) -> None:
@@ -180,6 +212,35 @@ async def test_a_topic_made_anew_stops_the_worker(scene: Scene) -> None:
     with pytest.raises(InvariantBroken, match="made anew"):
         await scene.runner().run(scene.send([4]))
     assert await scene.noted() == [1, 2, 3]
+
+
+async def test_a_topic_made_anew_and_filled_again_stops_the_worker(scene: Scene) -> None:
+    await scene.runner().run(scene.send([1, 2, 3]))
+    scene.kafka.topics[scene.topic].clear()
+    scene.kafka.born_s += 10
+    batch = scene.send([4, 5, 6, 7])
+    with pytest.raises(InvariantBroken, match="made anew"):
+        await scene.runner().run(batch)
+    assert await scene.noted() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3])
+async def test_a_database_that_lost_commits_ends_the_worker_and_the_next_one_does_them_again(
+    scene: Scene, kept: int
+) -> None:
+    """As when a standby takes over that had not received them yet."""
+    runner = scene.runner()
+    await runner.run(scene.send([0, 1]))
+    await runner.run(scene.send([2, 3]))
+    await scene.pool.execute(
+        "UPDATE inbox SET next_offset = $1, last_ms = NULL WHERE topic = $2", kept, scene.topic
+    )
+    await scene.pool.execute("DELETE FROM noted WHERE number >= $1", kept)
+    batch = scene.send([4])
+    with pytest.raises(InvariantBroken, match="lost commits"):
+        await runner.run(batch)
+    await scene.runner().run(batch)
+    assert await scene.noted() == [0, 1, 2, 3, 4]
 
 
 async def test_a_retention_that_ran_past_the_stage_stops_the_worker(scene: Scene) -> None:

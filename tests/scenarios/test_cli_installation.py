@@ -217,7 +217,7 @@ async def test_a_withdrawal_command_reaches_kafka_keyed_by_its_tenant(
     assert sent == {"id": "w-1", "status": "sent"}
     after = await read_end_offsets(settings, partitions)
     (target,) = [partition for partition in partitions if after[partition] > before[partition]]
-    (record,) = await KafkaLog(settings).read(target, before[target], after[target])
+    (record,) = await KafkaLog(settings).read(target, before[target], after[target], 10)
     assert record.key == b"acme"
     assert json.loads(record.value or b"") == {
         "type": "withdrawal.request",

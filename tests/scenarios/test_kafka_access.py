@@ -68,7 +68,7 @@ async def test_whatever_the_broker_asks_for_all_clients_connect(
     await publisher.stop()
     partition = (topic_prefix + name, 0)
     assert await read_end_offsets(settings, [partition]) == {partition: 1}
-    (record,) = await KafkaLog(settings).read(partition, 0, 1)
+    (record,) = await KafkaLog(settings).read(partition, 0, 1, 10)
     assert (record.key, record.value) == (b"key", b"value")
     found = await survey_broker(settings)
     assert found.cluster_id == await read_cluster_id(settings)

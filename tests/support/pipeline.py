@@ -53,9 +53,11 @@ class MemoryKafka:
         """Return the offsets that are kept."""
         return 0, len(self.topics[partition[0]])
 
-    async def read(self, partition: Partition, start: int, end: int) -> list[Record]:
+    async def read(
+        self, partition: Partition, start: int, end: int, records_max: int
+    ) -> list[Record]:
         """Return records beside any group."""
-        return self.topics[partition[0]][start:end]
+        return self.topics[partition[0]][start:end][:records_max]
 
 
 class Pipeline:
