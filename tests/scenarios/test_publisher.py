@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
-from agents.runtime.kafka_io import Publisher
+from agents.runtime.kafka_io import Publisher, create_topics
 from settings.model import Settings
 
 
@@ -42,6 +43,23 @@ async def test_publishing_without_a_broker_fails_each_time() -> None:
         with pytest.raises(KafkaError):
             await away.publish([("t", b"k", b"v")])
     await away.stop()
+
+
+async def test_a_producer_whose_clock_is_wrong_loses_no_record(
+    kafka: str, topic_prefix: str
+) -> None:
+    settings = Settings(kafka_bootstrap=kafka, topic_prefix=topic_prefix, topic_partitions=1)
+    await create_topics(settings, ["clocks"])
+    producer = AIOKafkaProducer(bootstrap_servers=kafka)
+    await producer.start()
+    now_ms = int(time.time() * 1000)
+    try:
+        for stamp_ms in (0, 10**12, now_ms + 2 * 3_600_000, now_ms + 366 * 86_400_000):
+            kept = await producer.send_and_wait(topic_prefix + "clocks", b"", timestamp_ms=stamp_ms)
+            # By that time Kafka decides what is too old to be kept.
+            assert abs(kept.timestamp - now_ms) < 3_600_000
+    finally:
+        await producer.stop()
 
 
 async def read_all(kafka: str, topic: str) -> list[bytes | None]:
