@@ -10,19 +10,17 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
-from agents.runtime.kafka_io import Publisher, create_topics
+from agents.relay_outbox import RelayOutbox
+from agents.runtime.context import Context
+from agents.runtime.kafka_io import RECORD_BYTES_MAX, Publisher, create_topics
 from settings.model import Settings
+from sql.pool import Pool
 
 
 async def test_a_refused_record_does_not_spoil_those_after_it(
     kafka: str, topic_prefix: str
 ) -> None:
-    small = topic_prefix + "small"
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    limit = {"max.message.bytes": "1000"}
-    await admin.create_topics([NewTopic(small, 1, 1, topic_configs=limit)])
-    await admin.close()
+    small = await make_narrow(kafka, topic_prefix + "small")
     publisher = Publisher(Settings(kafka_bootstrap=kafka, topic_prefix=topic_prefix))
     await publisher.start()
     try:
@@ -35,6 +33,29 @@ async def test_a_refused_record_does_not_spoil_those_after_it(
         await publisher.stop()
     values = await read_all(kafka, small)
     assert [value for value in values if value != b"lost"] == [b"one", b"two", b"three"]
+
+
+async def test_a_record_that_is_too_large_is_put_aside_and_the_outbox_goes_on(
+    kafka: str, topic_prefix: str, pool: Pool
+) -> None:
+    """Too large for the topic, and for any topic; `millrace dlq redrive` publishes it later."""
+    settings = Settings(kafka_bootstrap=kafka, topic_prefix=topic_prefix, topic_partitions=1)
+    await create_topics(settings, ["large"])
+    narrow, wide = await make_narrow(kafka, f"{topic_prefix}narrow"), f"{topic_prefix}large"
+    rows = [(narrow, b"x" * 5000), (wide, b"one"), (wide, b"x" * RECORD_BYTES_MAX), (wide, b"two")]
+    rows += [(narrow, b"small"), (wide, b"three")]
+    await pool.executemany(
+        "INSERT INTO outbox (topic, key, payload, created_at) VALUES ($1, 'k', $2, '-infinity')",
+        rows,
+    )
+    context = Context(settings, pool, {}, Publisher(settings))
+    await RelayOutbox(context).run_once()
+    await context.publisher.stop()
+    assert await pool.fetchval("SELECT count(*) FROM outbox") == 0
+    values = [value for value in await read_all(kafka, wide) if len(value or b"") < 10]
+    assert list(dict.fromkeys(values)) == [b"one", b"two", b"three"]
+    letters = await pool.fetch("SELECT topic, key, payload FROM dead_letters ORDER BY id")
+    assert [tuple(x) for x in letters] == [(x, b"k", payload) for x, payload in (rows[0], rows[2])]
 
 
 async def test_publishing_without_a_broker_fails_each_time() -> None:
@@ -60,6 +81,16 @@ async def test_a_producer_whose_clock_is_wrong_loses_no_record(
             assert abs(kept.timestamp - now_ms) < 3_600_000
     finally:
         await producer.stop()
+
+
+async def make_narrow(kafka: str, topic: str) -> str:
+    """Make a topic that takes records of 1,000 bytes at most."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    limit = {"max.message.bytes": "1000"}
+    await admin.create_topics([NewTopic(topic, 1, 1, topic_configs=limit)])
+    await admin.close()
+    return topic
 
 
 async def read_all(kafka: str, topic: str) -> list[bytes | None]:
