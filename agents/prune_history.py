@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -46,7 +46,8 @@ class PruneHistory(Loop):
 
     async def run_once(self) -> None:
         """Forget everything that is due."""
-        now = datetime.now(UTC)
+        async with self.context.pool.acquire() as conn:
+            now = await history.tell_time(conn)
         for kind, (age, prune) in KEPT.items():
             rows = await self._prune(prune, now - age)
             if rows:

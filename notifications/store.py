@@ -85,6 +85,8 @@ async def replay(
 async def prune_events(conn: Connection, older_than: datetime, rows_max: int = PRUNE_ROWS) -> int:
     """Forget at most `rows_max` events stored before a moment, with deliveries and attempts.
 
+    What is still to be delivered is kept.
+
     Returns how many it were; call again, in a new transaction, while that is `rows_max`.
     """
     return await sql.prune_events(conn, older_than, rows_max)

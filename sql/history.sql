@@ -1,3 +1,7 @@
+-- name: tell_time$
+-- The moment by the clock that stamps nearly everything that is kept: a worker's own may be years off.
+SELECT now();
+
 -- name: prune_runs
 -- Forget the oldest reconciliations of before a moment, with what they found, some at a time.
 DELETE FROM reconciliations

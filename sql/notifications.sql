@@ -110,11 +110,17 @@ ON CONFLICT (event_id, endpoint_id, replay) DO NOTHING
 RETURNING delivery_id;
 
 -- name: prune_events
--- Forget the oldest events of before a moment, with their deliveries and attempts, some at a time.
+-- Forget the oldest events of before a moment, with their deliveries and attempts, some at a time. What
+-- is still to be delivered is kept, be it because nobody delivered for so long or a clock was wrong.
 DELETE FROM events
 WHERE event_id IN (
     SELECT oldest.event_id FROM events AS oldest
-    WHERE oldest.created_at < :before::timestamptz
+    WHERE
+        oldest.created_at < :before::timestamptz
+        AND NOT EXISTS (
+            SELECT 1 FROM deliveries
+            WHERE deliveries.event_id = oldest.event_id AND deliveries.state = 'pending'
+        )
     ORDER BY oldest.created_at
     LIMIT :limit_rows::bigint
 )

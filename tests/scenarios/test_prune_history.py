@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
 
+from agents import prune_history
 from agents.prune_history import KEPT, PruneHistory
 from sql.pool import Pool
 from tests.support.books import Books
@@ -39,6 +40,26 @@ async def test_what_is_past_its_time_is_forgotten_batch_by_batch(books: Books, k
     await PruneHistory(books.pipeline.context, batch_rows=2).run_once()
     async with books.pool.acquire() as conn:
         assert await conn.fetchval(table) == before + 5
+
+
+async def test_what_is_past_its_time_is_told_by_the_database_s_clock(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Ahead:
+            return cls(2100, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(prune_history, "datetime", Ahead)
+    async with books.pool.acquire() as conn:
+        await conn.execute(ADD["events"], books.tenant, "kept", datetime.now(UTC))
+    await PruneHistory(books.pipeline.context).run_once()
+    async with books.pool.acquire() as conn:
+        kept = await conn.fetchval(
+            "SELECT count(*) FROM events WHERE event_id LIKE 'evt_kept%' AND tenant = $1",
+            books.tenant,
+        )
+    assert kept == 5
 
 
 async def test_open_dead_letters_are_kept_for_ever(books: Books) -> None:

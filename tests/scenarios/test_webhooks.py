@@ -12,7 +12,7 @@ from aiohttp import web
 
 from notifications import store
 from sql import notifications as sql
-from sql.pool import Pool
+from sql.pool import Connection, Pool
 from tests.support.races import until_blocked
 from tests.support.webhooks import (
     answer_with,
@@ -240,6 +240,7 @@ async def test_pruning_forgets_old_events_a_bounded_number_at_a_time(pool: Pool)
     long_ago = now() - timedelta(days=31)
     async with pool.acquire() as conn:
         await store.store_events(conn, [make_event("prune", n) for n in range(5)], long_ago)
+        await give_up(conn, "prune")
         await store.store_events(conn, [make_event("prune", 5)], now())
         older_than = now() - timedelta(days=30)
         pruned = [await store.prune_events(conn, older_than, rows_max=3) for _ in range(3)]
@@ -249,6 +250,27 @@ async def test_pruning_forgets_old_events_a_bounded_number_at_a_time(pool: Pool)
     assert [row.event_id for row in left] == [make_event("prune", 5).id]
 
 
+async def test_an_event_that_waits_for_its_delivery_is_kept_however_old_it_is(pool: Pool) -> None:
+    async with receive() as receiver:
+        await register(pool, "late", receiver.url)
+        long_ago = now() - timedelta(days=31)
+        async with pool.acquire() as conn:
+            await store.store_events(conn, [make_event("late", 0)], long_ago)
+            await store.prune_events(conn, now() - timedelta(days=30))
+        async with deliver(pool):
+            (received,) = await receiver.wait_for(1)
+    assert received.event_id == make_event("late", 0).id
+
+
+async def give_up(conn: Connection, tenant: str) -> None:
+    """Pretend that every attempt to deliver a tenant's events was made in vain."""
+    await conn.execute(
+        "UPDATE deliveries SET state = 'failed' FROM events"
+        " WHERE deliveries.event_id = events.event_id AND events.tenant = $1",
+        tenant,
+    )
+
+
 async def test_a_replay_leaves_out_what_is_being_pruned_in_that_moment(pool: Pool) -> None:
     async with receive() as receiver:
         await register(pool, "pruning", receiver.url)
@@ -256,6 +278,7 @@ async def test_a_replay_leaves_out_what_is_being_pruned_in_that_moment(pool: Poo
     async with pool.acquire() as replaying:
         async with pool.acquire() as conn, conn.transaction():
             await store.store_events(replaying, [make_event("pruning", 0)], long_ago)
+            await give_up(replaying, "pruning")
             await store.store_events(replaying, [make_event("pruning", 1)], now())
             assert await store.prune_events(conn, now() - timedelta(days=30)) > 0
             planning = asyncio.create_task(
