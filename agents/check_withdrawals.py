@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from agents.runtime.context import Context
-from agents.runtime.stage import Invalid, LocalStage, Retryable, Work
+from agents.runtime.stage import LocalStage, Retryable, Work
 from chain_adapters.types import InvalidAddress, InvalidMemo
 from custody import orders
 from custody import withdrawal_events as told
@@ -26,6 +26,7 @@ from sql import addresses as addresses_sql
 from sql import withdrawals as withdrawals_sql
 from sql.withdrawals import Move, OrderKey, Withdrawal, WithdrawalPolicy
 from topics.events import Event, emit_events
+from topics.topic import Topic
 from topics.withdrawals import (
     WITHDRAWAL_COMMANDS,
     WITHDRAWALS_APPROVED,
@@ -37,18 +38,21 @@ LIMITS = "limits"
 """Who decided on a withdrawal that no operator had to look at."""
 
 
-class CheckWithdrawals(LocalStage[bytes]):
+class CheckWithdrawals(LocalStage[WithdrawalCommand | Refusal]):
     """Judges commands in their order, set-based."""
 
     name = "check_withdrawals"
-    topic = WITHDRAWAL_COMMANDS
+    topic = Topic(
+        WITHDRAWAL_COMMANDS.name, WITHDRAWAL_COMMANDS.key, orders.read_command, from_outside=True
+    )
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    async def apply(self, work: Work, records: Sequence[bytes], _: None) -> None:
-        """Answer every command. Raises Invalid if one cannot be answered."""
-        answers = [read_or_raise(record) for record in records]
+    async def apply(
+        self, work: Work, answers: Sequence[WithdrawalCommand | Refusal], _: None
+    ) -> None:
+        """Answer every command."""
         refusals = [answer for answer in answers if isinstance(answer, Refusal)]
         commands = [answer for answer in answers if isinstance(answer, WithdrawalCommand)]
         statuses = await withdrawals_sql.tenant_statuses(work.conn, (c.tenant for c in commands))
@@ -142,14 +146,6 @@ class CheckWithdrawals(LocalStage[bytes]):
                 withdrawal.asset if withdrawal.network else "unknown",
                 withdrawal.status,
             ).inc()
-
-
-def read_or_raise(record: bytes) -> WithdrawalCommand | Refusal:
-    """Read a command; raises Invalid for one that names no tenant."""
-    try:
-        return orders.read_command(record)
-    except orders.Unanswerable as error:
-        raise Invalid(f"withdrawal command: {error}") from None
 
 
 def sort_out(

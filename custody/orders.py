@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -17,14 +18,16 @@ from ledger.validate import is_storable
 from sql.withdrawals import NewWithdrawal, WithdrawalPolicy
 from topics import event_data, events
 from topics.events import Event, make_event_id
+from topics.topic import Undecodable
 from topics.withdrawals import WithdrawalCommand
 
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_TENANT_WANTED = "it needs one field `tenant`, a string of a-z, 0-9, _ and -, 63 at most"
 _FIELD_CHARACTERS_MAX = 64
 _DETAIL_CHARACTERS_MAX = 300
 
 
-class Unanswerable(ValueError):
+class Unanswerable(Undecodable):
     """A command that names no tenant, so that nobody can be told."""
 
 
@@ -72,7 +75,10 @@ def read_command(raw: bytes) -> WithdrawalCommand | Refusal:
     try:
         command = WithdrawalCommand.model_validate_json(raw)
     except ValidationError as error:
-        return _bad_field(raw, error)
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        return _bad_field(raw, str(first["loc"][0]) if first["loc"] else "", first["msg"])
+    if (name := _repeated_field(raw)) is not None:
+        return _bad_field(raw, name, "the field is there more than once")
     for name, value in command:
         if value is not None and not is_storable(value):
             return refuse(command, f"bad_field:{name}", "a character that cannot be stored")
@@ -154,13 +160,20 @@ def _without(refusal: Refusal) -> dict[str, Any]:
     return {name: value for name, value in refusal._asdict().items() if name != "tenant"}
 
 
-def _bad_field(raw: bytes, error: ValidationError) -> Refusal:
+def _repeated_field(raw: bytes) -> str | None:
+    """Return a field that a valid command has twice: readers differ in which of the two counts."""
+    fields: list[tuple[str, object]] = json.loads(raw, object_pairs_hook=list)
+    if len(fields) == len(dict(fields)):
+        return None
+    ((name, _),) = Counter(name for name, _ in fields).most_common(1)
+    return name
+
+
+def _bad_field(raw: bytes, name: str, problem: str) -> Refusal:
     said = _read_object(raw)
     tenant = said.get("tenant")
-    if not isinstance(tenant, str) or _TENANT.fullmatch(tenant) is None:
-        raise Unanswerable("the command names no tenant")
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    name = str(first["loc"][0]) if first["loc"] else ""
+    if not isinstance(tenant, str) or _TENANT.fullmatch(tenant) is None or name == "tenant":
+        raise Unanswerable(f"the command names no tenant: {_TENANT_WANTED}")
     return Refusal(
         tenant=tenant,
         idempotency_key=_shown(said.get("id")),
@@ -169,15 +182,15 @@ def _bad_field(raw: bytes, error: ValidationError) -> Refusal:
         amount_minor=_shown(said.get("amount_minor")),
         address=_shown(said.get("address")),
         reason=f"bad_field:{_printable(name)[:_FIELD_CHARACTERS_MAX]}",
-        detail=first["msg"][:_DETAIL_CHARACTERS_MAX],
+        detail=problem[:_DETAIL_CHARACTERS_MAX],
     )
 
 
 def _read_object(raw: bytes) -> dict[str, Any]:
     try:
         said = pydantic_core.from_json(raw)
-    except ValueError:
-        raise Unanswerable("the command is no JSON") from None
+    except ValueError as error:
+        raise Unanswerable(f"the command is no JSON: {error}") from None
     return said if isinstance(said, dict) else {}
 
 

@@ -30,6 +30,8 @@ class Topic(Generic[RecordT]):
     """What the key of a record is, for the documentation."""
     decode: Callable[[bytes], RecordT]
     """Raises Undecodable."""
+    from_outside: bool = False
+    """Others than we write it: what is unreadable there is no fault of ours."""
 
     def encode(self, record: RecordT) -> bytes:
         """Return the JSON of a record."""

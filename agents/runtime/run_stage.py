@@ -186,7 +186,7 @@ class StageRunner:
                     await self.stage.apply(work, fresh, prepared)
                 rows = await self._hand_over(conn, done, letters, work)
             self._context.outlet.offer(rows)  # giving the connection back need not be waited for
-        self._count_parked(len(letters))
+        self._count_parked(len(letters), ours=not self.stage.topic.from_outside)
 
     def _decode(
         self, records: Sequence[Record]
@@ -262,11 +262,13 @@ class StageRunner:
             error[:ERROR_CHARS_MAX],
         )
 
-    def _count_parked(self, count: int) -> None:
+    def _count_parked(self, count: int, *, ours: bool = True) -> None:
+        """Count letters. Raises InvariantBroken if too many came of what is likely our fault."""
+        catalogue.dead_letters_total.labels(self.stage.name).inc(count)
+        if not ours:
+            return
         now = time.monotonic()
-        for _ in range(count):
-            catalogue.dead_letters_total.labels(self.stage.name).inc()
-            self._parked_at.append(now)
+        self._parked_at.extend([now] * count)
         full = len(self._parked_at) == self._parked_at.maxlen
         if count and full and now - self._parked_at[0] < 60:
             raise InvariantBroken(

@@ -162,3 +162,23 @@ def test_many_unpayable_orders_do_not_keep_others_from_being_tried_again() -> No
     assert second == Round(after_id=BATCH_ROWS, due_at=0.0)
     assert next_round(second, [BATCH_ROWS + 1], later=9.0) == Round(after_id=0, due_at=9.0)
     assert next_round(second, [], later=9.0) == Round(after_id=0, due_at=9.0)
+
+
+def test_a_field_that_is_there_twice_is_refused_whichever_would_count() -> None:
+    command = json.dumps(COMMAND).encode()
+    refusal = read_command(b'{"amount_minor": "999", ' + command[1:])
+    assert isinstance(refusal, Refusal)
+    assert (refusal.tenant, refusal.reason) == ("acme", "bad_field:amount_minor")
+    assert "more than once" in refusal.detail
+
+
+@pytest.mark.parametrize("first", ["acme", "other"])
+def test_who_names_two_tenants_is_answered_to_neither(first: str) -> None:
+    with pytest.raises(Unanswerable, match="one field `tenant`"):
+        read_command(f'{{"tenant": "{first}", '.encode() + json.dumps(COMMAND).encode()[1:])
+
+
+def test_what_is_no_command_says_where_and_repeats_nothing() -> None:
+    with pytest.raises(Unanswerable, match="line 1 column") as raised:
+        read_command(b'{"tenant": "acme", "memo": "hunter2"')
+    assert "hunter2" not in str(raised.value)
