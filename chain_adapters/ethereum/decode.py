@@ -90,7 +90,8 @@ def normalise_transactions(
     `fee_minor` is what the sender paid for gas and blobs, in wei (EIP-1559, EIP-4844). Fees that
     second-layer networks take for the first layer are not part of it.
 
-    All in one loop: calling functions for each transaction's fee and state took time that counts.
+    Ether goes to the new contract if the transaction makes one. All in one loop: calling functions
+    for each transaction's fee, state and ether took time that counts.
     """
     normalised = []
     last_price, price_minor = "", 0
@@ -102,7 +103,12 @@ def normalise_transactions(
         transfers: list[Transfer] = []
         if succeeded:
             if transaction.value != "0x0":
-                add_value_transfer(transaction, receipt, payer, transfers)
+                address = transaction.to or receipt.contract_address
+                if address is None:
+                    raise NodeUnavailable("a transaction has neither recipient nor new contract")
+                amount_minor = int(transaction.value, 16)
+                if amount_minor > 0:
+                    transfers.append(Transfer("value", payer, address.lower(), None, amount_minor))
             if root is not None and root.calls:
                 add_call_transfers(root, transfers)
             if receipt.logs:
@@ -139,36 +145,26 @@ def blob_fee_minor(receipt: WireReceipt) -> int:
     return int(receipt.blob_gas_used, 16) * int(receipt.blob_gas_price, 16)
 
 
-def add_value_transfer(
-    transaction: WireTransaction, receipt: WireReceipt, sender: str, transfers: list[Transfer]
-) -> None:
-    """Append the transfer of the transaction's own ether, to the new contract if it makes one."""
-    amount_minor = int(transaction.value, 16)
-    address = transaction.to or receipt.contract_address
-    if address is None:
-        raise NodeUnavailable("a transaction has neither recipient nor contract address")
-    if amount_minor > 0:
-        transfers.append(Transfer("value", sender, address.lower(), None, amount_minor))
-
-
 def add_log_transfers(logs: list[WireLog], transfers: list[Transfer]) -> None:
     """Append the ERC-20 transfers of one receipt.
 
     Exactly three topics: ERC-721 emits the same event with the token id as a fourth.
     """
+    written = contract = ""
     for position, log in enumerate(logs):
         topics = log.topics
         if topics.event != TRANSFER_TOPIC or topics.fourth is not None:
             continue
-        sender = topics.sender.removeprefix(ADDRESS_PADDING)
-        recipient = topics.recipient.removeprefix(ADDRESS_PADDING)
+        sender = "0x" + topics.sender.removeprefix(ADDRESS_PADDING).lower()
+        recipient = "0x" + topics.recipient.removeprefix(ADDRESS_PADDING).lower()
         word = log.data.removeprefix("0x")
-        if len(sender) == 40 and len(recipient) == 40 and len(word) == 64:
+        if len(sender) == 42 and len(recipient) == 42 and len(word) == 64:
             amount_minor = _int_from_bytes(unhexlify(word))
             if amount_minor:
                 index = _LOG_INDEXES[position] if position < _INDEXES_MADE else f"log:{position}"
-                sender, recipient = "0x" + sender.lower(), "0x" + recipient.lower()
-                contract = log.address.lower()
+                if log.address != written:  # often the same as in the log before
+                    written = log.address
+                    contract = written.lower()
                 transfers.append(Transfer(index, sender, recipient, contract, amount_minor))
 
 

@@ -303,6 +303,12 @@ def test_each_log_of_a_huge_receipt_keeps_its_own_index() -> None:
     assert [transfer.index for transfer in found] == [f"log:{n}" for n in range(1030)]
 
 
+def test_each_log_names_its_own_contract_in_whatever_order_they_come() -> None:
+    contracts = [TOKEN, TOKEN, MADE, TOKEN, MADE]
+    logs = [log(position, address=contract) for position, contract in enumerate(contracts)]
+    assert [transfer.contract for transfer in read(receipt={"logs": logs}).transfers] == contracts
+
+
 def test_a_failed_transaction_still_costs_its_fee() -> None:
     failed = next(case for case in CASES if case.name == "failed")
     assert (read_case(failed).succeeded, read_case(failed).fee_minor) == (False, 42_000)
