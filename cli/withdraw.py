@@ -121,18 +121,27 @@ def cancel(
         str | None,
         typer.Option("--taken-by", help="The transaction that took its coin (Bitcoin's kind)."),
     ] = None,
+    paid_order: Annotated[
+        str | None,
+        typer.Option(
+            "--paid-order", metavar="ID", help="The order to the same recipient that it paid."
+        ),
+    ] = None,
     json_wanted: JsonWanted = False,
 ) -> None:
     """Give up an approved withdrawal that can never be paid, and give the money back.
 
     Either it was not signed yet, or somebody else has used its nonce, or the chain shows that the
-    transaction --taken-by took a coin it needs. All others are refused.
+    transaction --taken-by took a coin it needs. All others are refused. If that transaction took
+    coins of two orders to one recipient and paid one, --paid-order says which.
     """
+    if paid_order is not None and taken_by is None:
+        raise misused("--paid-order says what the transaction --taken-by paid: name that too")
     row = session.run_again(
         lambda: (
             _cancel(tenant, order_id, detail)
             if taken_by is None
-            else _cancel_taken(tenant, order_id, taken_by)
+            else _cancel_taken(tenant, order_id, taken_by, paid_order)
         )
     )
     print_order(row, json_wanted=json_wanted)
@@ -323,7 +332,9 @@ async def _cancel(tenant: str, order_id: str, detail: str) -> dict[str, Any]:
         return await show(config, pool, cancelled)
 
 
-async def _cancel_taken(tenant: str, order_id: str, taken_by: str) -> dict[str, Any]:
+async def _cancel_taken(
+    tenant: str, order_id: str, taken_by: str, paid_order: str | None
+) -> dict[str, Any]:
     from agents.parts.cancel_taken import cancel_taken
     from chain_adapters.adapter import CoinReader
     from sql.withdrawals import find_withdrawal
@@ -346,6 +357,7 @@ async def _cancel_taken(tenant: str, order_id: str, taken_by: str) -> dict[str, 
                 tenant=tenant,
                 order_id=order_id,
                 taken_by=taken_by.lower(),
+                paid_order=paid_order,
             )
         return await show(config, pool, cancelled)
 

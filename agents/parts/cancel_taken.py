@@ -20,7 +20,7 @@ from sql import coin_losses as losses_sql
 from sql import transactions as transactions_sql
 from sql import withdrawals as withdrawals_sql
 from sql.coin_losses import Taker
-from sql.pool import Pool
+from sql.pool import Connection, Pool
 from sql.withdrawals import Withdrawal
 
 ANCESTORS_MAX = 100
@@ -33,16 +33,27 @@ class Claim(NamedTuple):
     spending: Spending
     block_id: str | None
     """The block that has it, held against the node's; None if our own records have to tell."""
+    paid: Withdrawal | None
+    """The order of the same recipient that it is the payment of, by the operator's word."""
 
 
 async def cancel_taken(
-    pool: Pool, topic_prefix: str, reader: CoinReader, *, tenant: str, order_id: str, taken_by: str
+    pool: Pool,
+    topic_prefix: str,
+    reader: CoinReader,
+    *,
+    tenant: str,
+    order_id: str,
+    taken_by: str,
+    paid_order: str | None = None,
 ) -> Withdrawal:
     """Give up a signed payment because the transaction `taken_by` took a coin it needs.
 
     Raises MayBePaid unless that is so in a block as deep as the payment itself would have to be,
     and the transaction pays the recipient less than was ordered; NotWaiting if there is no such
-    withdrawal; NodeUnavailable.
+    withdrawal; NodeUnavailable. With `paid_order`, another open order to the same recipient that
+    lost a coin to it too, it has to pay enough for that one and less than both: it paid one of
+    them, the operator says which, and that one goes on with it by itself.
     """
     async with pool.acquire() as conn:
         found = await withdrawals_sql.find_withdrawal(conn, tenant, order_id)
@@ -52,10 +63,11 @@ async def cancel_taken(
         vital = await losses_sql.vital_coins(conn, found.network, ids)
         takers = await losses_sql.coin_takers(conn, found.network, vital)
         attempts = await transactions_sql.list_transactions(conn, found.withdrawal_id)
+        paid = await _find_paid(conn, found, paid_order)
     if not vital:
         raise MayBePaid(f"withdrawal {order_id!r} is {found.status}, or in a block")
-    claim = await _read_claim(reader, vital[found.withdrawal_id], taken_by)
-    await _require_no_payment(reader, found, takers)
+    claim = await _read_claim(reader, vital[found.withdrawal_id], taken_by, paid)
+    await _require_no_payment(reader, found, takers, claim)
     if taken_by in {attempt.transaction_id for attempt in attempts}:
         raise MayBePaid("that is a transaction of the withdrawal itself")
     if taken_by in {taker.transaction_id for taker in takers}:
@@ -68,7 +80,22 @@ async def cancel_taken(
     return await _read_again(pool, found)
 
 
-async def _read_claim(reader: CoinReader, vital: frozenset[str], taken_by: str) -> Claim:
+async def _find_paid(
+    conn: Connection, given_up: Withdrawal, paid_order: str | None
+) -> Withdrawal | None:
+    if paid_order is None:
+        return None
+    paid = await withdrawals_sql.find_withdrawal(conn, given_up.tenant, paid_order)
+    if paid is None or paid.withdrawal_id == given_up.withdrawal_id:
+        raise NotWaiting(f"tenant {given_up.tenant!r} has no other withdrawal {paid_order!r}")
+    if (paid.network, paid.address) != (given_up.network, given_up.address):
+        raise MayBePaid(f"withdrawal {paid_order!r} pays another recipient")
+    return paid
+
+
+async def _read_claim(
+    reader: CoinReader, vital: frozenset[str], taken_by: str, paid: Withdrawal | None
+) -> Claim:
     spending = await reader.fetch_spending(taken_by)
     if spending is None or spending.block_id is None:
         raise MayBePaid(f"the node knows of no block with {taken_by}")
@@ -77,7 +104,7 @@ async def _read_claim(reader: CoinReader, vital: frozenset[str], taken_by: str) 
         raise MayBePaid(f"{taken_by} took no coin that the withdrawal needs")
     if taken_by in {coin.partition(":")[0] for coin in needed}:
         raise MayBePaid(f"{taken_by} took no coin: it made one that the withdrawal needs")
-    return Claim(spending, spending.block_id)
+    return Claim(spending, spending.block_id, paid)
 
 
 async def _require_in_block(pool: Pool, reader: CoinReader, network: str, claim: Claim) -> None:
@@ -92,14 +119,15 @@ async def _require_in_block(pool: Pool, reader: CoinReader, network: str, claim:
 
 
 async def _require_no_payment(
-    reader: CoinReader, withdrawal: Withdrawal, takers: Sequence[Taker]
+    reader: CoinReader, withdrawal: Withdrawal, takers: Sequence[Taker], claim: Claim
 ) -> None:
     """Refuse if any transaction of the wallet that is not ours pays what was ordered."""
     for taker in takers:
         spending = await reader.fetch_spending(taker.transaction_id)
         if spending is None:
             raise MayBePaid(f"the node does not know what {taker.transaction_id} pays")
-        _require_unpaid(withdrawal, taker, spending)
+        is_named = taker.transaction_id == claim.spending.transaction_id
+        _require_unpaid(withdrawal, taker, spending, claim.paid if is_named else None)
 
 
 async def needed_coins(reader: CoinReader, vital: frozenset[str]) -> frozenset[str]:
@@ -118,8 +146,10 @@ async def needed_coins(reader: CoinReader, vital: frozenset[str]) -> frozenset[s
 async def _give_up(
     work: Work, network: str, withdrawal_id: int, claim: Claim, judged: Set[str]
 ) -> None:
-    locked = await withdrawals_sql.lock_withdrawals(work.conn, [withdrawal_id], SENT)
+    ids = [withdrawal_id, *([claim.paid.withdrawal_id] if claim.paid else [])]
+    both = await withdrawals_sql.lock_withdrawals(work.conn, ids, SENT)
     await chain_sql.lock_cursor(work.conn, network)
+    locked = [one for one in both if one.withdrawal_id == withdrawal_id]
     vital = await losses_sql.vital_coins(work.conn, network, [withdrawal_id])
     if not locked or not vital:
         raise MayBePaid("the withdrawal has come to its end, or is in a block, meanwhile")
@@ -128,7 +158,9 @@ async def _give_up(
         raise MayBePaid("more transactions of the wallet came meanwhile: try again")
     taker = await _find_taker(work, network, withdrawal_id, takers, claim)
     (withdrawal,) = locked
-    _require_unpaid(withdrawal, taker, claim.spending)
+    _require_unpaid(withdrawal, taker, claim.spending, claim.paid)
+    if claim.paid is not None:
+        await _require_paid(work, network, claim.paid, claim.spending, still_open=len(both) == 2)
     if not await is_final(work, network, withdrawal, taker):
         raise MayBePaid(f"block {taker.height} is not as deep yet as the payment would have to be")
     await give_up(work, network, withdrawal, taker, claim.spending)
@@ -148,9 +180,30 @@ async def _find_taker(
     return Taker(withdrawal_id, id_, height, block_id, ours=False)
 
 
-def _require_unpaid(withdrawal: Withdrawal, taker: Taker, spending: Spending) -> None:
-    if judge(withdrawal, taker, spending) is Verdict.PAID:
-        raise MayBePaid(f"{taker.transaction_id} pays the recipient what was ordered")
+def _require_unpaid(
+    withdrawal: Withdrawal, taker: Taker, spending: Spending, paid: Withdrawal | None = None
+) -> None:
+    """Refuse if it pays enough for this order, or for both if another one is what it paid."""
+    needed_minor = withdrawal.amount_minor + (0 if paid is None else paid.amount_minor)
+    if judge(withdrawal._replace(amount_minor=needed_minor), taker, spending) is Verdict.PAID:
+        what = "what was ordered" if paid is None else "enough for both orders"
+        raise MayBePaid(f"{taker.transaction_id} pays the recipient {what}")
+
+
+async def _require_paid(
+    work: Work, network: str, paid: Withdrawal, spending: Spending, *, still_open: bool
+) -> None:
+    """Refuse unless that order waits still, lost a coin to it, and has its amount from it."""
+    named, id_ = f"withdrawal {paid.idempotency_key!r}", spending.transaction_id
+    vital = await losses_sql.vital_coins(work.conn, network, [paid.withdrawal_id])
+    if not still_open or not vital:
+        raise MayBePaid(f"{named} does not wait for a block (any more)")
+    takers = await losses_sql.coin_takers(work.conn, network, vital)
+    found = [taker for taker in takers if taker.transaction_id == id_]
+    if not found or not vital[paid.withdrawal_id].intersection(spending.coins):
+        raise MayBePaid(f"{id_} took no coin that {named} needs")
+    if judge(paid, found[0], spending) is not Verdict.PAID:
+        raise MayBePaid(f"{id_} pays the recipient less than {named} orders")
 
 
 async def _read_again(pool: Pool, found: Withdrawal) -> Withdrawal:

@@ -18,7 +18,9 @@ async def paid_from(world: PayingCoinWorld, order_id: str) -> Coin:
     return coin
 
 
-async def cancel(world: PayingCoinWorld, order_id: str, taken_by: str) -> Withdrawal:
+async def cancel(
+    world: PayingCoinWorld, order_id: str, taken_by: str, paid_order: str | None = None
+) -> Withdrawal:
     """Give a payment up by an operator's word."""
     prefix = world.context.settings.topic_prefix
     assert isinstance(world.adapter, UtxoAdapter)
@@ -29,6 +31,7 @@ async def cancel(world: PayingCoinWorld, order_id: str, taken_by: str) -> Withdr
         tenant=world.tenant,
         order_id=order_id,
         taken_by=taken_by,
+        paid_order=paid_order,
     )
     await world.settle()
     return cancelled
