@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
+from chain_adapters.bounds import check_answer
 from chain_adapters.http import HttpClient
 from chain_adapters.types import NodeUnavailable, WrongNetwork
 
@@ -35,8 +36,16 @@ def ignore_call(network: str, method: str, endpoint: int, seconds: float, ok: bo
     """Observe nothing."""
 
 
-UNUSABLE = (NodeUnavailable, WrongNetwork, msgspec.MsgspecError, ValueError, RecursionError)
-"""What reading an answer raises if it is not as it should be (RecursionError: nested too deep)."""
+UNUSABLE = (
+    NodeUnavailable,
+    WrongNetwork,
+    msgspec.MsgspecError,
+    ValueError,
+    ArithmeticError,
+    RecursionError,
+)
+"""What reading an answer raises if it is not as it should be (ArithmeticError: a number larger than
+what it is put into; RecursionError: nested too deep)."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -100,10 +109,13 @@ def misses_method(fault: Fault) -> bool:
 def split_replies(raw: bytes, first_id: int, length: int) -> list[Reply]:
     """Return the answers of one post in the order of its requests.
 
-    JSON-RPC 2.0 allows a batch to be answered in any order. NodeUnavailable if one is missing.
+    JSON-RPC 2.0 allows a batch to be answered in any order. NodeUnavailable if an answer is
+    missing, or there are two to one request.
     """
     replies = _decode_replies(raw) if length > 1 else [_decode_reply(raw)]
     by_id = {reply.id: reply for reply in replies}
+    if len(by_id) < len(replies):
+        raise NodeUnavailable("a request of the batch is answered twice")
     try:
         return [by_id[first_id + offset] for offset in range(length)]
     except KeyError:
@@ -272,15 +284,17 @@ class RpcClient:
     async def first(self, attempt: Callable[[Endpoint], Awaitable[T]]) -> T:
         """Return the first endpoint's answer that `attempt` accepts.
 
-        `attempt` refuses an answer by raising NodeUnavailable (or a decoding error). Raises
-        Absent if one answered so and none could do better, WrongNetwork if all serve another
-        network, MethodMissing if all lack the method, NodeUnavailable otherwise.
+        `attempt` refuses an answer by raising NodeUnavailable (or a decoding error); numbers that
+        no chain has are refused here (bounds). Raises Absent if one answered so and none could do
+        better, WrongNetwork if all serve another network, MethodMissing if all lack the method,
+        NodeUnavailable otherwise.
         """
         faults: list[tuple[Endpoint, Exception]] = []
         for endpoint in self._by_health():
             try:
                 await endpoint.check_network()
                 answer = await attempt(endpoint)
+                check_answer(answer)
             except UNUSABLE as fault:
                 faults.append((endpoint, fault))
                 if not isinstance(fault, Absent):

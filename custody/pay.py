@@ -15,8 +15,11 @@ from sql.attempts import Attempt
 from sql.transactions import NewTransaction, PaymentRow
 from sql.wallets import NonceRow
 
-TRANSIENT_REFUSALS = frozenset({"sender_lacks_funds", "fee_above_cap"})
-"""What a chain refuses now and may take later: the order waits. All else is given up."""
+TRANSIENT_REFUSALS = frozenset({"sender_lacks_funds", "fee_above_cap", "token_missing"})
+"""What a chain refuses now and may take later: the order waits. All else is given up.
+
+That a token is missing, which an operator has configured, is what a node says that has only begun
+to read the chain: it would fail every order of that token."""
 
 _decode_unsigned = msgspec.json.Decoder(UnsignedTransaction).decode
 

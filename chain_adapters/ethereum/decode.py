@@ -28,6 +28,19 @@ TRANSFER_TOPIC = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523
 ADDRESS_PADDING = "0x000000000000000000000000"
 """An indexed address is left-padded to 32 bytes (Solidity ABI)."""
 
+EMPTY_ROOTS = frozenset(
+    {
+        None,
+        "0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421",
+        "0x" + 64 * "0",
+    }
+)
+"""What nodes tell for the root of no transactions: of an empty trie (Yellow Paper, 4.4.3); some
+second-layer networks keep no such root."""
+
+EMPTY_BLOOM = "0x" + 512 * "0"
+"""The filter over the logs of a receipt without any (Yellow Paper, 4.4.1)."""
+
 _int_from_bytes = int.from_bytes
 
 _INDEXES_MADE = 1024
@@ -64,6 +77,8 @@ def check_receipts(block: WireBlock, receipts: list[WireReceipt]) -> None:
     """Raise NodeUnavailable if these are not the block's receipts, all, in order, with all logs."""
     if len(receipts) != len(block.transactions):
         raise NodeUnavailable("the block's receipts are not all there")
+    if not block.transactions and block.transactions_root not in EMPTY_ROOTS:
+        raise NodeUnavailable("the node leaves out the block's transactions")
     block_hash = block.hash
     logs_before = 0
     last_logs: list[WireLog] = []
@@ -76,6 +91,8 @@ def check_receipts(block: WireBlock, receipts: list[WireReceipt]) -> None:
                 check_numbering(logs, logs_before)
             logs_before += len(logs)
             last_logs = logs
+        elif receipt.logs_bloom != EMPTY_BLOOM and (receipt.logs_bloom or "").strip("0x"):
+            raise NodeUnavailable("the node leaves out the logs of a receipt")
     if last_logs:
         check_numbering(last_logs, logs_before - len(last_logs))
 

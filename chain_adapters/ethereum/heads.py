@@ -9,6 +9,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 import aiohttp
 import msgspec
 
+from chain_adapters.bounds import check_answer
 from chain_adapters.ethereum import wire
 from chain_adapters.ethereum.identity import refuse_other_chain
 from chain_adapters.rpc import (
@@ -54,20 +55,26 @@ async def poll_tip(endpoint: Endpoint) -> Tip:
     head = wire.decode_head(result_of(replies[0]))
     if head is None:
         raise NodeUnavailable("the node has no latest block")
+    height = int(head.number, 16)
     return Tip(
-        height=int(head.number, 16),
+        height=height,
         block_id=head.hash,
-        safe_height=tagged_height(replies[1]),
-        finalized_height=tagged_height(replies[2]),
+        safe_height=tagged_height(replies[1], height),
+        finalized_height=tagged_height(replies[2], height),
     )
 
 
-def tagged_height(reply: Reply) -> int | None:
-    """Return the height behind a tag, None where the node or the chain has no such block."""
+def tagged_height(reply: Reply, tip_height: int) -> int | None:
+    """Return the height behind a tag, None where the node or the chain has no such block.
+
+    One above the tip is none either: what is final was never beyond what there is.
+    """
     if reply.error is not None:
         return None
     head = wire.decode_head(reply.result)
-    return None if head is None else int(head.number, 16)
+    if head is None or int(head.number, 16) > tip_height:
+        return None
+    return int(head.number, 16)
 
 
 class TipWatcher:
@@ -141,7 +148,7 @@ class TipWatcher:
                 head = await self._next_head(socket, tip)
                 if head is None:
                     continue
-                tip = msgspec.structs.replace(tip, height=int(head.number, 16), block_id=head.hash)
+                tip = pushed_tip(tip, head)
                 self._last = tip
                 yield tip
                 asked = await self._rpc.first(poll_tip)
@@ -160,6 +167,16 @@ class TipWatcher:
             if asked.block_id != tip.block_id:
                 raise SocketLost("new blocks are not pushed") from None
             return None
+
+
+def pushed_tip(tip: Tip, head: wire.WireHead) -> Tip:
+    """Return the tip with a head that was pushed. SocketLost if it is none."""
+    pushed = msgspec.structs.replace(tip, height=int(head.number, 16), block_id=head.hash)
+    try:
+        check_answer(pushed)
+    except NodeUnavailable as fault:
+        raise SocketLost(str(fault)) from None
+    return pushed
 
 
 @asynccontextmanager

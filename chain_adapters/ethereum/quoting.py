@@ -29,6 +29,8 @@ BALANCE_SELECTOR = "0x70a08231"
 """First four bytes of keccak256("balanceOf(address)"), EIP-20."""
 
 _FEE_BLOCKS = 5
+_POOR = "insufficient funds"
+"""Every node's wording of a balance that is too low."""
 _REVERT_CODE = 3
 _EXECUTION_FAILURES = ("revert", "invalid opcode", "out of gas", "gas required exceeds", "bad jump")
 
@@ -104,7 +106,8 @@ async def quote(endpoint: Endpoint, payment: Payment, fee_minor_cap: int) -> Quo
         requests.append(Request("eth_call", (call, "latest")))
     fees, price, nonce, balance, code, gas, *token = await endpoint.call(requests)
     if payment.contract is not None:
-        check_token(payment, code, *token)
+        held, called = token
+        check_token(payment, code, held, called, gas)
     balance_minor = balance_of(balance)
     if balance_minor < value:
         raise PaymentRefused("sender_lacks_funds", "the sender holds less than the amount")
@@ -121,15 +124,19 @@ async def quote(endpoint: Endpoint, payment: Payment, fee_minor_cap: int) -> Quo
     )
 
 
-def check_token(payment: Payment, code: Reply, held: Reply, called: Reply) -> None:
+def check_token(payment: Payment, code: Reply, held: Reply, called: Reply, estimate: Reply) -> None:
     """Refuse a token payment that would move nothing.
 
-    Some tokens answer false where others revert; some answer nothing at all and are fine.
+    Some tokens answer false where others revert; some answer nothing at all and are fine. A payment
+    that fails when it is called and not when it is estimated, or the other way round, was tried on
+    two states, between which another one of the sender landed: NodeUnavailable.
     """
     if wire.decode_text(result_of(code)) == "0x":
         raise PaymentRefused("token_missing", "there is no contract at the token's address")
     if balance_of(held) < payment.amount_minor:
         raise PaymentRefused("sender_lacks_funds", "the sender holds less of the token")
+    if is_reverted(called) != is_reverted(estimate):
+        raise NodeUnavailable("the node contradicts itself about whether the payment can be made")
     if called.error is not None:
         raise refusal(payment, called.error)
     answer = wire.decode_text(called.result)
@@ -137,15 +144,19 @@ def check_token(payment: Payment, code: Reply, held: Reply, called: Reply) -> No
         raise PaymentRefused("token_transfer_reverts", "the token answers that it would not pay")
 
 
-def refusal(payment: Payment, fault: Fault) -> Exception:
-    """Return what a node's refusal to estimate means.
+def is_reverted(reply: Reply) -> bool:
+    """Whether a call failed in its execution. Code 3 is geth's for a revert."""
+    if reply.error is None or _POOR in reply.error.message.lower():
+        return False
+    words = reply.error.message.lower()
+    return reply.error.code == _REVERT_CODE or any(hint in words for hint in _EXECUTION_FAILURES)
 
-    Code 3 is geth's for a revert. "insufficient funds" is every node's wording of the balance.
-    """
-    words = fault.message.lower()
-    if "insufficient funds" in words:
+
+def refusal(payment: Payment, fault: Fault) -> Exception:
+    """Return what a node's refusal to estimate means."""
+    if _POOR in fault.message.lower():
         return PaymentRefused("sender_lacks_funds", describe_fault(fault))
-    if fault.code == _REVERT_CODE or any(hint in words for hint in _EXECUTION_FAILURES):
+    if is_reverted(Reply(0, error=fault)):
         reason = "recipient_reverts" if payment.contract is None else "token_transfer_reverts"
         return PaymentRefused(reason, describe_fault(fault))
     return NodeUnavailable(describe_fault(fault))

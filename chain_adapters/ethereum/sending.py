@@ -6,6 +6,8 @@ no outcome: the transaction may be on its way, and NodeUnavailable makes the cal
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from chain_adapters.ethereum import wire
@@ -28,13 +30,10 @@ from chain_adapters.types import (
     SignedTransaction,
 )
 
-_KNOWN = (
-    "already known",
-    "already_exists",
-    "already imported",
-    "known transaction",
-    "alreadyknown",
+_KNOWN = re.compile(
+    r"already known|already_exists|already imported|\bknown transaction|alreadyknown"
 )
+"""Not among them: "unknown transaction type"."""
 _NONCE_USED = ("nonce too low", "nonce_too_low", "oldnonce", "old nonce", "nonce is too low")
 _REFUSED = (
     "underpriced",
@@ -64,7 +63,7 @@ def classify(fault: Fault) -> BroadcastOutcome | None:
     if fault.code in ENDPOINT_LIMITED or misses_method(fault):
         return None
     words = fault.message.lower()
-    if any(hint in words for hint in _KNOWN):
+    if _KNOWN.search(words):
         return BroadcastOutcome.ACCEPTED
     if any(hint in words for hint in _NONCE_USED):
         return BroadcastOutcome.NONCE_USED

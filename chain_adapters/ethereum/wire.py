@@ -36,6 +36,7 @@ class WireBlock(msgspec.Struct, gc=False, rename="camel"):
     parent_hash: Hash
     timestamp: Quantity
     transactions: list[WireTransaction]
+    transactions_root: str | None = None
 
 
 class WireHead(msgspec.Struct, rename="camel"):
@@ -74,6 +75,7 @@ class WireReceipt(msgspec.Struct, gc=False, rename="camel"):
     status: str | None = None
     root: str | None = None
     contract_address: Address | None = None
+    logs_bloom: str | None = None
     effective_gas_price: Quantity | None = None
     blob_gas_used: Quantity | None = None
     blob_gas_price: Quantity | None = None

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Sequence
 
 import msgspec
+from solders.hash import Hash, ParseHashError
 from solders.signature import Signature
 from solders.transaction import Transaction
 
@@ -36,6 +37,7 @@ from chain_adapters.solana.tokens import (
     read_mint,
     read_token_account,
 )
+from chain_adapters.solana.trial import refusal
 from chain_adapters.types import Holding, NodeUnavailable, Payment, PaymentRefused, Quote
 
 UNIT_PRICE_MIN = 10_000
@@ -54,10 +56,6 @@ TRIAL = {
     "sigVerify": False,
     "replaceRecentBlockhash": True,
 }
-
-POOR = frozenset({"AccountNotFound", "InsufficientFundsForFee", "InvalidRentPayingAccount"})
-SHORT_OF_RENT = "InsufficientFundsForRent"
-"""Errors of a transaction whose accounts hold too little (solana-transaction-error)."""
 
 
 class Findings(msgspec.Struct, frozen=True):
@@ -168,6 +166,7 @@ async def look(endpoint: Endpoint, payment: Payment) -> Findings:
         requests.append(balance_request(Holding(payment.sender, mint)))
     latest, height, rent, priorities, accounts, *held = await ask_all(endpoint, requests)
     blockhash = wire.decode_latest_blockhash(result_of(latest)).value
+    require_hash(blockhash.blockhash)
     found = wire.decode_accounts(result_of(accounts)).value
     if len(found) != len(addresses):
         raise NodeUnavailable("the node did not answer for every account")
@@ -182,6 +181,14 @@ async def look(endpoint: Endpoint, payment: Payment) -> Findings:
         targets=dict(zip(targets, found[3:], strict=True)),
         held=wire.decode_held(result_of(held[0])).value if held else [],
     )
+
+
+def require_hash(text: str) -> None:
+    """Raise NodeUnavailable unless a text is a hash in base58."""
+    try:
+        Hash.from_string(text)
+    except ParseHashError:
+        raise NodeUnavailable("the node's latest blockhash is none") from None
 
 
 def judge_expiry(latest: wire.WireLatestBlockhash, height: int) -> int:
@@ -306,20 +313,6 @@ async def try_out(
         raise NodeUnavailable("the node does not tell how many compute units a trial took")
     rent_minor = wire.decode_slot(result_of(rent[0])) if rent else 0
     return simulation.units_consumed * 6 // 5 + 1000, rent_minor
-
-
-def refusal(simulation: wire.WireSimulation) -> PaymentRefused:
-    """Return what the failure of a trial run means. The sender is the transaction's account 0."""
-    error = simulation.err
-    named, told = next(iter(error.items())) if isinstance(error, dict) and error else (error, None)
-    detail = msgspec.json.encode(error).decode()[:200]
-    if named in POOR or (named == SHORT_OF_RENT and told == {"account_index": 0}):
-        return PaymentRefused("sender_lacks_funds", detail)
-    if named == SHORT_OF_RENT:
-        return PaymentRefused("below_rent_minimum", detail)
-    if simulation.logs:
-        detail += f": {simulation.logs[-1][:200]}"
-    return PaymentRefused("payment_fails", detail)
 
 
 async def price(

@@ -144,6 +144,8 @@ class StellarAdapter:
 
     def key_path(self, branch: int, index: int) -> str:
         """See ChainPayer. SEP-5."""
+        if branch not in {0, 1} or not 0 <= index < SYSTEM_WALLETS_FROM:
+            raise ValueError("a branch has 2^30 keys")
         return f"m/44'/148'/{index + branch * SYSTEM_WALLETS_FROM}'"
 
     def derive_address(self, public_key: bytes, key_path: str) -> str:  # noqa: ARG002

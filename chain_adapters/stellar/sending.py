@@ -135,7 +135,7 @@ def sequence_of(raw: bytes) -> tuple[str, int]:
 async def has_landed(endpoint: Endpoint, transaction_id: str) -> bool:
     """Whether the transaction is in a ledger, be it inside a fee bump of somebody else's."""
     status, raw = await endpoint.ask("transaction", f"transactions/{transaction_id}")
-    if status == 404:
+    if status == 404 and wire.decode_problem(raw).type.endswith("not_found"):
         return False
     if status != 200:
         raise NodeUnavailable(f"HTTP status {status}")

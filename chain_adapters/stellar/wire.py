@@ -48,7 +48,7 @@ class WireLedger(msgspec.Struct, gc=False):
     sequence: Sequence
     hash: Hash
     prev_hash: Hash
-    closed_at: datetime
+    closed_at: Annotated[datetime, msgspec.Meta(tz=True)]
     successful_transaction_count: Count
     operation_count: Count
     base_fee_in_stroops: Count

@@ -22,6 +22,8 @@ from chain_adapters.types import Block, NodeUnavailable
 PAGE_ROWS = 1000
 """What toncenter gives at most at once."""
 _PAGES_AT_ONCE = 4
+TRANSACTIONS_MAX = 1_000_000
+"""Of one masterchain block: a hundred times what the network ever had in the seconds of one."""
 _ROOTS_MAX = 10_000
 
 Tops = frozenset[wire.BlockRef]
@@ -99,13 +101,17 @@ async def fetch_tops(endpoint: Endpoint, height: int) -> Tops:
 
 async def fetch_shard_blocks(endpoint: Endpoint, height: int) -> list[wire.BlockHeader]:
     """Return the shard blocks that a masterchain block committed."""
-    found: list[wire.BlockHeader] = []
+    found: dict[wire.BlockRef, wire.BlockHeader] = {}
+    rows = 0
     while True:
-        query = {"seqno": str(height), "limit": str(PAGE_ROWS), "offset": str(len(found))}
+        query = {"seqno": str(height), "limit": str(PAGE_ROWS), "offset": str(rows)}
         page = (await get(endpoint, "masterchainBlockShards", query, wire.Blocks)).blocks
-        found += page
+        found.update({block.ref: block for block in page})
+        rows += len(page)
+        if len(found) < rows:
+            raise NodeUnavailable("the node names a shard block twice")
         if len(page) < PAGE_ROWS:
-            return [block for block in found if block.workchain != MASTERCHAIN]
+            return [block for block in found.values() if block.workchain != MASTERCHAIN]
 
 
 def check_walk(tops: Tops, before: Tops, committed: list[wire.BlockHeader]) -> None:
@@ -136,6 +142,8 @@ async def fetch_transactions(
     """Return all transactions of a masterchain block and of the shard blocks it committed."""
     expected = {block.ref: block.tx_count for block in (header, *committed) if block.tx_count}
     total = sum(expected.values())
+    if total > TRANSACTIONS_MAX:
+        raise NodeUnavailable(f"no block has {total} transactions")
     found: list[wire.Transaction] = []
     if total:
         found = await fetch_page(endpoint, header.seqno, 0, PAGE_ROWS)

@@ -165,12 +165,20 @@ async def learn(endpoint: Endpoint, contract: str) -> Master:
     answer = await run_method(endpoint, contract, "get_jetton_data")
     if answer.exit_code not in OK or len(answer.stack) < 5:
         raise NodeUnavailable(f"there is no jetton master at {contract}")
-    code = Cell.one_from_boc(read_bag(answer.stack[4]))
+    code = read_code(read_bag(answer.stack[4]))
     known = {owner: await ask_wallet(endpoint, contract, owner) for owner in PROBES}
     master = make_master(contract, code, known)
     if master.layout is None:
         _log.warning("wallets of a jetton have an unusual layout: asked for", contract=contract)
     return master
+
+
+def read_code(bag: str) -> Cell:
+    """Return a contract's code. NodeUnavailable if it is no bag of cells."""
+    try:
+        return Cell.one_from_boc(bag)
+    except Exception:  # whatever the library makes of odd bytes
+        raise NodeUnavailable("a get-method did not answer with a contract's code") from None
 
 
 async def ask_wallet(endpoint: Endpoint, contract: str, owner: str) -> str:

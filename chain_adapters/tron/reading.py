@@ -42,6 +42,8 @@ class BlockReader:
         block_id, header = read_header(answer)
         if header.number != height:
             raise NodeUnavailable("the node answered with a block of another height")
+        if not answer.transactions and header.tx_trie_root.strip("0"):
+            raise NodeUnavailable("the node leaves out the block's transactions")
         infos = await self._read_infos(endpoint, height) if answer.transactions and height else []
         block = normalise_block(answer, infos, await self._clock_ms(endpoint, header))
         self._remember(block_id, header.timestamp)

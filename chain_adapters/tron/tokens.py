@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 
 from chain_adapters.rpc import Endpoint
@@ -53,22 +51,40 @@ async def fetch_balance(
 async def try_transfer(endpoint: Endpoint, payment: Payment, contract: str) -> tuple[int, Energy]:
     """Return the sender's balance and the energy of a transfer; refuse one that would not move.
 
-    USDT answers false although it moved the money, so that an answer alone says nothing: the
-    Transfer event does.
+    A transfer that fails does so for good only if the sender holds enough before and after it was
+    tried: another payment may land between two looks.
     """
+    held_minor = await fetch_balance(endpoint, contract, payment.sender)
     words = encode_words(payment.recipient, payment.amount_minor)
-    held_minor, answer = await asyncio.gather(
-        fetch_balance(endpoint, contract, payment.sender),
-        node.call_constant(endpoint, payment.sender, contract, "transfer(address,uint256)", words),
+    answer = await node.call_constant(
+        endpoint, payment.sender, contract, "transfer(address,uint256)", words
     )
     if is_missing(answer):
         raise PaymentRefused("token_missing", "there is no contract at the token's address")
+    require_held(payment, held_minor)
+    try:
+        check_result(answer, payment)
+    except PaymentRefused:
+        require_held(payment, await fetch_balance(endpoint, contract, payment.sender))
+        raise
+    return held_minor, estimate(answer)
+
+
+def require_held(payment: Payment, held_minor: int) -> None:
+    """Refuse a payment of more than the sender holds of the token."""
     if held_minor < payment.amount_minor:
         raise PaymentRefused("sender_lacks_funds", "the sender holds less of the token")
+
+
+def check_result(answer: wire.ConstantAnswer, payment: Payment) -> None:
+    """Refuse a transfer that reverted or moved nothing.
+
+    USDT answers false although it moved the money, so that an answer alone says nothing: the
+    Transfer event does.
+    """
     result = read_result(answer)
     if result and int(result, 16) == 0 and not has_event(answer, payment):
         raise PaymentRefused("token_transfer_reverts", "the token answers that it would not pay")
-    return held_minor, estimate(answer)
 
 
 def is_missing(answer: wire.ConstantAnswer) -> bool:

@@ -20,6 +20,8 @@ BLOCKS = 3
 COINS_QUOTED = 3
 """A quote is for a payment of so many coins; what `build` takes is known only there."""
 CACHED_S = 10.0
+UNKNOWN = -1
+"""What nodes answer that cannot estimate."""
 
 
 class FeeBidder:
@@ -78,7 +80,7 @@ async def read_estimate(endpoint: Endpoint, reply: Reply) -> int:
     except MethodMissing:
         (old,) = await endpoint.call([Request("estimatefee", (BLOCKS,))])
         rate = None if old.error is not None else wire.decode_rate(old.result)
-    return 0 if rate is None or rate < 0 else wire.minor_of(rate)
+    return 0 if rate is None or rate == UNKNOWN else wire.minor_of(rate)
 
 
 async def quote(

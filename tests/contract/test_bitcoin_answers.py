@@ -84,6 +84,19 @@ async def test_fees_follow_the_nodes_estimate_down_to_the_least(
     assert unsigned.fee_minor_max == -(-rate * 141 // 1000)
 
 
+@pytest.mark.parametrize("feerate", ["NaN", "Infinity", "-Infinity", -2, "1e400", 10**100])
+async def test_a_fee_estimate_that_is_no_number_is_no_answer(
+    bitcoin_node: CoreNode, sender: str, feerate: object
+) -> None:
+    async with Gateway(
+        bitcoin_node.rpc_url, estimating(result({"feerate": feerate}))
+    ).running() as gateway:
+        adapter = open_adapter(gateway.url)
+        with pytest.raises(NodeUnavailable):
+            await adapter.quote(Payment(sender, sender, None, ONE))
+        await adapter.close()
+
+
 async def test_a_fee_estimate_above_all_measure_is_refused(
     bitcoin_node: CoreNode, sender: str
 ) -> None:

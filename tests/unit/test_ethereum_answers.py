@@ -28,6 +28,8 @@ def answer(result: object) -> Reply:
         ("AlreadyKnown", BroadcastOutcome.ACCEPTED),
         ("transaction already imported", BroadcastOutcome.ACCEPTED),
         ("Known transaction", BroadcastOutcome.ACCEPTED),
+        ("known transaction: 5c", BroadcastOutcome.ACCEPTED),
+        ("unknown transaction type", None),
         ("nonce too low: next nonce 5, tx nonce 4", BroadcastOutcome.NONCE_USED),
         ("OldNonce", BroadcastOutcome.NONCE_USED),
         ("replacement transaction underpriced", BroadcastOutcome.REFUSED),
@@ -146,12 +148,13 @@ async def test_an_amount_beyond_256_bits_is_given_up_before_a_node_is_asked() ->
     assert refused.value.reason == "amount_too_large"
 
 
+GAS = answer("0xc350")
 WORD = {False: "0x" + 64 * "0", True: "0x" + 63 * "0" + "1"}
 
 
 def test_a_token_that_answers_nothing_or_true_pays() -> None:
     for called in ("0x", WORD[True]):
-        quoting.check_token(TOKEN, answer("0x60"), answer("0x5"), answer(called))
+        quoting.check_token(TOKEN, answer("0x60"), answer("0x5"), answer(called), GAS)
 
 
 @pytest.mark.parametrize(
@@ -166,5 +169,19 @@ def test_a_token_payment_that_would_move_nothing_is_refused(
     code: str, held: str, called: str, reason: str
 ) -> None:
     with pytest.raises(PaymentRefused) as refused:
-        quoting.check_token(TOKEN, answer(code), answer(held), answer(called))
+        quoting.check_token(TOKEN, answer(code), answer(held), answer(called), GAS)
     assert refused.value.reason == reason
+
+
+def test_a_payment_that_fails_on_one_of_two_states_is_not_given_up() -> None:
+    reverted = Reply(1, error=Fault(3, "execution reverted: exceeds balance"))
+    for called, estimate in ((answer(WORD[True]), reverted), (reverted, GAS)):
+        with pytest.raises(NodeUnavailable, match="contradicts itself"):
+            quoting.check_token(TOKEN, answer("0x60"), answer("0x5"), called, estimate)
+    with pytest.raises(PaymentRefused):
+        quoting.check_token(TOKEN, answer("0x60"), answer("0x5"), reverted, reverted)
+
+
+def test_a_sender_without_ether_is_no_contradiction() -> None:
+    poor = Reply(1, error=Fault(-32000, "insufficient funds for gas * price + value"))
+    quoting.check_token(TOKEN, answer("0x60"), answer("0x5"), answer(WORD[True]), poor)

@@ -14,7 +14,7 @@ from chain_adapters.ethereum import wire
 from chain_adapters.ethereum.decode import add_call_transfers
 from chain_adapters.ethereum.nested import read_nested_reply
 from chain_adapters.ethereum.reading import read_traces
-from chain_adapters.types import Block, Transfer
+from chain_adapters.types import Block, NodeUnavailable, Transfer
 from tests.support.ethereum_vectors import (
     FOLDER,
     HEIGHTS,
@@ -143,6 +143,37 @@ def test_fee_on_transfer_tokens_credit_what_arrived() -> None:
     (transaction,) = (t for t in block.transactions if t.id == id_)
     assert 721515018072146899 in {t.amount_minor for t in transaction.transfers}
     assert 800000000000000000 not in {t.amount_minor for t in transaction.transfers}
+
+
+EMPTY_TRIE = "0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421"
+
+
+@pytest.mark.parametrize("height", HEIGHTS)
+def test_a_block_that_lost_all_its_transactions_is_not_read(height: int) -> None:
+    answers = load_block(height)
+    block = answers["eth_getBlockByNumber"] | {"transactions": []}
+    root = {"transactionsRoot": "0x" + 64 * "1"}
+    with pytest.raises(NodeUnavailable, match="leaves out"):
+        normalise_answers({"eth_getBlockByNumber": root | block, "eth_getBlockReceipts": []})
+
+
+@pytest.mark.parametrize("root", [None, "0x" + 64 * "0", EMPTY_TRIE])
+def test_a_block_without_transactions_is_read(root: str | None) -> None:
+    block = load_block(HEIGHTS[0])["eth_getBlockByNumber"]
+    block = block | {"transactions": [], "transactionsRoot": root}
+    read = normalise_answers({"eth_getBlockByNumber": block, "eth_getBlockReceipts": []})
+    assert read.transactions == ()
+
+
+def test_a_receipt_that_lost_its_logs_is_not_read() -> None:
+    answers = load_block(HEIGHTS[-1])
+    receipts = [dict(receipt) for receipt in answers["eth_getBlockReceipts"]]
+    last = next(receipt for receipt in reversed(receipts) if receipt["logs"])
+    last |= {"logs": [], "logsBloom": "0x" + 511 * "0" + "1"}
+    with pytest.raises(NodeUnavailable, match="leaves out the logs"):
+        normalise_answers(answers | {"eth_getBlockReceipts": receipts})
+    last |= {"logsBloom": "0x" + 512 * "0"}
+    normalise_answers(answers | {"eth_getBlockReceipts": receipts})
 
 
 def test_blob_gas_is_part_of_the_fee() -> None:

@@ -258,6 +258,22 @@ def test_a_batch_may_be_answered_in_any_order() -> None:
     assert [bytes(reply.result) for reply in split_replies(raw, 7, 2)] == [b'"a"', b'"b"']
 
 
+def test_two_answers_to_one_request_are_none() -> None:
+    raw = b'[{"id":7,"result":"a"},{"id":8,"result":"b"},{"id":7,"result":"c"}]'
+    with pytest.raises(NodeUnavailable, match="answered twice"):
+        split_replies(raw, 7, 2)
+
+
+async def test_a_number_too_large_for_its_place_is_a_fault_of_its_endpoint() -> None:
+    async def overflow(endpoint: Endpoint) -> str:
+        if endpoint.index == 0:
+            (2**64).to_bytes(8)
+        return "fine"
+
+    async with client("http://a", "http://b", identify=accept_any) as rpc:
+        assert await rpc.first(overflow) == "fine"
+
+
 def test_a_batch_with_an_answer_missing_is_no_answer() -> None:
     with pytest.raises(NodeUnavailable):
         split_replies(b'[{"id":8,"result":"b"},{"id":8,"result":"a"}]', 7, 2)

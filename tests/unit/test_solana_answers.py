@@ -11,13 +11,15 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from chain_adapters.solana import quoting, trial
 from chain_adapters.solana.adapter import SolanaAdapter
 from chain_adapters.solana.quoting import judge_expiry
-from chain_adapters.solana.wire import WireLatestBlockhash
+from chain_adapters.solana.wire import WireLatestBlockhash, WireSimulation
 from chain_adapters.types import (
     BroadcastOutcome,
     Holding,
     NodeUnavailable,
+    PaymentRefused,
     SignedTransaction,
     Tip,
     WrongNetwork,
@@ -310,6 +312,47 @@ def test_a_blockhash_is_never_held_to_expire_before_the_rule_says(told: int, jud
 def test_an_expiry_in_another_measure_is_not_believed(told: int) -> None:
     with pytest.raises(NodeUnavailable):
         judge_expiry(WireLatestBlockhash("1" * 44, told), 1000)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "BlockhashNotFound",
+        "ProgramCacheHitMaxLimit",
+        "WouldExceedMaxBlockCostLimit",
+        {"ProgramExecutionTemporarilyRestricted": {"account_index": 2}},
+        [],
+        {},
+        [["InstructionError"]],
+        7,
+        True,
+    ],
+)
+def test_a_trial_that_failed_for_the_nodes_sake_gives_no_payment_up(error: object) -> None:
+    assert isinstance(trial.refusal(WireSimulation(error)), NodeUnavailable)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ({"InstructionError": [2, {"Custom": 1}]}, "sender_lacks_funds"),
+        ({"InstructionError": [3, {"Custom": 1}]}, "sender_lacks_funds"),
+        ({"InstructionError": [2, {"Custom": 17}]}, "payment_fails"),
+        ({"InstructionError": [2, "InvalidAccountData"]}, "payment_fails"),
+        ({"InsufficientFundsForRent": {"account_index": 0}}, "sender_lacks_funds"),
+        ({"InsufficientFundsForRent": {"account_index": 1}}, "below_rent_minimum"),
+    ],
+)
+def test_money_that_left_between_two_looks_is_waited_for(error: object, reason: str) -> None:
+    refused = trial.refusal(WireSimulation(error))
+    assert isinstance(refused, PaymentRefused)
+    assert refused.reason == reason
+
+
+@pytest.mark.parametrize("text", ["", "0" * 44, "1" * 44, "9" * 40, "\0" * 40, "l" * 43])
+def test_a_blockhash_that_is_none_is_not_signed(text: str) -> None:
+    with pytest.raises(NodeUnavailable, match="blockhash"):
+        quoting.require_hash(text)
 
 
 @pytest.mark.parametrize(

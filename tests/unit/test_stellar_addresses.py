@@ -36,6 +36,9 @@ def test_the_published_keys_of_sep5_have_their_addresses(vector: dict[str, objec
 def test_system_wallets_have_the_upper_half_of_the_one_counter() -> None:
     assert ADAPTER.key_path(1, 0) == "m/44'/148'/1073741824'"
     assert ADAPTER.key_path(1, 7) == "m/44'/148'/1073741831'"
+    for branch, index in [(2, 0), (-1, 0), (0, 2**30), (1, 2**30), (0, -1)]:
+        with pytest.raises(ValueError, match="branch"):
+            ADAPTER.key_path(branch, index)
 
 
 def test_any_key_has_the_address_that_the_reference_library_gives() -> None:

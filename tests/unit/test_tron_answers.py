@@ -17,7 +17,7 @@ from chain_adapters.tron.heads import Place, read_place
 from chain_adapters.tron.prices import read_prices
 from chain_adapters.tron.sending import REFUSALS, read_answer
 from chain_adapters.types import BroadcastOutcome, Holding, NodeUnavailable, PaymentRefused
-from devstack.chains.tron_chain import GENESIS, NETWORK
+from devstack.chains.tron_chain import GENESIS, NETWORK, make_block
 from tests.support.tron_vectors import encode
 
 ID = "ab" * 32
@@ -195,6 +195,25 @@ async def test_a_block_of_another_height_is_not_read(
 ) -> None:
     answers["wallet/getblockbynum"] = GENESIS
     with pytest.raises(NodeUnavailable, match="another height"):
+        await adapter.fetch_block(5)
+
+
+async def test_a_block_without_its_transactions_is_not_read(
+    adapter: TronAdapter, answers: dict[str, object]
+) -> None:
+    answers["wallet/getblockbynum"] = make_block(5, ID, 1, "ab" * 32, ACCOUNT)
+    with pytest.raises(NodeUnavailable, match="leaves out"):
+        await adapter.fetch_block(5)
+
+
+@pytest.mark.parametrize("number", [-1, 2**63, 2**64, 10**100])
+async def test_a_height_that_no_chain_has_is_not_read(
+    adapter: TronAdapter, answers: dict[str, object], number: int
+) -> None:
+    block = make_block(5, ID, 1, "0" * 64, ACCOUNT)
+    block["block_header"]["raw_data"]["number"] = number
+    answers["wallet/getblockbynum"] = block
+    with pytest.raises(NodeUnavailable):
         await adapter.fetch_block(5)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,6 +20,7 @@ from chain_adapters.types import (
 )
 from devstack.chains.tron import TronNode
 from tests.support.chain_worlds.tron import TronWorld, open_tron_world
+from tests.support.tron_gateway import TronGateway
 from tests.support.tron_node import read_newest, refusal_of, send
 
 
@@ -319,3 +321,23 @@ async def test_a_broadcast_without_answer_is_unknown_and_sent_again(
 async def test_bytes_that_are_no_transaction_are_no_outcome(world: TronWorld) -> None:
     with pytest.raises(NodeUnavailable):
         await world.adapter.broadcast(SignedTransaction("0" * 64, b"\xff\xff"))
+
+
+async def test_tokens_that_left_while_a_payment_was_tried_are_waited_for(
+    tron_node: TronNode, world: TronWorld, sender: str
+) -> None:
+    """Another payment of the wallet landed after its balance was read and before the trial."""
+    token = await world.issue_token(sender, 100)
+    payment = Payment(sender, world.new_address(), token, 60)
+    async with TronGateway(tron_node.rpc_url).running() as gateway:
+        poorer = await open_tron_world(tron_node, rpc_url=gateway.url)
+        told = iter([f"{held_minor:064x}" for held_minor in (100, 40)])
+
+        def answer(body: dict[str, Any]) -> dict[str, Any]:
+            if body["function_selector"] == "balanceOf(address)":
+                return {"result": {"result": True}, "constant_result": [next(told)]}
+            return {"result": {"result": True, "message": b"REVERT opcode executed".hex()}}
+
+        gateway.instead["wallet/triggerconstantcontract"] = answer
+        assert await refusal_of(poorer, payment) == "sender_lacks_funds"
+        await poorer.close()
