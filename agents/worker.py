@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 import time
 from collections import defaultdict
@@ -30,6 +31,7 @@ from agents.runtime.garbage import collect_seldom
 from agents.runtime.health import health_checks
 from agents.runtime.kafka_access import faust_options
 from agents.runtime.kafka_io import KafkaLog, read_cluster_id
+from agents.runtime.lag import LagMeter
 from agents.runtime.lease import Lease
 from agents.runtime.one_loop import OneLoopTransport
 from agents.runtime.record import Record
@@ -40,14 +42,17 @@ from metrics import catalogue
 from metrics.server import MetricsServer
 from settings.logs import set_up_logs
 from settings.model import Settings
-from sql.stream import Partition
 
 log = structlog.get_logger(__name__)
 
 STALLED = 70
-"""Exit status of a worker that had lag and made no progress."""
+"""Exit status of a worker that had lag and made no progress, or did not stop when told to."""
 WATCH_S = 1.0
 HEAL_S = 5.0
+METADATA_S = 30
+"""New partitions of a topic are found within this."""
+STOP_S = 15.0
+"""A worker told to stop ends its batches first, but no later than this: losing them is harmless."""
 START_S = 120.0
 """A worker that has not joined its group after this is taken for stuck."""
 
@@ -78,8 +83,15 @@ class NoTables(TableManager):  # type: ignore[misc]
 class FaustWorker(faust.Worker):  # type: ignore[misc]
     """Faust's process runner, with our logs instead of its own."""
 
+    stop_asked_at: float | None = None
+
     def _setup_logging(self) -> None:
-        """Leave alone what settings.logs has set up."""
+        """Leave alone what settings.logs has set up, and draw nothing between its lines."""
+        self.spinner = None
+
+    def _schedule_shutdown(self, number: signal.Signals) -> None:
+        self.stop_asked_at = self.stop_asked_at or time.monotonic()
+        super()._schedule_shutdown(number)
 
 
 class Worker:
@@ -105,8 +117,10 @@ class Worker:
         asyncio.set_event_loop(loop)
         app = loop.run_until_complete(self._open())
         collect_seldom()
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
-        FaustWorker(app, loop=loop, redirect_stdouts=False, quiet=True).execute_from_commandline()
+        process = FaustWorker(app, loop=loop, redirect_stdouts=False, quiet=True)
+        watch = threading.Thread(target=self._watch, args=[process], name="watchdog", daemon=True)
+        watch.start()
+        process.execute_from_commandline()
 
     async def _open(self) -> MillraceApp:
         """Open all that the app needs; on an error what is open already is closed again."""
@@ -129,9 +143,15 @@ class Worker:
         self, app: MillraceApp, context: Context, role: Role
     ) -> Sequence[Callable[[], Awaitable[None]]]:
         lease_s = self._settings.lease_s
+        prefix = self._settings.topic_prefix
+        meters = [
+            LagMeter(app.consumer, prefix + runner.stage.topic.name, runner)
+            for runner in self._runners
+        ]
         return [
-            partial(self._beat, app),
-            partial(self._heal, app),
+            partial(self._beat, meters),
+            partial(self._heal, meters),
+            partial(self._ask_ends, meters),
             context.outlet.run,
             *(partial(run_loop, loop, context) for loop in role.loops),
             *(
@@ -147,28 +167,37 @@ class Worker:
         stack.push_async_callback(server.stop)
         log.info("worker ready", role=self._role_name, metrics_port=port, pid=os.getpid())
 
-    async def _beat(self, app: MillraceApp) -> None:
+    async def _beat(self, meters: Sequence[LagMeter]) -> None:
         """Show that the event loop runs, and measure how far the stages are behind."""
         self._stall_s = self._settings.stage_stall_s
         while True:
             self._beat_at = time.monotonic()
-            for runner in self._runners:
-                if measure_lag(app, self._settings, runner) == 0:
-                    self._caught_up_at[runner.stage.name] = self._beat_at
+            for meter in meters:
+                if meter.measure() == 0:
+                    self._caught_up_at[meter.runner.stage.name] = self._beat_at
             await asyncio.sleep(WATCH_S)
 
-    async def _heal(self, app: MillraceApp) -> None:
+    async def _heal(self, meters: Sequence[LagMeter]) -> None:
         """See to it that nothing stays skipped on partitions where nothing comes any more."""
         while True:
             await asyncio.sleep(HEAL_S)
-            for runner in self._runners:
-                await runner.heal(committed_offsets(app, self._settings, runner))
+            for meter in meters:
+                await meter.runner.heal(meter.committed())
 
-    def _watch(self) -> None:
+    async def _ask_ends(self, meters: Sequence[LagMeter]) -> None:
+        while True:
+            await asyncio.sleep(HEAL_S)
+            for meter in meters:
+                await meter.ask_ends()
+
+    def _watch(self, process: FaustWorker) -> None:
         """End the process if it stands still: in a thread, since the event loop itself may."""
         while True:
             time.sleep(WATCH_S)
             now = time.monotonic()
+            if process.stop_asked_at is not None and now - process.stop_asked_at > STOP_S:
+                log.critical("work under way does not end, the worker ends itself")
+                os._exit(STALLED)
             stuck = [
                 runner.stage.name
                 for runner in self._runners
@@ -195,6 +224,7 @@ def build_app(settings: Settings, role_name: str, runners: Sequence[StageRunner]
         web_enabled=False,
         broker_session_timeout=6.0,
         broker_heartbeat_interval=2.0,
+        consumer_metadata_max_age_ms=METADATA_S * 1000,
         agent_supervisor=CrashingSupervisor,
         PartitionAssignor=CompleteAssignor,
         TableManager=NoTables,
@@ -238,31 +268,6 @@ def to_record(message: Any) -> Record:  # noqa: ANN401 - Faust is untyped
         message.value,
         message.timestamp,
     )
-
-
-def committed_offsets(
-    app: MillraceApp, settings: Settings, runner: StageRunner
-) -> dict[Partition, int]:
-    """Return where the group stands on the stage's partitions that this process holds."""
-    topic = settings.topic_prefix + runner.stage.topic.name
-    committed = {tp: app.consumer._committed_offset.get(tp) for tp in app.consumer.assignment()}
-    return {(tp.topic, tp.partition): n for tp, n in committed.items() if tp.topic == topic and n}
-
-
-def measure_lag(app: MillraceApp, settings: Settings, runner: StageRunner) -> int:
-    """Return how many records the stage is behind on the partitions this process holds."""
-    topic = settings.topic_prefix + runner.stage.topic.name
-    total = 0
-    for tp in app.consumer.assignment():
-        if tp.topic == topic:
-            done = max(
-                runner.next_offset(tp.topic, tp.partition),
-                app.consumer._committed_offset.get(tp) or 0,
-            )
-            lag = (app.consumer.highwater(tp) or 0) - done
-            catalogue.stage_lag_records.labels(runner.stage.name, tp.topic, tp.partition).set(lag)
-            total += max(0, lag)
-    return total
 
 
 def _measures() -> bool:

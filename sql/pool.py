@@ -20,6 +20,8 @@ else:
 
 IDLE_IN_TRANSACTION_S = 30
 """A worker that stopped in the middle of a transaction loses its locks after this."""
+CLIENT_GONE_S = 5
+"""The server ends a statement this long after its client is gone, and lets go what it locked."""
 
 
 class MeasuredPool(asyncpg.Pool):  # type: ignore[type-arg,misc,unused-ignore]
@@ -30,8 +32,12 @@ class MeasuredPool(asyncpg.Pool):  # type: ignore[type-arg,misc,unused-ignore]
             return await super()._acquire(timeout)  # type: ignore[misc,unused-ignore]
 
 
-async def open_pool(database_url: str, size: int, *, keeps_plans: bool = False) -> Pool:
+async def open_pool(
+    database_url: str, size: int, *, keeps_plans: bool = False, answer_s: float | None = None
+) -> Pool:
     """Open a pool of at most `size` connections; the first one is made at once.
+
+    A statement without an answer after `answer_s` is given up with TimeoutError.
 
     With `keeps_plans` each connection plans a statement once, whatever it is given later: for those
     who say the same few things all day, since planning takes longer than most of them. Postgres by
@@ -39,6 +45,7 @@ async def open_pool(database_url: str, size: int, *, keeps_plans: bool = False) 
     """
     pool = MeasuredPool(
         database_url,
+        command_timeout=answer_s,
         connection_class=asyncpg.Connection,
         record_class=asyncpg.Record,
         init_size=1,
@@ -54,6 +61,7 @@ async def open_pool(database_url: str, size: int, *, keeps_plans: bool = False) 
         server_settings={
             "application_name": "millrace",
             "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S}s",
+            "client_connection_check_interval": f"{CLIENT_GONE_S}s",
             "plan_cache_mode": "force_generic_plan" if keeps_plans else "auto",
         },
     )

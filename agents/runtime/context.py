@@ -19,6 +19,9 @@ from metrics.rpc import observe_request
 from settings.model import Settings
 from sql.pool import Pool, open_pool
 
+ANSWER_S = 300.0
+"""No statement of a worker takes as long: its server is gone without a word, as in a failover."""
+
 
 @dataclass
 class Context:
@@ -58,6 +61,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             settings.database_url.get_secret_value(),
             settings.database_pool_size,
             keeps_plans=True,
+            answer_s=ANSWER_S,
         )
         stack.push_async_callback(pool.close)
         watch_pool(pool)

@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import SecretStr
 
 from agents.runtime.kafka_io import Publisher, create_topics
+from agents.worker import STALLED
 from settings.model import Settings
 from sql.pool import Pool
 from tests.support.faust_worker import EVERY, NUMBERS
@@ -171,6 +172,25 @@ async def test_records_below_the_committed_offset_that_were_never_done_are_read_
         await until(all_noted, log)
     assert await pool.fetchval("SELECT count(*) FROM dead_letters") == 0
     assert "offsets skipped" in log.read_text()
+
+
+async def test_a_worker_whose_consumer_fetches_no_more_ends_itself(
+    settings: Settings, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sees nothing come, and so no lag: only the broker knows."""
+    monkeypatch.setenv("MILLRACE_STAGE_STALL_S", "3")
+    await send(settings, [1])
+
+    async def all_noted() -> bool:
+        return await noted(pool) == {1}
+
+    async with running(settings, "deaf", tmp_path) as (log, process):
+        await until(all_noted, log)
+        await asyncio.to_thread((tmp_path / "deaf").touch)
+        await asyncio.sleep(3)  # a fetch that was under way may still bring what is sent now
+        await send(settings, [2])
+        assert await asyncio.wait_for(process.wait(), WAIT_S) == STALLED
+        assert "no progress" in await asyncio.to_thread(log.read_text)
 
 
 async def test_a_worker_that_misses_a_topic_ends_instead_of_idling_for_ever(

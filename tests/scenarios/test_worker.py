@@ -18,6 +18,7 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
+from agents.runtime import context
 from agents.runtime.kafka_io import Publisher
 from agents.runtime.lease import Lease
 from agents.worker import STALLED
@@ -25,9 +26,12 @@ from cli.setup import set_up
 from settings.model import Settings
 from sql import stream
 from sql.pool import Connection, Pool
+from tests.support.silent_relay import silent_relay
 from topics.blocks import BLOCKS, BlockRemoved
 
 END_S = 40.0
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'inbox'::regclass"
+"""Statements that wait for the table of offsets."""
 ResultT = TypeVar("ResultT")
 
 
@@ -109,6 +113,87 @@ async def test_a_worker_stops_on_sigterm_and_gives_its_leases_back(
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), END_S) == 0, log.read_text()
     assert await pool.fetchval("SELECT count(*) FROM leases") == 0
+    assert "\x1b" not in log.read_text()
+
+
+async def test_a_worker_stops_even_if_a_statement_never_returns(
+    settings: Settings, pool: Pool, tmp_path: Path
+) -> None:
+    record = BLOCKS.encode(BlockRemoved("sim:1", 1, "0x1"))
+
+    async with (
+        published(settings) as publisher,
+        worker(settings, "deposits", tmp_path) as (process, log),
+    ):
+        await until_ready(log)
+        async with pool.acquire() as conn, conn.transaction():
+            await conn.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
+            await publisher.publish([(settings.topic_prefix + BLOCKS.name, b"a", record)])
+            await until(partial(pool.fetchval, WAITING))
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.wait(), END_S) == STALLED, log.read_text()
+    assert "does not end" in log.read_text()
+
+
+async def test_what_a_dead_worker_waited_for_in_the_database_is_given_up(
+    settings: Settings, pool: Pool, tmp_path: Path
+) -> None:
+    """Or it would hold up who follows it, with all that it had locked before."""
+    record = BLOCKS.encode(BlockRemoved("sim:1", 1, "0x1"))
+
+    async def waits_no_more() -> bool:
+        return not await pool.fetchval(WAITING)
+
+    async with (
+        published(settings) as publisher,
+        worker(settings, "deposits", tmp_path) as (process, log),
+    ):
+        await until_ready(log)
+        async with pool.acquire() as conn, conn.transaction():
+            await conn.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
+            await publisher.publish([(settings.topic_prefix + BLOCKS.name, b"a", record)])
+            await until(partial(pool.fetchval, WAITING))
+            process.kill()
+            await process.wait()
+            await until(waits_no_more)
+
+
+async def test_a_database_that_falls_silent_is_connected_to_anew(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failover may leave connections on which nothing is ever heard again."""
+    monkeypatch.setattr(context, "ANSWER_S", 1.0)
+    async with silent_relay(settings.database_url.get_secret_value()) as relay:
+        through = settings.model_copy(update={"database_url": SecretStr(relay.url)})
+        async with context.open_context(through) as opened, asyncio.timeout(END_S):
+            assert await opened.pool.fetchval("SELECT 1") == 1
+            relay.fall_silent()
+            with pytest.raises(TimeoutError):
+                await opened.pool.fetchval("SELECT 1")
+            assert await opened.pool.fetchval("SELECT 2") == 2
+
+
+async def test_a_worker_shows_the_lag_of_those_partitions_only_that_it_holds(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """What it showed last of a partition would else be taken for a stage that stands still."""
+
+    async def shown(log: Path) -> list[str]:
+        url = f"http://127.0.0.1:{await until_ready(log)}/metrics"
+        async with aiohttp.ClientSession() as client, client.get(url) as answer:
+            text = await answer.text()
+        return re.findall(r'stage_lag_records\{partition="(\d)",stage="match_deposits"', text)
+
+    async def holds(count: int, log: Path) -> bool:
+        return len(await shown(log)) == count
+
+    (tmp_path / "second").mkdir()
+    async with worker(settings, "deposits", tmp_path) as (_, first):
+        await until(partial(holds, 2, first))
+        async with worker(settings, "deposits", tmp_path / "second") as (_, second):
+            await until(partial(holds, 1, second))
+            await until(partial(holds, 1, first))
+            assert sorted(await shown(first) + await shown(second)) == ["0", "1"]
 
 
 async def test_a_worker_stopped_while_it_takes_a_lease_leaves_it_to_others(

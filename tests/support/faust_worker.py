@@ -1,9 +1,10 @@
 """A worker process whose one stage raises on order: ours, or a plain Faust agent beside it.
 
-    python -m tests.support.faust_worker ours|plain
+    python -m tests.support.faust_worker ours|plain|deaf
 
 Numbers come in on a topic and are noted in a table. Every 20th is poison: it raises, always
-("ours") or the first time only ("plain", which is the milder fault).
+("ours") or the first time only ("plain", which is the milder fault). "deaf" is ours until its
+consumer is told to fetch no more.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import faust
+from aiokafka.consumer.fetcher import Fetcher
 
 from agents.roles import ROLES, Role
 from agents.runtime.context import Context
@@ -50,6 +53,20 @@ def run_ours() -> None:
     Worker(Settings(), "torment").run()
 
 
+def run_deaf() -> None:
+    """Run ours, whose fetching fails as by a fault of the client once the file `deaf` is there."""
+    ask = Fetcher._get_actions_per_node
+    deaf = Path(Settings().data_dir, "deaf")
+
+    def ask_or_fail(self: Fetcher, assignment: object) -> object:
+        if deaf.exists():
+            raise RuntimeError("deaf")
+        return ask(self, assignment)
+
+    Fetcher._get_actions_per_node = ask_or_fail
+    run_ours()
+
+
 def run_plain() -> None:
     """Run what Faust's own documentation shows: `async for`, acked by Faust."""
     settings = Settings()
@@ -83,4 +100,4 @@ def run_plain() -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("MILLRACE_METRICS_PORT", "0")
-    {"ours": run_ours, "plain": run_plain}[sys.argv[1]]()
+    {"ours": run_ours, "plain": run_plain, "deaf": run_deaf}[sys.argv[1]]()
