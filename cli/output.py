@@ -33,14 +33,25 @@ def console(*, error: bool = False) -> Console:
     return Console(stderr=error, width=width, highlight=False, markup=False, soft_wrap=True)
 
 
+def visible(text: str) -> str:
+    """Return a text with what a terminal obeys instead of showing written as in JSON, e.g. \\u001b.
+
+    Owners, memos and answers of receivers are the words of strangers: they could clear the screen,
+    or turn an address around. Line ends stay. In JSON it means the same as before.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
 def say(text: str) -> None:
     """Tell a person something on standard error."""
-    console(error=True).print(text)
+    console(error=True).print(visible(text))
 
 
 def print_json(value: object) -> None:
     """Print one JSON value. Amounts must be strings already; see `plain`."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(visible(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - any row's field
@@ -90,7 +101,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> No
     for name in columns:
         table.add_column(name.replace("_", " "), justify="right" if _is_figure(name) else "left")
     for row in rows:
-        table.add_row(*(Text(_cell(row[name])) for name in columns))
+        table.add_row(*(Text(_cell(row[name]).replace("\n", "\\n")) for name in columns))
     console().print(table)
 
 
@@ -99,9 +110,7 @@ def _cell(value: object) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return str(value)
+    return visible(", ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 def print_fields(fields: Mapping[str, Any], *, json_wanted: bool) -> None:
@@ -111,13 +120,14 @@ def print_fields(fields: Mapping[str, Any], *, json_wanted: bool) -> None:
         return
     width = max(map(len, fields), default=0) + 2
     for name, value in fields.items():
-        console().print(f"{name.replace('_', ' '):<{width}}{_cell(value)}")
+        text = _cell(value).replace("\n", "\n" + " " * width)  # so that no line looks like a field
+        console().print(f"{name.replace('_', ' '):<{width}}{text}")
 
 
 def print_problem(problem: Problem) -> None:
     """Tell what happened, what it means and what to do."""
     lines = [f"millrace: {problem.what}", problem.meaning, problem.remedy]
-    sys.stderr.write("\n  ".join(line for line in lines if line) + "\n")
+    sys.stderr.write(visible("\n  ".join(line for line in lines if line)) + "\n")
 
 
 def counted(count: int, one: str, many: str) -> str:

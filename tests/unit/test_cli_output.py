@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import NamedTuple
@@ -11,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.errors import Problem
-from cli.output import as_json, minor, whole
+from cli.output import (
+    as_json,
+    minor,
+    print_fields,
+    print_json,
+    print_problem,
+    print_rows,
+    say,
+    whole,
+)
 from cli.session import pick_network
 from cli.shown import show_addresses
 from settings.model import Network, Settings
@@ -144,3 +154,28 @@ def test_times_without_a_zone_are_utc() -> None:
     from cli.webhook import _utc
 
     assert _utc(datetime(2026, 1, 2)) == datetime(2026, 1, 2, tzinfo=UTC)
+
+
+HOSTILE = "al\x1b[2J\u202eice\x9b1m\x07\x00\r\U000e0041\nstatus  confirmed"
+
+
+def test_no_word_of_a_stranger_commands_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"owner": HOSTILE, "status": "failed", "listed": [HOSTILE]}
+    print_rows([row], json_wanted=False, empty="")
+    print_rows([row], json_wanted=True, empty="")
+    print_fields(row, json_wanted=False)
+    print_json(row)
+    say(HOSTILE)
+    print_problem(Problem(HOSTILE, meaning=HOSTILE))
+    printed = capsys.readouterr()
+    for line in (printed.out + printed.err).split("\n"):
+        assert line.isprintable()
+    assert r"al\u001b[2J\u202eice\u009b1m" in printed.out
+    assert printed.out.count("\nstatus") == 1, "a field of its own, not one that an owner made up"
+
+
+def test_json_means_the_same_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"owner": HOSTILE, "name": "Zoë 💸"})
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == {"owner": HOSTILE, "name": "Zoë 💸"}
+    assert "Zoë 💸" in printed
