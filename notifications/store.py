@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
+
+import asyncpg
 
 from sql import notifications as sql
 from sql.notifications import EventRow
@@ -16,6 +20,7 @@ from topics.event_data import EndpointTest
 from topics.events import Event, WebhookTest, encode_event, event_type, make_event_id
 
 PRUNE_ROWS = 1000
+REPLAY_ATTEMPTS = 5
 
 
 class EndpointUnknown(Exception):
@@ -67,11 +72,12 @@ async def replay(
     Events are chosen by id or by the time they were stored (since <= time < until), or both; at
     least one must be given, else ValueError. They go to `endpoint_id`, or to every endpoint, as far
     as it is enabled and wants their type. The webhook-id is the same as before, so a receiver that
-    has the event already drops it.
+    has the event already drops it. What is pruned in that moment is left out.
     """
     if event_ids is None and since is None:
         raise ValueError("say which events to replay: event_ids or since")
-    return await sql.replay_events(
+    plan = partial(
+        sql.replay_events,
         conn,
         tenant,
         event_ids=event_ids,
@@ -80,6 +86,12 @@ async def replay(
         endpoint_id=endpoint_id,
         now=now,
     )
+    for _ in range(REPLAY_ATTEMPTS - 1):
+        # What was pruned in that moment is gone when asked again.
+        with suppress(asyncpg.ForeignKeyViolationError):
+            async with conn.transaction():
+                return await plan()
+    return await plan()
 
 
 async def prune_events(conn: Connection, older_than: datetime, rows_max: int = PRUNE_ROWS) -> int:

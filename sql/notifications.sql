@@ -105,7 +105,6 @@ WHERE
     AND (enabled.event_types IS NULL OR events.type = ANY(enabled.event_types))
     AND events.type <> 'webhook.test'
 ORDER BY events.created_at, events.event_id
-FOR KEY SHARE OF events -- one that is being pruned is gone then, and left out
 ON CONFLICT (event_id, endpoint_id, replay) DO NOTHING
 RETURNING delivery_id;
 
@@ -127,7 +126,15 @@ WHERE event_id IN (
 RETURNING event_id;
 
 -- name: renew_worker!
--- Say that this worker is alive; its claims are its own for another lease.
+-- Say that this worker is alive; its claims are its own for another lease. Who died before the clock was
+-- set back would seem to live until it has caught up.
+WITH set_back AS (
+    DELETE FROM delivery_workers
+    WHERE
+        worker <> :worker::uuid
+        AND expires_at > clock_timestamp() + make_interval(secs => 10 * :lease_s::double precision)
+)
+
 INSERT INTO delivery_workers (worker, expires_at)
 VALUES (:worker::uuid, clock_timestamp() + make_interval(secs => :lease_s::double precision))
 ON CONFLICT (worker) DO UPDATE SET expires_at = excluded.expires_at;
