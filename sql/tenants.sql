@@ -2,10 +2,7 @@
 -- Take a tenant in; nothing comes back if there is one of that name already.
 -- A repeat takes no wallet index: after a restore the same tenants in the same order get the same.
 INSERT INTO tenants (tenant, name)
-SELECT
-    :tenant::text,
-    :name::text
-WHERE NOT EXISTS (SELECT FROM tenants WHERE tenant = :tenant::text)
+VALUES (:tenant::text, :name::text)
 ON CONFLICT DO NOTHING
 RETURNING tenant;
 

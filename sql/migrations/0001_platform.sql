@@ -6,9 +6,34 @@ CREATE TABLE tenants (
     name text NOT NULL,
     status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'suspended', 'deleted')),
     -- The tenant's hot wallet on every network is the key with this index on the system branch.
-    wallet_index integer GENERATED ALWAYS AS IDENTITY UNIQUE,
+    wallet_index integer NOT NULL UNIQUE,
     created_at timestamptz NOT NULL DEFAULT now()
 );
+
+-- The wallet index given last. A row and no sequence, which skips some after a crash: the same tenants in
+-- the same order must get the same wallets when commits were lost, and other wallets with the same words
+-- look only so far ahead.
+CREATE TABLE wallet_counter (
+    wallet_index integer NOT NULL CHECK (wallet_index >= 0)
+);
+CREATE UNIQUE INDEX wallet_counter_single ON wallet_counter ((true));
+INSERT INTO wallet_counter VALUES (0);
+
+-- A tenant that is there keeps its index, and takes no other.
+CREATE FUNCTION take_wallet_index() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = public, pg_temp AS $$
+BEGIN
+    PERFORM FROM wallet_counter FOR UPDATE;
+    SELECT t.wallet_index INTO NEW.wallet_index FROM tenants AS t WHERE t.tenant = NEW.tenant;
+    IF NOT FOUND THEN
+        UPDATE wallet_counter SET wallet_index = wallet_counter.wallet_index + 1
+        RETURNING wallet_counter.wallet_index INTO NEW.wallet_index;
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER take_wallet_index BEFORE INSERT ON tenants
+FOR EACH ROW EXECUTE FUNCTION take_wallet_index();
 
 -- `owner` is the tenant's own name for its user; the empty owner is the tenant itself and is no user.
 CREATE TABLE users (
@@ -93,4 +118,5 @@ CREATE TABLE leases (
 
 -- migrate:down
 
-DROP TABLE leases, dead_letters, outbox, inbox, assets, networks, users, tenants;
+DROP TABLE leases, dead_letters, outbox, inbox, assets, networks, users, tenants, wallet_counter;
+DROP FUNCTION take_wallet_index;
