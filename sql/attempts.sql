@@ -1,7 +1,8 @@
 -- name: stuck_transactions
 -- Withdrawals that need another transaction. What expires needs one once the final chain is beyond
 -- that; what does not, when it waits for long: since it was first sent or, if later, since the nonce
--- before it was mined. Of nonces only a wallet's lowest open one counts.
+-- before it was mined. Of nonces only a wallet's lowest open one counts. What was sent in the future,
+-- since the clock was set back, has waited for long enough.
 WITH latest AS (
     SELECT DISTINCT ON (t.withdrawal_id)
         t.withdrawal_id,
@@ -51,7 +52,8 @@ WHERE
         ELSE
             w.first_sent_at IS NOT NULL
             AND greatest(w.first_sent_at, p.mined_at)
-            < now() - make_interval(secs => :after_s::double precision)
+            NOT BETWEEN now() - make_interval(secs => :after_s::double precision)
+            AND now() + make_interval(secs => :after_s::double precision)
     END
     AND NOT EXISTS (SELECT 1 FROM needed_transactions AS n WHERE n.withdrawal_id = w.withdrawal_id)
 ORDER BY w.withdrawal_id;

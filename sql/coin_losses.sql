@@ -123,7 +123,8 @@ WHERE
     AND t.state IN ('signed', 'broadcast')
     AND t.coin IS NOT NULL
     AND coalesce(t.last_sent_at, t.created_at)
-    < now() - make_interval(secs => :after_s::double precision)
+    NOT BETWEEN now() - make_interval(secs => :after_s::double precision)
+    AND now() + make_interval(secs => :after_s::double precision)
     AND NOT EXISTS (
         SELECT 1 FROM transactions AS o
         WHERE o.withdrawal_id = t.withdrawal_id AND o.state = 'mined'

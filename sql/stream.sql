@@ -53,7 +53,10 @@ SELECT
     key,
     payload
 FROM outbox
-WHERE created_at <= now() - make_interval(secs => :older_than_s::double precision)
+WHERE
+    -- What is of the future was written before the clock was set back.
+    created_at NOT BETWEEN now() - make_interval(secs => :older_than_s::double precision)
+    AND now() + make_interval(secs => :older_than_s::double precision)
 ORDER BY id
 LIMIT :limit_rows::integer;
 
@@ -141,13 +144,16 @@ RETURNING id;
 SELECT count(*) FROM dead_letters WHERE closed_at IS NULL;
 
 -- name: take_lease$
--- Take a lease; nothing comes back if somebody else holds it.
+-- Take a lease; nothing comes back if somebody else holds it. One that is good for far longer than any
+-- is given out was so before the clock was set back, and nobody has renewed it since.
 INSERT INTO leases AS held (name, holder, expires_at)
 VALUES (:name::text, :holder::uuid, now() + make_interval(secs => :lease_s::double precision))
 ON CONFLICT (name) DO UPDATE SET
     holder = excluded.holder,
     expires_at = excluded.expires_at
-WHERE held.holder = excluded.holder OR held.expires_at < now()
+WHERE
+    held.holder = excluded.holder
+    OR held.expires_at NOT BETWEEN now() AND now() + make_interval(secs => 10 * :lease_s::double precision)
 RETURNING holder;
 
 -- name: renew_lease$

@@ -91,7 +91,8 @@ WHERE
 ORDER BY t.sender, t.nonce, t.attempt;
 
 -- name: unseen_transactions
--- Bytes of transactions that no block has shown for a while since they were last sent.
+-- Bytes of transactions that no block has shown for a while since they were last sent, or that were
+-- sent in the future: the clock was set back since.
 SELECT
     t.transaction_id,
     t.raw
@@ -100,7 +101,8 @@ WHERE
     t.network = :network::text
     AND t.state IN ('signed', 'broadcast')
     AND coalesce(t.last_sent_at, t.created_at)
-    < now() - make_interval(secs => :after_s::double precision)
+    NOT BETWEEN now() - make_interval(secs => :after_s::double precision)
+    AND now() + make_interval(secs => :after_s::double precision)
     AND NOT EXISTS (
         SELECT 1 FROM transactions AS o
         WHERE o.withdrawal_id = t.withdrawal_id AND o.state = 'mined'

@@ -272,7 +272,8 @@ FROM withdrawals AS w
 WHERE
     w.network = :network::text
     AND w.status = 'approved'
-    AND w.updated_at < now() - make_interval(secs => :after_s::double precision)
+    AND w.updated_at NOT BETWEEN now() - make_interval(secs => :after_s::double precision)
+    AND now() + make_interval(secs => :after_s::double precision) -- before the clock was set back
     AND w.withdrawal_id > :after_id::bigint
 ORDER BY w.withdrawal_id
 LIMIT :limit_rows::integer;

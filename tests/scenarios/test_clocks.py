@@ -1,0 +1,124 @@
+"""Clocks that are wrong: the database's was set back, its time zone is odd, days and months end."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from agents.relay_outbox import OLDER_THAN_S
+from sql import notifications as notifications_sql
+from sql import stream
+from sql import withdrawals as withdrawals_sql
+from sql.pool import Pool
+from tests.support.fateful_node import Fate
+from tests.support.webhooks import deliver, make_event, now, receive, register, store_event
+from tests.support.withdrawals import SimulatedWorld
+
+SET_BACK = timedelta(hours=1)
+"""Rows so far ahead were written before the database's clock was corrected."""
+LEASE_S = 5.0
+
+
+@pytest.fixture
+async def world(pool: Pool, database_url: str) -> SimulatedWorld:
+    opened = SimulatedWorld(pool, database_url)
+    await opened.start()
+    return opened
+
+
+async def test_a_lease_of_before_the_clock_was_set_back_can_be_taken(pool: Pool) -> None:
+    name, dead, living = secrets.token_hex(4), uuid4(), uuid4()
+    async with pool.acquire() as conn:
+        assert await stream.take_lease(conn, name, dead, LEASE_S)
+        await conn.execute(
+            "UPDATE leases SET expires_at = expires_at + $2 WHERE name = $1", name, SET_BACK
+        )
+        assert await stream.take_lease(conn, name, living, LEASE_S)
+        assert not await stream.take_lease(conn, name, dead, LEASE_S)
+
+
+async def test_a_holder_that_lives_keeps_its_lease_when_the_clock_is_set_back(pool: Pool) -> None:
+    name, holder = secrets.token_hex(4), uuid4()
+    async with pool.acquire() as conn:
+        assert await stream.take_lease(conn, name, holder, LEASE_S)
+        await conn.execute(
+            "UPDATE leases SET expires_at = expires_at + $2 WHERE name = $1", name, SET_BACK
+        )
+        assert await stream.renew_lease(conn, name, holder, LEASE_S)
+        assert not await stream.take_lease(conn, name, uuid4(), LEASE_S)
+
+
+async def test_a_record_of_before_the_clock_was_set_back_is_published(pool: Pool) -> None:
+    topic = secrets.token_hex(4)
+    async with pool.acquire() as conn:
+        await stream.fill_outbox(conn, [(topic, "k", b"old"), (topic, "k", b"new")])
+        await conn.execute(
+            "UPDATE outbox SET created_at = created_at + $2 WHERE topic = $1 AND payload = 'old'",
+            topic,
+            SET_BACK,
+        )
+        rows = await stream.read_outbox(conn, 60 * OLDER_THAN_S, 10_000)
+    assert [row.payload for row in rows if row.topic == topic] == [b"old"]
+
+
+async def test_a_webhook_claimed_before_the_clock_was_set_back_by_who_died_is_delivered(
+    pool: Pool,
+) -> None:
+    async with receive() as receiver:
+        await register(pool, "set-back", receiver.url)
+        await store_event(pool, make_event("set-back", 0))
+        dead = uuid4()
+        async with pool.acquire() as conn:
+            await notifications_sql.renew_worker(conn, dead, LEASE_S)
+            claims = await notifications_sql.claim_deliveries(
+                conn, dead, now(), limit_rows=10, room_default=10, rooms={}
+            )
+            assert len(claims) == 1
+            await conn.execute(
+                "UPDATE delivery_workers SET expires_at = expires_at + $2 WHERE worker = $1",
+                dead,
+                SET_BACK,
+            )
+        async with deliver(pool):
+            await receiver.wait_for(1)
+
+
+async def test_what_was_sent_before_the_clock_was_set_back_is_sent_again_and_replaced(
+    world: SimulatedWorld,
+) -> None:
+    world.node.fates.append(Fate.NOT_LANDED)
+    [withdrawal] = await world.request(world.command("w"))
+    await world.pool.execute(
+        "UPDATE transactions SET first_sent_at = now() + $2, last_sent_at = now() + $2"
+        " WHERE withdrawal_id = $1",
+        withdrawal.withdrawal_id,
+        SET_BACK,
+    )
+    assert await world.tried("w") == 2
+    await world.pool.execute(
+        "UPDATE transactions SET last_sent_at = now() + $2 WHERE withdrawal_id = $1",
+        withdrawal.withdrawal_id,
+        SET_BACK,
+    )
+    await world.retry()
+    await world.mine(6)
+    assert (await world.withdrawal("w")).status == "confirmed"
+    assert world.payments_to(withdrawal.address) == 1
+
+
+async def test_an_approval_of_before_the_clock_was_set_back_is_handed_over_again(
+    world: SimulatedWorld,
+) -> None:
+    world.node.in_flight_max = 0
+    [withdrawal] = await world.request(world.command("w"))
+    await world.pool.execute(
+        "UPDATE withdrawals SET updated_at = now() + $2 WHERE withdrawal_id = $1",
+        withdrawal.withdrawal_id,
+        SET_BACK,
+    )
+    async with world.pool.acquire() as conn:
+        stale = await withdrawals_sql.stale_approvals(conn, world.network, 60.0, 0, 10)
+    assert stale == [withdrawal.withdrawal_id]
