@@ -15,11 +15,13 @@ from agents.runtime.record import Record
 from settings.model import Settings
 from sql.stream import OutboxRow, Partition
 from topics.blocks import BLOCKS, BlockRecord
+from topics.withdrawals import WITHDRAWAL_COMMANDS
 
 RECORD_BYTES_MAX = 16 * 1024 * 1024
 """Records are far smaller; but a single transaction can hold 4 MB of transfers."""
+COMMAND_BYTES_MAX = 1024 * 1024
+"""Kafka's own limit, which producers' batches keep to; what is no command is kept in Postgres."""
 TOPIC_CONFIGS = {
-    "max.message.bytes": str(RECORD_BYTES_MAX),
     # The broker's clock, whatever a producer's says: Kafka drops what is stamped long ago before
     # anybody reads it, and refuses what is stamped more than an hour ahead.
     "message.timestamp.type": "LogAppendTime",
@@ -34,25 +36,24 @@ async def create_topics(settings: Settings, names: Sequence[str]) -> list[str]:
     await admin.start()
     try:
         there = set(await admin.list_topics())
-        missing = [settings.topic_prefix + name for name in names]
-        missing = [name for name in missing if name not in there]
-        response = await admin.create_topics(
-            [
-                NewTopic(
-                    name,
-                    settings.topic_partitions,
-                    settings.topic_replication,
-                    topic_configs=TOPIC_CONFIGS,
-                )
-                for name in missing
-            ]
-        )
+        missing = [name for name in names if settings.topic_prefix + name not in there]
+        response = await admin.create_topics([_new_topic(settings, name) for name in missing])
         for topic, code, *message in response.topic_errors:
             if code not in (0, TopicAlreadyExistsError.errno):
                 raise RuntimeError(f"Kafka would not make topic {topic}: {code} {message}")
-        return missing
+        return [settings.topic_prefix + name for name in missing]
     finally:
         await admin.close()
+
+
+def _new_topic(settings: Settings, name: str) -> NewTopic:
+    bytes_max = COMMAND_BYTES_MAX if name == WITHDRAWAL_COMMANDS.name else RECORD_BYTES_MAX
+    return NewTopic(
+        settings.topic_prefix + name,
+        settings.topic_partitions,
+        settings.topic_replication,
+        topic_configs=TOPIC_CONFIGS | {"max.message.bytes": str(bytes_max)},
+    )
 
 
 async def read_cluster_id(settings: Settings) -> str:
