@@ -12,6 +12,7 @@ from chain_adapters.stellar.address import (
     derive_address,
     parse_address,
     parse_contract,
+    refuse_nobody,
     split_muxed,
 )
 from chain_adapters.stellar.balances import read_balances
@@ -140,7 +141,7 @@ class StellarAdapter:
             return Destination(account, given)
         if given not in {None, number_memo(number)}:
             raise InvalidMemo("a muxed address (M…) has its own memo: leave the other one out")
-        return Destination(account, number_memo(number))
+        return Destination(refuse_nobody(account), number_memo(number))
 
     def key_path(self, branch: int, index: int) -> str:
         """See ChainPayer. SEP-5."""

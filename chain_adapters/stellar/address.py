@@ -22,12 +22,26 @@ def derive_address(public_key: bytes) -> str:
     return StrKey.encode_ed25519_public_key(public_key)
 
 
+NOBODY = "G" + 51 * "A" + "AWHF"
+"""The account of zeros, of which nobody can have the key."""
+
+
 def parse_address(text: str) -> str:
-    """Return the canonical form of an account, or raise InvalidAddress saying what was expected."""
+    """Return the canonical form of an account, or raise InvalidAddress saying what was expected.
+
+    The account of zeros is refused: what is sent there is lost.
+    """
     address = text.strip()
-    if StrKey.is_valid_ed25519_public_key(address):
-        return address
-    raise InvalidAddress(explain(address))
+    if not StrKey.is_valid_ed25519_public_key(address):
+        raise InvalidAddress(explain(address))
+    return refuse_nobody(address)
+
+
+def refuse_nobody(address: str) -> str:
+    """Return the account, or raise InvalidAddress if it is that of zeros."""
+    if address == NOBODY:
+        raise InvalidAddress("the account of zeros belongs to nobody: money sent there is lost")
+    return address
 
 
 def explain(address: str) -> str:

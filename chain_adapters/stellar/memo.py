@@ -30,7 +30,8 @@ def parse_memo(text: str) -> str:
     """Return the canonical form of what a user gives as memo, or raise InvalidMemo.
 
     A text without a type is a text memo; digits without one are ambiguous, and so is a type that is
-    spelt otherwise: "ID:5" as a text would reach nobody.
+    spelt otherwise: "ID:5" as a text would reach nobody. So would what was copied with something
+    that cannot be seen: an invisible character, or space around it.
     """
     kind, colon, value = text.partition(":")
     if colon and (parse := _PARSERS.get(kind)) is not None:
@@ -41,6 +42,10 @@ def parse_memo(text: str) -> str:
         raise InvalidMemo('digits may be two kinds of memo: write "id:…" or "text:…"')
     if _HASH.fullmatch(text.strip()):
         raise InvalidMemo('64 hex digits may be two kinds of memo: write "hash:…" or "return:…"')
+    if text != text.strip() or not text.isprintable():
+        raise InvalidMemo(
+            'it has space around it or characters that cannot be seen: write "text:…"'
+        )
     return _parse_text(text)
 
 

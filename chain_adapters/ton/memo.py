@@ -12,8 +12,9 @@ _TEXT = "text:"
 def parse_memo(text: str) -> str | None:
     """Return the canonical memo "text:…" of what users paste, None of nothing but spaces.
 
-    Raises InvalidMemo for other kinds of memo, for texts that are too long, and for those that
-    would not be read back as they were sent.
+    Raises InvalidMemo for other kinds of memo, for texts that are too long, for those that would
+    not be read back as they were sent, and for invisible characters, which are copied by mistake
+    and make another memo, unless "text:" says that they are meant.
     """
     said = text.strip()
     misspelt = said.lower().startswith(_TEXT) and not said.startswith(_TEXT)
@@ -30,4 +31,6 @@ def parse_memo(text: str) -> str | None:
         raise InvalidMemo(f"a memo of TON has at most {MEMO_BYTES_MAX} bytes here")
     if "\0" in comment:
         raise InvalidMemo("a memo has no NUL characters")
+    if not (comment.isprintable() or said.startswith(_TEXT)):
+        raise InvalidMemo('it has characters that cannot be seen: write "text:" before it')
     return _TEXT + comment

@@ -39,6 +39,24 @@ def test_what_is_meant_as_it_is_written_is_taken_on_ton(memo: str, canonical: st
     assert parse_ton(memo) == canonical
 
 
+@pytest.mark.parametrize(
+    "memo", ["\u200b12345", "12345\ufeff", "\u202eabc", "a\u00adb", "a\nb", "a\x7fb", "id\u200b:5"]
+)
+def test_what_cannot_be_seen_is_asked_about(memo: str) -> None:
+    for parse in (parse_stellar, parse_ton):
+        with pytest.raises(InvalidMemo, match="text:"):
+            parse(memo)
+        assert parse(f"text:{memo}") == f"text:{memo}"
+
+
+@pytest.mark.parametrize("memo", ["abc ", " abc", "abc\n", "\u00a0abc"])
+def test_space_around_a_text_is_asked_about_on_stellar_where_it_is_part_of_it(memo: str) -> None:
+    with pytest.raises(InvalidMemo, match="text:"):
+        parse_stellar(memo)
+    assert parse_stellar(f"text:{memo}") == f"text:{memo}"
+    assert parse_ton(memo) == "text:abc"
+
+
 def test_half_a_character_is_no_memo() -> None:
     for parse in (parse_stellar, parse_ton):
         with pytest.raises(InvalidMemo):

@@ -33,6 +33,13 @@ def test_the_published_keys_of_sep5_have_their_addresses(vector: dict[str, objec
         assert (path, ADAPTER.derive_address(public, path)) == (key["path"], key["public"])
 
 
+def test_the_account_of_zeros_is_refused_in_every_form() -> None:
+    muxed = StrKey.encode_med25519_public_key(bytes(40))
+    for text in (ADAPTER.derive_address(bytes(32), ""), muxed):
+        with pytest.raises(InvalidAddress, match="nobody"):
+            ADAPTER.parse_destination(text, None)
+
+
 def test_system_wallets_have_the_upper_half_of_the_one_counter() -> None:
     assert ADAPTER.key_path(1, 0) == "m/44'/148'/1073741824'"
     assert ADAPTER.key_path(1, 7) == "m/44'/148'/1073741831'"
