@@ -34,6 +34,7 @@ from agents.runtime.transact import transact_on
 from chain_adapters.adapter import ChainReader
 from chain_adapters.types import Holding, NodeUnavailable
 from sql import chain as chain_sql
+from sql import history
 from sql import ledger as ledger_sql
 from sql import reconciliation as tables
 from sql.pool import Connection, Pool
@@ -224,11 +225,12 @@ class _Observer:
             if state is None:
                 raise NotFollowed(f"{network} has not been followed and matched yet")
             addresses, total = await self._expect(conn, state)
+            now = await history.tell_time(conn)
             movements = await tables.wallet_figures(
                 conn,
                 network,
                 state.height,
-                overdue_before=datetime.now(UTC) - timedelta(seconds=OVERDUE_S),
+                overdue_before=now - timedelta(seconds=OVERDUE_S),
                 overdue_below_height=state.height - OVERDUE_BLOCKS,
             )
             wallet_balances = await tables.wallet_balances(conn, network)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from datetime import datetime, tzinfo
 
 import pytest
 
+from agents import reconcile_chain
 from chain_adapters.simulated import FEE_MINOR, Order, Pooled
 from chain_adapters.types import Payment
 from ledger import rules
@@ -163,6 +165,23 @@ async def test_a_credit_that_never_reaches_the_journal_is_found(books: Books) ->
         0,
     )
     assert found.detail == f"1 overdue, first deposit {deposit_id}"
+
+
+async def test_nothing_is_overdue_by_the_clock_of_the_worker(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ahead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Ahead:
+            return cls(2100, 1, 1, tzinfo=tz)
+
+    address = await books.watch()
+    books.chain.mint(address, None, 700)
+    books.pipeline.stages = [s for s in books.pipeline.stages if s.name != "post_ledger"]
+    await books.pipeline.start()
+    await books.confirm()
+    monkeypatch.setattr(reconcile_chain, "datetime", Ahead)
+    assert (await books.reconcile()).clean
 
 
 async def test_a_changed_balance_is_found_although_no_trigger_fired(books: Books) -> None:
