@@ -168,7 +168,8 @@ class Settings(BaseSettings):
     )
 
     database_url: SecretStr = SecretStr("postgresql://millrace@127.0.0.1:5432/millrace")
-    database_pool_size: int = Field(ge=1, default=4)
+    database_pool_size: int = Field(ge=3, default=4)
+    """Connections of one process. With fewer than three the role notify would wait for itself."""
     kafka_bootstrap: str = "127.0.0.1:9092"
     """Host and port of one broker or several, with commas between them."""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"

@@ -118,6 +118,7 @@ def test_a_command_that_breaks_the_schema_names_the_field_and_is_not_sent() -> N
     ("name", "value", "field"),
     [
         ("MILLRACE_DATABASE_POOL_SIZE", "hunter2", "database_pool_size"),
+        ("MILLRACE_DATABASE_POOL_SIZE", "2", "database_pool_size"),
         ("MILLRACE_NETWORKS", '[{"network": "hunter2"}]', "networks.0.network"),
         ("MILLRACE_NETWORKS", "[{hunter2", "MILLRACE_NETWORKS is not JSON"),
         ("MILLRACE_WALLET_ENC_KEY", "hunter2", "wallet_enc_key: a key needs"),
