@@ -74,7 +74,7 @@ async def test_a_webhook_claimed_before_the_clock_was_set_back_by_who_died_is_de
         async with pool.acquire() as conn:
             await notifications_sql.renew_worker(conn, dead, LEASE_S)
             claims = await notifications_sql.claim_deliveries(
-                conn, dead, now(), limit_rows=10, room_default=10, rooms={}
+                conn, dead, now(), limit_rows=10, room_default=10, rooms={}, held_by={}
             )
             assert len(claims) == 1
             await conn.execute(
@@ -122,3 +122,32 @@ async def test_an_approval_of_before_the_clock_was_set_back_is_handed_over_again
     async with world.pool.acquire() as conn:
         stale = await withdrawals_sql.stale_approvals(conn, world.network, 60.0, 0, 10)
     assert stale == [withdrawal.withdrawal_id]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Kathmandu"])
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [
+        (timedelta(minutes=59), (100, 1)),
+        (timedelta(minutes=61), (100, 0)),
+        (timedelta(hours=23, minutes=59), (100, 0)),
+        (timedelta(hours=24, minutes=1), None),
+        (-SET_BACK, (100, 1)),
+    ],
+)
+async def test_limits_look_back_by_hours_whatever_the_time_zone_and_count_the_future(
+    world: SimulatedWorld, zone: str, age: timedelta, expected: tuple[int, int] | None
+) -> None:
+    key = (world.tenant, "alice", world.coin)
+    async with world.pool.acquire() as conn, conn.transaction():
+        await conn.execute(f"SET LOCAL timezone = '{zone}'")
+        await conn.execute(
+            "INSERT INTO withdrawals (tenant, idempotency_key, request_hash, owner, asset, network,"
+            " address, amount_minor, fee_minor, created_at)"
+            " VALUES ($1, 'w', '', $2, $3, $4, 'to', 100, 0, now() - $5::interval)",
+            *key,
+            world.network,
+            age,
+        )
+        history = await withdrawals_sql.withdrawal_history(conn, [key])
+    assert history.get(key) == expected
