@@ -48,14 +48,17 @@ DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a worker does at a time."""
+    """How much a worker does at a time.
+
+    What is for one tenant is less while others need the room; all have twice as much together.
+    """
 
     flying_max: int = 256
-    """Requests at a time to all endpoints together."""
+    """Requests at a time to all endpoints of one tenant."""
     flying_endpoint_max: int = 32
     """Requests at a time to one endpoint that answers well."""
     held_max: int = 1000
-    """Deliveries claimed and not yet written down."""
+    """Deliveries of one tenant claimed and not yet written down."""
     poll_s: float = 1.0
     """How often it looks for retries that became due; new deliveries announce themselves."""
     linger_s: float = 0.02
@@ -109,6 +112,7 @@ class Deliverer:
         self._wanted = asyncio.Event()
         self._unwritten = asyncio.Event()
         self._more_due = False
+        self._announced = False
         self._stopping = False
         self._fault: BaseException | None = None
         self._lose_claims()
@@ -161,13 +165,16 @@ class Deliverer:
         self._wanted.clear()
         if self._has_lapsed():
             await self._renew()
-        if self._has_room():
+        if self._has_room() or self._announced:
+            self._announced = False
             claims = await self._claim(conn)
             self._more_due = bool(claims)
             self._lanes.add(claims)
         self._launch()
-        with suppress(TimeoutError):
+        try:
             await asyncio.wait_for(self._wanted.wait(), self._limits.poll_s)
+        except TimeoutError:
+            self._announced = True  # perhaps not, but it is time to look
 
     async def _land_all(self) -> None:
         self._lanes.clear()
@@ -201,6 +208,7 @@ class Deliverer:
                 await conn.remove_listener("deliveries", self._on_announcement)
 
     def _on_announcement(self, *_: object) -> None:
+        self._announced = True
         self._wanted.set()
 
     def _has_room(self) -> bool:
@@ -242,9 +250,10 @@ class Deliverer:
             conn,
             worker,
             self._clock(),
-            limit_rows=self._limits.held_max - self._lanes.held,
+            limit_rows=2 * self._limits.held_max - self._lanes.held,
             room_default=WINDOW_FIRST * CLAIMS_PER_WINDOW,
             rooms=self._lanes.rooms(),
+            held_by=self._lanes.held_by(),
         )
         return claims if worker == self._worker else []
 

@@ -1,7 +1,9 @@
 """Which claimed delivery is sent next: one lane an endpoint, so that none waits for another.
 
 An endpoint that answers gets more and more requests at a time; one that fails gets a single one,
-as a probe, and what else was claimed for it is given back. All of it is memory and arithmetic.
+as a probe, and what else was claimed for it is given back. Tenants take turns, and none may have
+more requests under way than would be left free: so there is always room for one more tenant,
+however many endpoints of others hang. All of it is memory and arithmetic.
 """
 
 from __future__ import annotations
@@ -21,9 +23,34 @@ LANES_MAX = 4096
 
 
 @dataclass(slots=True)
+class Party:
+    """A tenant: its lanes that have something to send, in turn."""
+
+    turns: deque[Lane] = field(default_factory=deque)
+    flying: int = 0
+    queued: int = 0
+    in_line: bool = False
+
+    @property
+    def held(self) -> int:
+        """Deliveries of this tenant in this worker's hands."""
+        return self.flying + self.queued
+
+    def next_lane(self) -> Lane | None:
+        """Return the lane whose turn it is, taken out of the line; None if none may send."""
+        while self.turns:
+            lane = self.turns.popleft()
+            lane.in_line = False
+            if lane.can_send:
+                return lane
+        return None
+
+
+@dataclass(slots=True)
 class Lane:
     """One endpoint as this worker sees it."""
 
+    party: Party
     window: int
     failing: bool
     queue: deque[Claim] = field(default_factory=deque)
@@ -50,13 +77,17 @@ class Lane:
 
 
 class Lanes:
-    """All endpoints this worker has anything for. `flying` counts requests under way."""
+    """All endpoints this worker has anything for. `flying` counts requests under way.
+
+    `flying_max` is for one tenant; all together have at most twice as many.
+    """
 
     def __init__(self, flying_max: int, window_max: int) -> None:
         self._flying_max = flying_max
         self._window_max = window_max
         self._lanes: dict[str, Lane] = {}
-        self._turns: deque[Lane] = deque()
+        self._parties: dict[str, Party] = {}
+        self._line: deque[Party] = deque()
         self.flying = 0
         self.queued = 0
 
@@ -70,28 +101,38 @@ class Lanes:
         for claim in claims:
             lane = self._lane(claim)
             lane.queue.append(claim)
+            lane.party.queued += 1
             self.queued += 1
             self._line_up(lane)
 
     def take(self) -> Claim | None:
-        """Return the next delivery to send, endpoint by endpoint in turn, or None for now."""
-        while self._turns and self.flying < self._flying_max:
-            lane = self._turns.popleft()
-            lane.in_line = False
-            if not lane.can_send:
-                continue
-            claim = lane.queue.popleft()
-            lane.flying += 1
-            self.flying += 1
-            self.queued -= 1
-            self._line_up(lane)
-            return claim
+        """Return the next delivery to send, tenants and their endpoints in turn; None for now."""
+        for _ in range(len(self._line)):
+            party = self._line.popleft()
+            full = party.flying >= min(self._flying_max, 2 * self._flying_max - self.flying)
+            lane = None if full else party.next_lane()
+            party.in_line = bool(party.turns)
+            if party.in_line:
+                self._line.append(party)
+            if lane is not None:
+                return self._take_from(lane)
         return None
+
+    def _take_from(self, lane: Lane) -> Claim:
+        claim = lane.queue.popleft()
+        lane.flying += 1
+        lane.party.flying += 1
+        lane.party.queued -= 1
+        self.flying += 1
+        self.queued -= 1
+        self._line_up(lane)
+        return claim
 
     def land(self, claim: Claim, *, succeeded: bool) -> list[Claim]:
         """A request came back. Return claims that are better given back."""
         lane = self._lane(claim)
         lane.flying -= 1
+        lane.party.flying -= 1
         self.flying -= 1
         returned: list[Claim] = []
         if succeeded:
@@ -137,16 +178,28 @@ class Lanes:
             }
         return {key: lane.room for key, lane in self._lanes.items()}
 
+    def held_by(self) -> dict[str, int]:
+        """Return how many deliveries of each tenant are in this worker's hands."""
+        held = {tenant: party.held for tenant, party in self._parties.items() if party.held}
+        if len(self._parties) > LANES_MAX:
+            kept = {id(lane.party) for lane in self._lanes.values()}
+            self._parties = {t: party for t, party in self._parties.items() if id(party) in kept}
+        return held
+
     def _line_up(self, lane: Lane) -> None:
         if lane.can_send and not lane.in_line:
             lane.in_line = True
-            self._turns.append(lane)
+            lane.party.turns.append(lane)
+            if not lane.party.in_line:
+                lane.party.in_line = True
+                self._line.append(lane.party)
 
     def _lane(self, claim: Claim) -> Lane:
         lane = self._lanes.get(claim.endpoint_id)
         if lane is None:
             window = 1 if claim.failing else WINDOW_FIRST
-            lane = Lane(min(window, self._window_max), claim.failing)
+            party = self._parties.setdefault(claim.tenant, Party())
+            lane = Lane(party, min(window, self._window_max), claim.failing)
             self._lanes[claim.endpoint_id] = lane
         elif claim.failing:
             lane.failing = True
@@ -155,5 +208,6 @@ class Lanes:
     def _empty(self, lane: Lane) -> list[Claim]:
         claims = list(lane.queue)
         lane.queue.clear()
+        lane.party.queued -= len(claims)
         self.queued -= len(claims)
         return claims

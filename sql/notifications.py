@@ -38,6 +38,7 @@ class Claim(NamedTuple):
     """Encrypted; None once its time is over."""
     failing: bool
     """The endpoint's last attempt that was written down failed."""
+    tenant: str
 
 
 class OutcomeRow(NamedTuple):
@@ -182,8 +183,13 @@ async def claim_deliveries(
     limit_rows: int,
     room_default: int,
     rooms: dict[str, int],
+    held_by: dict[str, int],
 ) -> list[Claim]:
-    """Take due deliveries; `rooms` says how many more an endpoint may get, if not the default."""
+    """Take due deliveries, `limit_rows` at most, and no tenant's that would leave less free.
+
+    `rooms` says how many more an endpoint may get, if not the default, and `held_by` how many a
+    tenant has, if any.
+    """
     rows = await _queries.claim_deliveries(
         conn,
         worker=worker,
@@ -192,6 +198,8 @@ async def claim_deliveries(
         room_default=room_default,
         busy_ids=list(rooms),
         rooms=list(rooms.values()),
+        held_tenants=list(held_by),
+        held_counts=list(held_by.values()),
     )
     return [Claim(*row) for row in rows]
 

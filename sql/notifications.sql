@@ -145,12 +145,13 @@ DELETE FROM delivery_workers WHERE worker = :worker::uuid OR expires_at <= clock
 
 -- name: claim_deliveries
 -- Take due deliveries for this worker: of each endpoint the oldest ones, no more than the endpoint has
--- room for, so that a backlog of one cannot crowd out the others. The endpoints that wait are found by
--- skipping through the index, one probe each, however many deliveries they have. What a dead worker has
--- claimed is free, and so is what this one claimed under an earlier lease. A worker that began after
--- this statement did is none of `live`, but may have claimed a row before it is locked here: so who
--- seems dead is looked up once more. The commit is not waited for: a claim lost with the server costs
--- a repeated webhook at most.
+-- room for, so that a backlog of one cannot crowd out the others; and of each tenant no more than half
+-- of what is free beyond what the worker has of it, so that nobody leaves less free than he takes. The
+-- endpoints that wait are found by skipping through the index, one probe each, however many deliveries
+-- they have. What a dead worker has claimed is free, and so is what this one claimed under an earlier
+-- lease. A worker that began after this statement did is none of `live`, but may have claimed a row
+-- before it is locked here: so who seems dead is looked up once more. The commit is not waited for: a
+-- claim lost with the server costs a repeated webhook at most.
 WITH RECURSIVE waiting AS (
     (
         SELECT endpoint_id FROM deliveries
@@ -174,12 +175,17 @@ WITH RECURSIVE waiting AS (
 ready AS (
     SELECT
         endpoints.endpoint_id,
-        coalesce(busy.room, :room_default::integer) AS room
+        endpoints.tenant,
+        coalesce(busy.room, :room_default::integer) AS room,
+        (:limit_rows::bigint - coalesce(held.deliveries, 0) + 1) / 2 AS tenant_room
     FROM waiting
     INNER JOIN endpoints ON waiting.endpoint_id = endpoints.endpoint_id
     CROSS JOIN (SELECT set_config('synchronous_commit', 'off', TRUE)) AS unhurried
     LEFT JOIN unnest(:busy_ids::text [], :rooms::integer []) AS busy (endpoint_id, room)
         ON endpoints.endpoint_id = busy.endpoint_id
+    LEFT JOIN
+        unnest(:held_tenants::text [], :held_counts::integer []) AS held (tenant, deliveries)
+        ON endpoints.tenant = held.tenant
     WHERE
         endpoints.disabled_at IS NULL
         AND (endpoints.paused_until IS NULL OR endpoints.paused_until <= :now::timestamptz)
@@ -189,8 +195,11 @@ live AS (
     SELECT worker FROM delivery_workers WHERE expires_at > clock_timestamp()
 ),
 
-due AS (
-    SELECT oldest.delivery_id
+oldest_first AS (
+    SELECT
+        oldest.delivery_id,
+        ready.tenant_room,
+        row_number() OVER (PARTITION BY ready.tenant ORDER BY oldest.next_attempt_at) AS place
     FROM ready
     CROSS JOIN LATERAL (
         SELECT
@@ -212,7 +221,12 @@ due AS (
         LIMIT ready.room
         FOR UPDATE SKIP LOCKED
     ) AS oldest
-    ORDER BY oldest.next_attempt_at
+),
+
+due AS (
+    SELECT delivery_id FROM oldest_first
+    WHERE place <= tenant_room
+    ORDER BY place
     LIMIT :limit_rows::bigint
 )
 
@@ -234,7 +248,8 @@ RETURNING
     CASE
         WHEN endpoints.previous_secret_until > :now::timestamptz THEN endpoints.previous_secret
     END AS previous_secret,
-    endpoints.failing_since IS NOT NULL AS failing;
+    endpoints.failing_since IS NOT NULL AS failing,
+    endpoints.tenant;
 
 -- name: return_claims!
 -- Give deliveries back unsent.

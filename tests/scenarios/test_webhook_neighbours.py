@@ -9,6 +9,7 @@ from tests.support.webhooks import (
     answer_with,
     attempted,
     deliver,
+    hang,
     make_event,
     receive,
     register,
@@ -44,5 +45,21 @@ async def test_no_retry_after_ends_the_worker_of_all(pool: Pool, retry_after: st
         await settled(pool, "neighbour", "delivered")
 
     assert row.last_error == "HTTP 503"
+    async with pool.acquire() as conn:
+        await conn.execute("DELETE FROM events")
+
+
+async def test_a_tenant_with_many_hanging_endpoints_makes_no_other_wait(pool: Pool) -> None:
+    async with receive(hang) as hanging, receive() as quick:
+        for _ in range(90):
+            await register(pool, "hanging", hanging.url)
+        await register(pool, "quick", quick.url)
+        await store_event(pool, *(make_event("hanging", n) for n in range(50)))
+        async with deliver(pool, timeout_s=3600.0):
+            await hanging.wait_for(100)
+            await store_event(pool, *(make_event("quick", n) for n in range(300)))
+            await quick.wait_for(300)
+
+    assert len(hanging.received) < 256
     async with pool.acquire() as conn:
         await conn.execute("DELETE FROM events")

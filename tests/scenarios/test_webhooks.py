@@ -121,7 +121,7 @@ async def test_claims_of_a_dead_worker_are_delivered_by_another(pool: Pool) -> N
             worker = uuid4()
             await sql.renew_worker(conn, worker, 0.5)
             claims = await sql.claim_deliveries(
-                conn, worker, now(), limit_rows=100, room_default=100, rooms={}
+                conn, worker, now(), limit_rows=100, room_default=100, rooms={}, held_by={}
             )
             assert len(claims) == 20
         async with deliver(pool):

@@ -6,9 +6,11 @@ from notifications.lanes import WINDOW_FIRST, Lanes
 from sql.notifications import Claim
 
 
-def claims(endpoint_id: str, count: int, *, failing: bool = False) -> list[Claim]:
+def claims(
+    endpoint_id: str, count: int, *, failing: bool = False, tenant: str = "acme"
+) -> list[Claim]:
     return [
-        Claim(number, 0, f"evt_{number}", b"", endpoint_id, "", b"", None, failing)
+        Claim(number, 0, f"evt_{number}", b"", endpoint_id, "", b"", None, failing, tenant)
         for number in range(count)
     ]
 
@@ -66,3 +68,41 @@ def test_nothing_queued_survives_the_loss_of_the_lease() -> None:
     for claim in flying:
         lanes.land(claim, succeeded=True)
     assert (lanes.held, lanes.take()) == (0, None)
+
+
+def test_hanging_tenants_leave_room_for_one_more_however_many_they_are() -> None:
+    lanes = Lanes(flying_max=64, window_max=32)
+    for tenant in range(15):
+        for endpoint in range(40):
+            lanes.add(claims(f"{tenant}-{endpoint}", 4, tenant=f"hostile-{tenant}"))
+    hanging = take_all(lanes)
+    assert len(hanging) < 128
+    lanes.add(claims("ours", 50, tenant="ours"))
+    assert [claim.endpoint_id for claim in take_all(lanes)] == ["ours"] * WINDOW_FIRST
+
+
+def test_a_tenant_alone_has_all_the_requests_and_what_lands_is_given_on() -> None:
+    lanes = Lanes(flying_max=10, window_max=32)
+    for endpoint in range(5):
+        lanes.add(claims(f"a-{endpoint}", 20))
+    flying = take_all(lanes)
+    assert len(flying) == 10
+    lanes.add(claims("b", 50, tenant="b"))
+    flying += take_all(lanes)
+    assert {claim.tenant for claim in flying[10:]} == {"b"}
+    lanes.land(flying.pop(0), succeeded=True)
+    assert lanes.held_by() == {"acme": 99, "b": 50}
+    landed = 1
+    while flying := [*flying, *take_all(lanes)]:
+        lanes.land(flying.pop(0), succeeded=True)
+        landed += 1
+    assert landed == 150
+    assert lanes.held_by() == {}
+
+
+def test_tenants_take_turns_whatever_the_number_of_their_endpoints() -> None:
+    lanes = Lanes(flying_max=4, window_max=32)
+    for endpoint in range(9):
+        lanes.add(claims(f"a-{endpoint}", 4))
+    lanes.add(claims("b", 4, tenant="b"))
+    assert [claim.tenant for claim in take_all(lanes)][:4] == ["acme", "b", "acme", "b"]
