@@ -14,7 +14,10 @@ from agents.runtime.context import Context
 from agents.runtime.kafka_io import Publisher
 from agents.runtime.stage import LocalStage, Work
 from settings.model import Settings
+from sql import notifications as sql
+from sql.notifications import HealthRow
 from sql.pool import Pool
+from tests.support.webhooks import now, register
 from topics.blocks import BlockAdded, BlockRecord
 
 
@@ -37,6 +40,44 @@ async def test_a_stage_takes_the_networks_of_a_batch_in_one_order(
             async with other.transaction():
                 await lock(other, last)
         await working
+
+
+async def test_a_worker_takes_the_endpoints_that_failed_in_one_order_before_it_disables_any(
+    pool: Pool,
+) -> None:
+    """Whatever order its attempts ended in, and theirs in the table."""
+    first, last = sorted(
+        [(await register(pool, f"order-{n}", "http://127.0.0.1:9/hook")).endpoint_id for n in "ab"]
+    )
+    await pool.execute("UPDATE endpoints SET url = url || '/' WHERE endpoint_id = $1", first)
+    health = [HealthRow(id_, False, now(), None) for id_ in (last, first)]
+    async with pool.acquire() as holder, pool.acquire() as worker, pool.acquire() as other:
+        async with holder.transaction():
+            await take_endpoint(holder, first)
+            working = asyncio.create_task(disable(worker, health))
+            await blocked(holder, worker, working)
+            async with other.transaction():
+                await take_endpoint(other, last)
+        await working
+    left = "SELECT count(*) FROM endpoints WHERE endpoint_id = any($1) AND disabled_at IS NULL"
+    assert await pool.fetchval(left, [first, last]) == 0
+
+
+async def disable(conn: Any, health: list[HealthRow]) -> None:  # noqa: ANN401
+    """Write down that endpoints are gone, as a delivery worker does."""
+    async with conn.transaction():
+        await sql.record_health(conn, health)
+        ids = [row.endpoint_id for row in health]
+        await sql.disable_endpoints(
+            conn, gone_ids=ids, failing_ids=[], failing_before=now(), now=now()
+        )
+
+
+async def take_endpoint(conn: Any, endpoint_id: str) -> None:  # noqa: ANN401
+    """Take an endpoint now, or raise LockNotAvailableError."""
+    await conn.execute(
+        "SELECT FROM endpoints WHERE endpoint_id = $1 FOR NO KEY UPDATE NOWAIT", endpoint_id
+    )
 
 
 async def add_networks(pool: Pool) -> list[str]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from agents.rescan_blocks import Found, RescanBlocks
 from agents.runtime.lease import Lease
-from chain_adapters.types import WrongNetwork
+from chain_adapters.simulated.chain import hash_text
+from chain_adapters.types import Block, NodeUnavailable, Transaction, Transfer, WrongNetwork
+from sql import chain as chain_sql
 from sql.pool import Pool
 from tests.support.deposits import CONFIRMATIONS, World
 
@@ -196,3 +200,60 @@ async def test_nodes_of_another_chain_are_waited_for_and_stop_no_other_network(
     assert not lease.done()
     lease.cancel()
     await asyncio.gather(lease, waiting, return_exceptions=True)
+
+
+async def test_what_was_not_looked_for_inside_contracts_is_credited_once_by_a_rescan(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Ethereum with traces = "never" for a while, in which a block leaves the chain too."""
+    honest = world.adapter.fetch_block
+
+    async def without_calls(height: int) -> Block | None:
+        block = await honest(height)
+        hidden = tuple(replace(t, transfers=()) for t in block.transactions) if block else ()
+        return block and replace(block, transactions=hidden)
+
+    call = Transfer("call:0", None, await world.watch(), None, 500)
+    world.chain.include([Transaction(hash_text("call"), None, True, 0, (call,))])
+    world.chain.mine(CONFIRMATIONS)
+    for _ in range(2):
+        with monkeypatch.context() as never:
+            never.setattr(world.adapter, "fetch_block", without_calls)
+            await world.follow()
+        assert await world.available() == 0
+        for _ in range(2):
+            await rescan(world)
+            assert await world.available() == 500
+        dropped = world.chain.drop(CONFIRMATIONS + 1)
+        world.chain.mine()
+        world.chain.include(dropped[0].transactions)
+        world.chain.mine(CONFIRMATIONS)
+
+
+async def test_a_node_that_is_behind_takes_nothing_back_and_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.chain.mint(await world.watch(), None, 500)
+    world.chain.mine(CONFIRMATIONS)
+    await world.follow()
+    tip, honest = world.chain.tip, world.adapter.fetch_block
+    old = world.chain.blocks[tip.height - CONFIRMATIONS - 1]
+
+    async def stale(height: int) -> Block | None:
+        return await honest(height) if height <= old.height else None
+
+    with monkeypatch.context() as behind:
+        behind.setattr(world.adapter, "fetch_block", stale)
+        told = replace(tip, height=old.height, block_id=old.block_id)
+        with suppress(NodeUnavailable):
+            await world.follower.catch_up(told)
+        await world.pipeline.settle()
+        assert await world.available() == 500
+        async with world.pool.acquire() as conn:
+            cursor = await chain_sql.read_cursor(conn, world.network)
+    assert cursor is not None
+    assert cursor.height == tip.height
+    world.chain.mint(await world.watch(), None, 30)
+    world.chain.mine(CONFIRMATIONS)
+    await world.follow()
+    assert await world.available() == 530

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from agents.confirm_withdrawals import ConfirmWithdrawals
-from chain_adapters.types import Block
+from agents.replace_withdrawals import ReplaceWithdrawals
+from chain_adapters.types import Block, Payment, Quote
 from metrics.catalogue import REGISTRY
 from sql import chain as chain_sql
 from sql.pool import Pool
@@ -146,6 +147,30 @@ async def test_what_expired_and_can_never_be_paid_gives_the_money_back(
     assert (failed.status, failed.reason) == ("failed", "recipient_reverts")
     assert await world.balance("available") == held + withdrawal.amount_minor + withdrawal.fee_minor
     assert await world.balance("pending") == 0
+
+
+async def test_what_another_worker_replaced_while_a_node_said_it_can_never_be_paid_is_not_given_up(
+    world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the new attempt no node was asked whether it has landed; it has expired meanwhile too."""
+    await lose(world, "w")
+    recipient = (await world.withdrawal("w")).address
+    await pass_expiry(world)
+    world.node.fates.clear()
+    honest = world.node.quote
+
+    async def refuse_meanwhile(payment: Payment) -> Quote:
+        monkeypatch.setattr(world.node, "quote", honest)
+        await ReplaceWithdrawals(world.context, world.signer).run_once()
+        world.node.fates.extend([Fate.NOT_LANDED] * 50)
+        await pass_expiry(world)
+        world.chain.reverting.add(recipient)
+        return await honest(payment)
+
+    monkeypatch.setattr(world.node, "quote", refuse_meanwhile)
+    await world.replace.run_once()
+    assert len(await world.attempts("w")) == 2
+    assert (await world.withdrawal("w")).status == "signed"
 
 
 async def test_the_nonce_of_what_was_given_up_pays_the_next_withdrawal(

@@ -8,6 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from agents.runtime.context import Context
+from agents.runtime.kafka_io import Publisher
 from agents.runtime.transact import transact
 from agents.sign_withdrawals import SignWithdrawals
 from agents.stock_keys import StockKeys
@@ -214,6 +216,16 @@ async def test_the_pool_is_filled_to_its_minimum_and_no_index_comes_twice(
         world.signer.public_key(f"m/44'/60'/0'/0/{index}", KeyScheme.SECP256K1)
         for index in (2, 3, 4)
     ]
+
+
+async def test_another_minimum_takes_no_key_away_and_adds_what_is_missing(
+    world: SimulatedWorld,
+) -> None:
+    for minimum, indices in ((1, range(3)), (5, range(5)), (2, range(5))):
+        settings = world.context.settings.model_copy(update={"address_pool_min": minimum})
+        context = Context(settings, world.pool, world.context.adapters, Publisher(settings))
+        await StockKeys(context, world.signer).run_once()
+        assert await pool_indices(world, 0) == [*indices]
 
 
 async def test_a_new_tenant_gets_its_wallet_key_and_one_wallet(world: SimulatedWorld) -> None:

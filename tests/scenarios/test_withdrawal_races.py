@@ -183,7 +183,8 @@ async def test_limits_hold_for_two_workers_at_once_and_an_owner_who_is_no_user(
     )
     stage = CheckWithdrawals(world.context)
     first, second = (
-        json.dumps(world.command(order_id, owner="carol")).encode() for order_id in ("1", "2")
+        stage.topic.decode(json.dumps(world.command(order_id, owner="carol")).encode())
+        for order_id in ("1", "2")
     )
 
     async def check_second() -> None:
