@@ -42,11 +42,11 @@ def check_block(block: Block) -> None:
     transfers = [transfer for one in transactions for transfer in one.transfers]
     _require_below(MINOR_LIMIT, *{abs(one.fee_minor or 0) for one in transactions})
     _require_below(MINOR_LIMIT, *{transfer.amount_minor for transfer in transfers})
-    _require_shown((block.block_id, block.parent_id))
-    _require_shown(one.id for one in transactions)
-    _require_shown(one.payer or "" for one in transactions)
-    _require_shown(transfer.address for transfer in transfers)
-    _require_shown(transfer.sender or "" for transfer in transfers)
+    _require_shown({block.block_id, block.parent_id})
+    _require_shown([one.id for one in transactions])
+    _require_shown({one.payer or "" for one in transactions})
+    _require_shown({transfer.address for transfer in transfers})
+    _require_shown({transfer.sender or "" for transfer in transfers})
 
 
 def _require_below(limit: int, *numbers: int | None) -> None:
