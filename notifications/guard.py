@@ -34,6 +34,7 @@ KEEPALIVE_S = 4.0
 # Public by their block, and still nobody's business.
 _REFUSED_IPV4 = (
     IPv4Network("168.63.129.16/32"),  # the metadata and DNS service of a large cloud
+    IPv4Network("192.0.0.0/24"),  # protocol assignments; older Python versions let some pass
     IPv4Network("192.88.99.0/24"),  # relay anycast of 6to4, deprecated by RFC 7526
 )
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
@@ -165,10 +166,10 @@ async def check_endpoint(text: str, *, allow_private: bool, lookup: Lookup = loo
     url = check_url(text, allow_private=allow_private)
     resolver = GuardedResolver(allow_private=allow_private, lookup=lookup)
     try:
-        await resolver.resolve(url.host or "", url.port or 0)
+        await resolver.resolve(url.raw_host or "", url.port or 0)
     except ForbiddenConnection as error:
         raise ForbiddenAddress(str(error)) from error
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter for a label that is too long
         raise ForbiddenAddress("the host cannot be resolved") from error
     return url
 

@@ -29,6 +29,7 @@ INSIDE = [
     "168.63.129.16/32",
     "169.254.0.0/16",
     "172.16.0.0/12",
+    "192.0.0.0/24",
     "192.0.2.0/24",
     "192.168.0.0/16",
     "198.18.0.0/15",
@@ -176,3 +177,9 @@ async def test_the_socket_itself_refuses_an_inner_address() -> None:
 def test_public_space_is_open() -> None:
     for text in ("1.1.1.1", "8.8.8.8", "2606:4700:4700::1111", "64:ff9b::808:808"):
         assert is_public(ipaddress.ip_address(text))
+
+
+@pytest.mark.parametrize("host", ["xn--", "a" * 64 + ".example", "xn--" + "a" * 70, "a..example"])
+async def test_a_host_that_is_no_name_is_refused_like_any_other(host: str) -> None:
+    with pytest.raises(ForbiddenAddress):
+        await check_endpoint(f"https://{host}/hook", allow_private=False)
