@@ -12,7 +12,7 @@ from devstack.chains.bitcoin import BitcoinNode
 from devstack.postgres import Postgres
 from sql import transactions as transactions_sql
 from tests.support.coin_withdrawals import PayingCoinWorld, Spending, open_coin_world
-from tests.support.withdrawals import Moment
+from tests.support.mortal import Moment
 
 STAGES = ("sign_withdrawals", "broadcast_withdrawals", "confirm_withdrawals", "match_deposits")
 FUNDS = (1_000_000, 1_000_000, 400_500, 20_000)

@@ -28,8 +28,8 @@ from sql import addresses as addresses_sql
 from sql.pool import Pool
 from sql.stream import Partition
 from tests.support.deposits import CONFIRMATIONS, World
+from tests.support.mortal import Killed, Moment, Mortal
 from tests.support.pipeline import MemoryKafka
-from tests.support.withdrawals import Killed, Moment, Mortal
 from topics.events import EVENTS
 
 OWNERS = ("alice", "bob")

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from agents.runtime.record import Record
 from sql.pool import Pool
 from tests.support.fateful_node import Fate
-from tests.support.withdrawals import Moment, SimulatedWorld
+from tests.support.mortal import Moment
+from tests.support.withdrawals import SimulatedWorld
 
 STAGES = (
     "check_withdrawals",

@@ -6,7 +6,8 @@ import pytest
 
 from sql.pool import Pool
 from tests.support.fateful_node import Fate
-from tests.support.withdrawals import CONFIRMATIONS, Moment, SimulatedWorld
+from tests.support.mortal import Moment
+from tests.support.withdrawals import CONFIRMATIONS, SimulatedWorld
 
 FIRST = ("check_withdrawals", "sign_withdrawals")
 LATER = ("confirm_withdrawals", "post_ledger")

@@ -13,7 +13,8 @@ from devstack.chains.anvil import Anvil
 from settings.model import Network
 from sql.pool import Pool
 from tests.support.chain_worlds import AnvilWorld, open_anvil_world
-from tests.support.withdrawals import AT_ONCE_S, CONFIRMATIONS, Moment, PayingWorld
+from tests.support.mortal import Moment
+from tests.support.withdrawals import AT_ONCE_S, CONFIRMATIONS, PayingWorld
 
 FUNDS_MINOR = 10**18
 ALICE_MINOR = 10**6

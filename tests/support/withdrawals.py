@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Any
 
 from pydantic import SecretStr
@@ -21,7 +20,7 @@ from agents.replace_withdrawals import ReplaceWithdrawals
 from agents.resend_withdrawals import ResendWithdrawals
 from agents.runtime.context import Context
 from agents.runtime.kafka_io import Publisher
-from agents.runtime.stage import Stage, Work
+from agents.runtime.stage import Stage
 from agents.sign_withdrawals import SignWithdrawals
 from agents.stock_keys import StockKeys
 from chain_adapters.adapter import ChainAdapter
@@ -38,6 +37,7 @@ from sql.pool import Pool
 from sql.transactions import TransactionRow
 from sql.withdrawals import Withdrawal
 from tests.support.fateful_node import FatefulAdapter
+from tests.support.mortal import Killed, Moment, Mortal
 from tests.support.pipeline import Pipeline, in_order
 from topics.events import EVENTS, Event, event_type
 from topics.withdrawals import WITHDRAWAL_COMMANDS
@@ -49,44 +49,6 @@ FEE_MINOR = 5
 """What the tenant charges for a withdrawal of the coin."""
 AT_ONCE_S = 1e-6
 """Makes the loops act whenever they are run."""
-
-
-class Killed(BaseException):
-    """The process dies here. No Exception, as nothing catches a kill -9."""
-
-
-class Moment(StrEnum):
-    """When in a batch a process dies."""
-
-    BEFORE = "before the batch"
-    PREPARED = "after asking or sending, before the transaction"
-    APPLIED = "after writing, before the commit"
-
-
-class Mortal(Stage[Any, Any]):
-    """A stage that dies once at the ordered moment."""
-
-    def __init__(self, stage: Stage[Any, Any], deaths: dict[str, Moment]) -> None:
-        self.name, self.topic = stage.name, stage.topic
-        self._stage, self._deaths = stage, deaths
-
-    async def start(self) -> None:
-        await self._stage.start()
-
-    async def prepare(self, records: Sequence[Any]) -> Any:  # noqa: ANN401
-        self._die(Moment.BEFORE)
-        prepared = await self._stage.prepare(records)
-        self._die(Moment.PREPARED)
-        return prepared
-
-    async def apply(self, work: Work, records: Sequence[Any], prepared: Any) -> None:  # noqa: ANN401
-        await self._stage.apply(work, records, prepared)
-        self._die(Moment.APPLIED)
-
-    def _die(self, moment: Moment) -> None:
-        if self._deaths.get(self.name) is moment:
-            del self._deaths[self.name]
-            raise Killed(self.name)
 
 
 class PayingWorld:

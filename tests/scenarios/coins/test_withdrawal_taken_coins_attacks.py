@@ -24,8 +24,9 @@ from tests.support.coin_withdrawals import (
     Spending,
     order,
 )
+from tests.support.mortal import Killed
 from tests.support.taken_coins import cancel, resume
-from tests.support.withdrawals import CONFIRMATIONS, FEE_MINOR, Killed
+from tests.support.withdrawals import CONFIRMATIONS, FEE_MINOR
 
 
 class TwoCoins(NamedTuple):
