@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from notifications import endpoints, store
+from notifications.store import EndpointUnknown
+from sql import endpoints as endpoints_sql
+from sql import notifications as sql
 from sql.pool import Pool
 from tests.support.webhooks import (
+    BOX,
     answer_with,
     attempted,
     deliver,
     hang,
     make_event,
+    now,
     receive,
     register,
     settled,
@@ -63,3 +69,43 @@ async def test_a_tenant_with_many_hanging_endpoints_makes_no_other_wait(pool: Po
     assert len(hanging.received) < 256
     async with pool.acquire() as conn:
         await conn.execute("DELETE FROM events")
+
+
+async def test_whoever_names_what_is_anothers_finds_nothing_and_changes_nothing(
+    pool: Pool,
+) -> None:
+    """Two tenants with the same address, one naming the other's endpoint, event and delivery."""
+    async with receive() as receiver, deliver(pool):
+        await register(pool, "mallory", receiver.url)
+        theirs = await register(pool, "victim", receiver.url)
+        event = make_event("victim")
+        await store_event(pool, event)
+        (delivery,) = await settled(pool, "victim", "delivered")
+        (received,) = receiver.received
+    async with pool.acquire() as conn:
+        before = await endpoints_sql.list_endpoints(conn, "victim")
+        endpoint_id, url = theirs.endpoint_id, "http://127.0.0.1:9/mine"
+        for attack in (
+            endpoints.change_endpoint(
+                conn, "mallory", endpoint_id, url, event_types=None, allow_private=True
+            ),
+            endpoints.rotate_secret(conn, BOX, "mallory", endpoint_id, now()),
+            endpoints.disable_endpoint(conn, "mallory", endpoint_id, now()),
+            endpoints.enable_endpoint(conn, "mallory", endpoint_id),
+            endpoints.delete_endpoint(conn, "mallory", endpoint_id),
+            store.test_endpoint(conn, "mallory", endpoint_id, now()),
+        ):
+            with pytest.raises(EndpointUnknown):
+                await attack
+        assert await store.replay(conn, "mallory", now(), event_ids=[event.id]) == []
+        assert (
+            await store.replay(
+                conn, "victim", now(), event_ids=[event.id], endpoint_id=before[0].endpoint_id
+            )
+            != []
+        )
+        assert await sql.list_attempts(conn, "mallory", delivery.delivery_id) == []
+        assert await sql.list_deliveries(conn, "mallory", event_id=event.id) == []
+        assert await endpoints_sql.list_endpoints(conn, "mallory", endpoint_id) == []
+        assert await endpoints_sql.list_endpoints(conn, "victim") == before
+    theirs.webhook.verify(received.body, received.headers)
