@@ -75,6 +75,12 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
         yield connections
 
 
+@pytest.fixture
+async def no_endpoints_of_other_tests(pool: Pool) -> None:
+    """Let a delivery worker find the webhooks of this test alone."""
+    await pool.execute("DELETE FROM endpoints")
+
+
 @pytest.fixture(scope="session")
 def kafka(servers_dir: Path) -> Iterator[str]:
     """Bootstrap address of the session's broker. Make topics under `topic_prefix`."""

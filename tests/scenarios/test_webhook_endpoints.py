@@ -29,11 +29,7 @@ from tests.support.webhooks import (
 )
 from topics.events import Event, WebhookDisabled
 
-
-@pytest.fixture(autouse=True)
-async def no_endpoints_of_other_tests(pool: Pool) -> None:
-    async with pool.acquire() as conn:
-        await conn.execute("DELETE FROM endpoints")
+pytestmark = pytest.mark.usefixtures("no_endpoints_of_other_tests")
 
 
 async def test_both_secrets_sign_during_a_rotation(pool: Pool) -> None:

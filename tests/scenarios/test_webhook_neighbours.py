@@ -23,11 +23,7 @@ from tests.support.webhooks import (
     store_event,
 )
 
-
-@pytest.fixture(autouse=True)
-async def no_endpoints_of_other_tests(pool: Pool) -> None:
-    async with pool.acquire() as conn:
-        await conn.execute("DELETE FROM endpoints")
+pytestmark = pytest.mark.usefixtures("no_endpoints_of_other_tests")
 
 
 @pytest.mark.parametrize(

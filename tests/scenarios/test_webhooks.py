@@ -28,11 +28,7 @@ from tests.support.webhooks import (
 )
 from topics.events import encode_event
 
-
-@pytest.fixture(autouse=True)
-async def no_endpoints_of_other_tests(pool: Pool) -> None:
-    async with pool.acquire() as conn:
-        await conn.execute("DELETE FROM endpoints")
+pytestmark = pytest.mark.usefixtures("no_endpoints_of_other_tests")
 
 
 async def test_a_webhook_verifies_with_the_public_package(pool: Pool) -> None:
