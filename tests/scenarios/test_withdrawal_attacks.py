@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
 import pytest
 
 from agents.check_withdrawals import CheckWithdrawals
@@ -20,7 +19,7 @@ from sql.pool import Pool
 from tests.support.withdrawals import CONFIRMATIONS, TOKEN, SimulatedWorld
 from topics.event_data import HotWallet
 from topics.events import HotWalletLow
-from topics.withdrawals import WithdrawalsApproved
+from topics.withdrawals import WithdrawalCommand, WithdrawalsApproved
 
 START_MINOR = 10**6
 
@@ -307,10 +306,11 @@ async def test_limits_hold_between_two_workers_at_once(world: SimulatedWorld) ->
     async def check(order_id: str) -> None:
         stage = CheckWithdrawals(world.context)
         async with transact(world.context) as work:
-            await apply_slowly(stage, work, msgspec.json.encode(world.command(order_id)))
+            command = WithdrawalCommand.model_validate(world.command(order_id))
+            await apply_slowly(stage, work, command)
 
-    async def apply_slowly(stage: CheckWithdrawals, work: Work, record: bytes) -> None:
-        await stage.apply(work, [record], None)
+    async def apply_slowly(stage: CheckWithdrawals, work: Work, command: WithdrawalCommand) -> None:
+        await stage.apply(work, [command], None)
         await asyncio.sleep(0.05)  # the rival's statements run now
 
     await asyncio.gather(check("order-1"), check("order-2"), check("order-3"))
