@@ -15,6 +15,7 @@ from chain_adapters.types import Tip
 
 _RECONNECT_S_MAX = 60.0
 _HEARTBEAT_S = 15.0
+_CANCEL_AGAIN_S = 1.0
 _MESSAGE_BYTES_MAX = 1024 * 1024
 _SUBSCRIBE = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "rootSubscribe"}).decode()
 
@@ -78,7 +79,10 @@ class TipWatcher:
         try:
             yield
         finally:
-            listener.cancel()
+            # aiohttp takes it for a time-out of its own if one is due in the same moment.
+            while not listener.done():
+                listener.cancel()
+                await asyncio.wait([listener], timeout=_CANCEL_AGAIN_S)
             with suppress(asyncio.CancelledError):
                 await listener
 

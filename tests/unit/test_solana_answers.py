@@ -367,3 +367,24 @@ async def test_an_odd_answer_is_never_read_as_nothing_held(
         await adapter.fetch_balances([Holding(OURS)], SLOT)
     node.answers["getMultipleAccounts"] = {"value": [None]}
     assert await adapter.fetch_balances([Holding(OURS)], SLOT) == [0]
+
+
+async def test_who_listens_at_a_node_that_went_silent_is_told_so_and_does_not_hang() -> None:
+    held: list[asyncio.StreamWriter] = []
+    silent = await asyncio.start_server(lambda _, writer: held.append(writer), "127.0.0.1", 0)
+    place = "{}:{}".format(*silent.sockets[0].getsockname())
+    for _ in range(5):  # its socket and its answers time out in the same moment
+        adapter = SolanaAdapter(
+            f"solana:{GENESIS[:32]}",
+            (f"http://{place}",),
+            push_url=f"ws://{place}",
+            poll_interval_s=0.01,
+            timeout_s=0.1,
+        )
+        async with asyncio.timeout(20), aclosing(adapter.watch_tip()) as tips:
+            with pytest.raises(NodeUnavailable):
+                await anext(tips)
+        await adapter.close()
+    silent.close()
+    for writer in held:
+        writer.close()
