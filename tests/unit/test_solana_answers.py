@@ -381,9 +381,10 @@ async def test_who_listens_at_a_node_that_went_silent_is_told_so_and_does_not_ha
             poll_interval_s=0.01,
             timeout_s=0.1,
         )
-        async with asyncio.timeout(20), aclosing(adapter.watch_tip()) as tips:
+        async with asyncio.timeout(20) as patience, aclosing(adapter.watch_tip()) as tips:
             with pytest.raises(NodeUnavailable):
                 await anext(tips)
+        assert not patience.expired(), "it hung until it was torn away"
         await adapter.close()
     silent.close()
     for writer in held:
