@@ -26,6 +26,7 @@ from mode.supervisors import CrashingSupervisor
 
 from agents.roles import ROLES, Role
 from agents.runtime.assignor import CompleteAssignor
+from agents.runtime.clock import compare_clocks
 from agents.runtime.context import Context, open_context
 from agents.runtime.garbage import collect_seldom
 from agents.runtime.health import health_checks
@@ -152,6 +153,7 @@ class Worker:
             partial(self._beat, meters),
             partial(self._heal, meters),
             partial(self._ask_ends, meters),
+            partial(compare_clocks, context),
             context.outlet.run,
             *(partial(run_loop, loop, context) for loop in role.loops),
             *(

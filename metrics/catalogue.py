@@ -349,6 +349,9 @@ db_pool_connections = _gauge(
 db_acquire_seconds = _histogram(
     "db_acquire_seconds", "Time waited for a connection of the pool.", _QUICK_S
 )
+clock_skew_seconds = _gauge(
+    "clock_skew_seconds", "How far this process's clock is ahead of the database's."
+)
 build_info = _gauge("build_info", "Always 1; tells what runs.", "version", "python")
 
 

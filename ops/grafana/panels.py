@@ -339,6 +339,12 @@ DATABASE = Dashboard(
                 "{{role}} {{instance}} {{state}}",
             ),
         ),
+        Panel(
+            "Clock ahead of the database's",
+            "s",
+            _one("millrace_clock_skew_seconds", "{{role}} {{instance}}"),
+            from_zero=False,
+        ),
         Panel("Wait for a connection", "s", _quantiles("millrace_db_acquire_seconds", "role")),
         Panel("Time to post a batch", "s", _quantiles("millrace_ledger_post_seconds", "")),
         Panel(

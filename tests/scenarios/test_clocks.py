@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import secrets
+import time
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
 from agents.relay_outbox import OLDER_THAN_S
+from agents.runtime.clock import show_skew
+from metrics.catalogue import REGISTRY
 from sql import notifications as notifications_sql
 from sql import stream
 from sql import withdrawals as withdrawals_sql
@@ -151,3 +154,11 @@ async def test_limits_look_back_by_hours_whatever_the_time_zone_and_count_the_fu
         )
         history = await withdrawals_sql.withdrawal_history(conn, [key])
     assert history.get(key) == expected
+
+
+async def test_a_worker_shows_how_far_its_clock_is_ahead_of_the_databases(pool: Pool) -> None:
+    ahead_s = 7200.0
+    await show_skew(pool, lambda: time.time() + ahead_s)
+    shown = REGISTRY.get_sample_value("millrace_clock_skew_seconds")
+    assert shown is not None
+    assert shown == pytest.approx(ahead_s, abs=ahead_s / 2)

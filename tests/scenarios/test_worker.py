@@ -247,8 +247,13 @@ async def test_a_worker_serves_health_and_metrics(settings: Settings, tmp_path: 
             for path in ("/livez", "/readyz"):
                 async with client.get(path) as answer:
                     assert answer.status == 200, await answer.text()
-            async with client.get("/metrics") as answer:
-                text = await answer.text()
+
+            async def compares_clocks() -> str | None:
+                async with client.get("/metrics") as answer:
+                    text = await answer.text()
+                return None if "millrace_clock_skew_seconds 0.0\n" in text else text
+
+            text = await until(compares_clocks)
     assert 'millrace_stage_records_total{stage="match_deposits"} 0.0' in text
     assert 'millrace_db_pool_connections{state="max"}' in text
 
