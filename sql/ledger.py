@@ -12,6 +12,8 @@ from sql.queries import load_queries
 
 _queries = load_queries("ledger")
 
+WHOLE_JOURNAL_S = 86_400.0
+"""Reading the whole journal may take longer than workers wait for any other statement."""
 _NULL = "\x01"
 """NULL in COPY: a character that no printable text has."""
 
@@ -351,7 +353,7 @@ async def verify_ledger(conn: Connection) -> list[WrongAccount]:
 
     Reads the whole journal: minutes on a large one.
     """
-    rows = _queries.verify_ledger(conn)
+    rows = _queries.verify_ledger(conn, answer_s=WHOLE_JOURNAL_S)
     return [
         WrongAccount._make((*names, balance and int(balance), journal and int(journal)))
         async for *names, balance, journal in rows
@@ -363,7 +365,7 @@ async def verify_running_balances(conn: Connection) -> list[WrongPosting]:
 
     Reads the whole journal: minutes on a large one.
     """
-    rows = _queries.verify_running_balances(conn)
+    rows = _queries.verify_running_balances(conn, answer_s=WHOLE_JOURNAL_S)
     return [
         WrongPosting._make((*names, int(balance), int(following)))
         async for *names, balance, following in rows

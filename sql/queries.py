@@ -47,6 +47,7 @@ def load_queries(subject: str) -> Any:  # noqa: ANN401 - aiosql makes the attrib
     """Return an object with one function a query; the typed twins wrap it.
 
     All are awaited: `$` gives a value, `^` a row or None, `!` nothing, no mark a list of rows.
+    `answer_s` of a call goes before what the connection waits for an answer otherwise.
     """
     queries = aiosql.from_path(FOLDER / f"{subject}.sql", "asyncpg", mandatory_parameters=False)
     parameters = queries.driver_adapter.var_sorted
@@ -64,8 +65,9 @@ def _bind(
 ) -> Callable[..., Awaitable[Any]]:
     """Ask asyncpg directly: aiosql's own way takes as long again as the call itself."""
 
-    def run(conn: Any, **values: Any) -> Awaitable[Any]:  # noqa: ANN401
-        answer: Awaitable[Any] = getattr(conn, method)(sql, *[values[name] for name in parameters])
+    def run(conn: Any, *, answer_s: float | None = None, **values: Any) -> Awaitable[Any]:  # noqa: ANN401
+        arguments = [values[name] for name in parameters]
+        answer: Awaitable[Any] = getattr(conn, method)(sql, *arguments, timeout=answer_s)
         return answer if wrap is None else wrap(answer)
 
     return run

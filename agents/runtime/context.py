@@ -20,7 +20,8 @@ from settings.model import Settings
 from sql.pool import Pool, open_pool
 
 ANSWER_S = 300.0
-"""No statement of a worker takes as long: its server is gone without a word, as in a failover."""
+"""No statement takes as long, but for those over the whole journal: its server is gone without a
+word, as in a failover."""
 
 
 @dataclass

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
@@ -11,9 +14,10 @@ from ledger import rules
 from ledger.chart import REORGANISED_CREDIT, Kind
 from ledger.entries import AccountRef, Entry, Line, Outcome, PostResult
 from ledger.post import FEW_ENTRIES, post
-from sql.pool import Pool
+from sql.pool import Connection, Pool, open_pool
 from tests.support.ledger import deposit, open_tenant, reversal, user
 from tests.support.ledger_faults import INVALID, TENANT
+from tests.support.races import until_blocked
 
 
 @pytest.fixture
@@ -199,3 +203,24 @@ async def test_500_entries_are_planned_without_reading_the_accounts_over_and_ove
             "SELECT sum(seq_tup_read) FROM pg_stat_xact_user_tables WHERE relname = 'accounts'"
         )
     assert after - before < 10_000
+
+
+@pytest.mark.parametrize("verify", [tables.verify_ledger, tables.verify_running_balances])
+async def test_the_whole_journal_is_read_however_long_that_takes(
+    pool: Pool, database_url: str, verify: Callable[[Connection], Coroutine[Any, Any, list[Any]]]
+) -> None:
+    """Workers give other statements up in time: their server may be gone without a word."""
+    async with (
+        await open_pool(database_url, 2, answer_s=0.2) as hasty,
+        pool.acquire() as rival,
+        hasty.acquire() as conn,
+    ):
+        held_up = rival.transaction()
+        await held_up.start()
+        await rival.execute("LOCK TABLE journal_lines IN ACCESS EXCLUSIVE MODE")
+        reading = asyncio.create_task(verify(conn))
+        await until_blocked(pool, reading)
+        with pytest.raises(TimeoutError):
+            await hasty.execute("SELECT FROM journal_lines")
+        await held_up.rollback()
+        assert await reading == []
