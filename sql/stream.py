@@ -7,10 +7,15 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+import cramjam
+
 from sql.pool import Connection
 from sql.queries import load_queries
 
 _queries = load_queries("stream")
+
+PACKING_LEVEL = 1
+"""The quickest that leaves a sixth of a batch of events; packing takes 1 us an event."""
 
 Partition = tuple[str, int]
 """Topic and partition."""
@@ -91,12 +96,18 @@ async def advance_inbox(
 async def fill_outbox(
     conn: Connection, records: Sequence[tuple[str, str, bytes]]
 ) -> list[OutboxRow]:
-    """Add (Kafka topic, key, payload) records in order; return them as rows."""
+    """Add (Kafka topic, key, payload) records in order; return them as rows.
+
+    Payloads are packed: most of what a stage writes is the names of JSON's fields, over and over.
+    """
     if not records:
         return []
     topics, keys, payloads = zip(*records, strict=True)
     rows = await _queries.fill_outbox(
-        conn, topics=list(topics), keys=list(keys), payloads=list(payloads)
+        conn,
+        topics=list(topics),
+        keys=list(keys),
+        payloads=[cramjam.zstd.compress(payload, PACKING_LEVEL) for payload in payloads],
     )
     return [OutboxRow(row["id"], *record) for row, record in zip(rows, records, strict=True)]
 
@@ -104,7 +115,10 @@ async def fill_outbox(
 async def read_outbox(conn: Connection, older_than_s: float, limit_rows: int) -> list[OutboxRow]:
     """Return the oldest records that are older than so many seconds."""
     rows = await _queries.read_outbox(conn, older_than_s=older_than_s, limit_rows=limit_rows)
-    return [OutboxRow(*row) for row in rows]
+    return [
+        OutboxRow(row_id, topic, key, bytes(cramjam.zstd.decompress(packed)))
+        for row_id, topic, key, packed in rows
+    ]
 
 
 async def delete_outbox(conn: Connection, ids: Sequence[int]) -> None:

@@ -11,6 +11,7 @@ from ledger.post import post
 from metrics.catalogue import CATALOGUE, SHARED_REGISTRY
 from sql import chain as chain_sql
 from sql import ledger as ledger_sql
+from sql import stream
 from sql import wallets as wallets_sql
 from sql.pool import Pool
 from tests.support.books import Books
@@ -231,10 +232,8 @@ async def test_who_owes_keys_and_queues_are_counted(books: Books) -> None:
             "INSERT INTO dead_letters (stage, topic, partition, record_offset, error)"
             " VALUES ('s', 't', 0, 0, 'odd')"
         )
-        await conn.execute(
-            "INSERT INTO outbox (topic, key, payload, created_at)"
-            " VALUES ('x', 'k', '', now() - interval '1 minute')"
-        )
+        await stream.fill_outbox(conn, [("x", "k", b"")])
+        await conn.execute("UPDATE outbox SET created_at = now() - interval '1 minute'")
         await conn.executemany(
             "INSERT INTO key_pool (network, branch, key_index, key_path, public_key)"
             " VALUES ($1, 0, $2, 'm', '')",

@@ -15,6 +15,7 @@ from agents.runtime.context import Context
 from agents.runtime.kafka_io import RECORD_BYTES_MAX, Publisher, create_topics
 from settings.model import Settings
 from sql.pool import Pool
+from sql.stream import fill_outbox
 
 
 async def test_a_refused_record_does_not_spoil_those_after_it(
@@ -42,12 +43,12 @@ async def test_a_record_that_is_too_large_is_put_aside_and_the_outbox_goes_on(
     settings = Settings(kafka_bootstrap=kafka, topic_prefix=topic_prefix, topic_partitions=1)
     await create_topics(settings, ["large"])
     narrow, wide = await make_narrow(kafka, f"{topic_prefix}narrow"), f"{topic_prefix}large"
-    rows = [(narrow, b"x" * 5000), (wide, b"one"), (wide, b"x" * RECORD_BYTES_MAX), (wide, b"two")]
-    rows += [(narrow, b"small"), (wide, b"three")]
-    await pool.executemany(
-        "INSERT INTO outbox (topic, key, payload, created_at) VALUES ($1, 'k', $2, '-infinity')",
-        rows,
-    )
+    huge = b"x" * RECORD_BYTES_MAX
+    rows = [(narrow, "k", b"x" * 5000), (wide, "k", b"one"), (wide, "k", huge), (wide, "k", b"two")]
+    rows += [(narrow, "k", b"small"), (wide, "k", b"three")]
+    async with pool.acquire() as conn:
+        await fill_outbox(conn, rows)
+    await pool.execute("UPDATE outbox SET created_at = '-infinity'")
     context = Context(settings, pool, {}, Publisher(settings))
     await RelayOutbox(context).run_once()
     await context.publisher.stop()
@@ -55,7 +56,7 @@ async def test_a_record_that_is_too_large_is_put_aside_and_the_outbox_goes_on(
     values = [value for value in await read_all(kafka, wide) if len(value or b"") < 10]
     assert list(dict.fromkeys(values)) == [b"one", b"two", b"three"]
     letters = await pool.fetch("SELECT topic, key, payload FROM dead_letters ORDER BY id")
-    assert [tuple(x) for x in letters] == [(x, b"k", payload) for x, payload in (rows[0], rows[2])]
+    assert [tuple(x) for x in letters] == [(rows[n][0], b"k", rows[n][2]) for n in (0, 2)]
 
 
 async def test_publishing_without_a_broker_fails_each_time() -> None:

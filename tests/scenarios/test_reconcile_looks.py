@@ -15,6 +15,7 @@ from agents.reconcile_chain import (
 from chain_adapters.simulated import FEE_MINOR, Mischief
 from chain_adapters.types import Holding, NodeUnavailable
 from sql import reconciliation as tables
+from sql import stream
 from sql.pool import Pool
 from tests.support.books import QUICK, Books
 from tests.support.deposits import CONFIRMATIONS, World
@@ -96,11 +97,8 @@ async def test_a_difference_that_passes_by_itself_raises_no_alarm(books: Books) 
 async def test_while_stages_are_behind_nothing_is_said_to_differ(books: Books) -> None:
     books.chain.state_at(-1).add(books.hot, None, 11)
     async with books.pool.acquire() as conn:
-        await conn.execute(
-            "INSERT INTO outbox (topic, key, payload, created_at)"
-            " VALUES ('x', $1, '', now() - interval '1 minute')",
-            books.network,
-        )
+        await stream.fill_outbox(conn, [("x", books.network, b"")])
+        await conn.execute("UPDATE outbox SET created_at = now() - interval '1 minute'")
     report = await books.reconcile()
     assert not report.settled
     assert report.differences == ()
