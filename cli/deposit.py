@@ -111,12 +111,12 @@ async def _assign(tenant: str, deposit_id: int, owner: str, actor: str) -> dict[
 
 
 async def _waiting(network: str | None, limit: int) -> list[dict[str, Any]]:
-    from sql.measures import list_waiting_deposits
+    from sql import deposits
 
     config = session.settings()
     wanted = None if network is None else session.network_id(config, network)
     async with session.database(config) as pool, pool.acquire() as conn:
-        found = await list_waiting_deposits(conn, wanted, limit)
+        found = await deposits.list_waiting_deposits(conn, wanted, limit)
         decimals = await decimals_by_asset(conn)
     rows = [
         {**as_json(row), "amount": whole(int(row.amount_minor), decimals[row.asset])}

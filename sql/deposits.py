@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 import asyncpg
@@ -74,6 +75,25 @@ class Deposit(NamedTuple):
     contract: str | None
     confirm_height: int
     block_id: str
+
+
+class WaitingDeposit(NamedTuple):
+    """A deposit that is found and not confirmed. The amount is a decimal string."""
+
+    deposit_id: int
+    tenant: str
+    owner: str
+    asset: str
+    amount_minor: str
+    network: str
+    address: str
+    transaction_id: str
+    transfer_index: str
+    height: int
+    confirm_height: int
+    detected_at: datetime
+    waits_for: str
+    """confirmations; safe or finalized, the chain's own word; or confirm_deposits, the stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +286,14 @@ async def list_deposits(
         conn, tenant=tenant, owner=owner, unassigned=unassigned, limit_rows=limit_rows
     )
     return [Deposit(*row) for row in rows]
+
+
+async def list_waiting_deposits(
+    conn: Connection, network: str | None, limit_rows: int
+) -> list[WaitingDeposit]:
+    """Return deposits of all tenants that wait, of one network if given, those due first."""
+    rows = await _queries.list_waiting_deposits(conn, network=network, limit_rows=limit_rows)
+    return [WaitingDeposit(*row) for row in rows]
 
 
 async def deposit_policies(conn: Connection) -> dict[str, DepositPolicy]:

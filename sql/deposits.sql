@@ -348,6 +348,37 @@ WHERE
 ORDER BY d.deposit_id DESC
 LIMIT :limit_rows::integer;
 
+-- name: list_waiting_deposits
+-- Deposits of all tenants that are found and not confirmed, of one network if given, and what each
+-- waits for; first those that are due for longest.
+SELECT
+    d.deposit_id,
+    d.tenant,
+    d.owner,
+    d.asset,
+    d.amount_minor::text AS amount_minor,
+    d.network,
+    d.address,
+    d.transaction_id,
+    d.transfer_index,
+    d.height,
+    d.confirm_height,
+    d.detected_at,
+    CASE
+        WHEN q.confirm_height > c.height THEN 'confirmations'
+        WHEN n.finality = 'safe' AND d.height > coalesce(c.safe_height, -1) THEN 'safe'
+        WHEN n.finality = 'finalized' AND d.height > coalesce(c.finalized_height, -1)
+            THEN 'finalized'
+        ELSE 'confirm_deposits'
+    END AS waits_for
+FROM waiting_deposits AS q
+INNER JOIN deposits AS d ON q.deposit_id = d.deposit_id
+INNER JOIN networks AS n ON q.network = n.network
+INNER JOIN cursors AS c ON q.network = c.network
+WHERE :network::text IS NULL OR q.network = :network::text
+ORDER BY q.confirm_height > c.height, d.detected_at, q.deposit_id
+LIMIT :limit_rows::integer;
+
 -- name: stale_blocks
 -- Blocks that deposits or costs of these transactions are recorded in although they are not on the
 -- best chain as read so far, be it because it is still shorter. Blocks older than all we remember

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import NamedTuple
 
 from sql.pool import Connection
@@ -22,25 +21,6 @@ class NetworkMeasure(NamedTuple):
     wallets_halted: int
     oldest_due_s: float
     """Since the deposit was found that has its confirmations for longest and is not confirmed."""
-
-
-class WaitingDeposit(NamedTuple):
-    """A deposit that is found and not confirmed. The amount is a decimal string."""
-
-    deposit_id: int
-    tenant: str
-    owner: str
-    asset: str
-    amount_minor: str
-    network: str
-    address: str
-    transaction_id: str
-    transfer_index: str
-    height: int
-    confirm_height: int
-    detected_at: datetime
-    waits_for: str
-    """confirmations; safe or finalized, the chain's own word; or confirm_deposits, the stage."""
 
 
 class WithdrawalMeasure(NamedTuple):
@@ -88,14 +68,6 @@ class ReconciliationMeasure(NamedTuple):
 async def measure_networks(conn: Connection) -> list[NetworkMeasure]:
     """Return how far each network is followed."""
     return [NetworkMeasure(*row) for row in await _queries.measure_networks(conn)]
-
-
-async def list_waiting_deposits(
-    conn: Connection, network: str | None, limit_rows: int
-) -> list[WaitingDeposit]:
-    """Return deposits of all tenants that wait, of one network if given, those due first."""
-    rows = await _queries.list_waiting_deposits(conn, network=network, limit_rows=limit_rows)
-    return [WaitingDeposit(*row) for row in rows]
 
 
 async def measure_withdrawals(conn: Connection) -> list[WithdrawalMeasure]:
