@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -10,6 +10,7 @@ from agents import prune_history
 from agents.prune_history import KEPT, PruneHistory
 from sql.pool import Pool
 from tests.support.books import Books
+from tests.support.clocks import put_ahead
 
 ADD = {
     "events": "INSERT INTO events (event_id, tenant, type, payload, created_at)"
@@ -45,12 +46,7 @@ async def test_what_is_past_its_time_is_forgotten_batch_by_batch(books: Books, k
 async def test_what_is_past_its_time_is_told_by_the_database_s_clock(
     books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Ahead(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
-            return datetime(2100, 1, 1, tzinfo=tz)
-
-    monkeypatch.setattr(prune_history, "datetime", Ahead)
+    put_ahead(monkeypatch, prune_history)
     async with books.pool.acquire() as conn:
         await conn.execute(ADD["events"], books.tenant, "kept", datetime.now(UTC))
     await PruneHistory(books.pipeline.context).run_once()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from datetime import datetime, tzinfo
 
 import pytest
 
@@ -13,6 +12,7 @@ from chain_adapters.types import Payment
 from ledger import rules
 from sql.pool import Pool
 from tests.support.books import OUTSIDER, Books
+from tests.support.clocks import put_ahead
 from tests.support.deposits import CONFIRMATIONS, TOKEN
 
 
@@ -170,17 +170,12 @@ async def test_a_credit_that_never_reaches_the_journal_is_found(books: Books) ->
 async def test_nothing_is_overdue_by_the_clock_of_the_worker(
     books: Books, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Ahead(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
-            return datetime(2100, 1, 1, tzinfo=tz)
-
     address = await books.watch()
     books.chain.mint(address, None, 700)
     books.pipeline.stages = [s for s in books.pipeline.stages if s.name != "post_ledger"]
     await books.pipeline.start()
     await books.confirm()
-    monkeypatch.setattr(reconcile_chain, "datetime", Ahead)
+    put_ahead(monkeypatch, reconcile_chain)
     assert (await books.reconcile()).clean
 
 
