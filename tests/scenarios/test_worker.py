@@ -87,6 +87,28 @@ async def published(settings: Settings) -> AsyncIterator[Publisher]:
         await publisher.stop()
 
 
+async def tell(publisher: Publisher, settings: Settings) -> None:
+    """Give the role `deposits` a record to take."""
+    record = BLOCKS.encode(BlockRemoved("sim:1", 1, "0x1"))
+    await publisher.publish([(settings.topic_prefix + BLOCKS.name, b"a", record)])
+
+
+@asynccontextmanager
+async def held_up(
+    settings: Settings, pool: Pool, folder: Path, **environ: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, Path]]:
+    """A worker that has a record and cannot take it as long as this lasts."""
+    async with (
+        published(settings) as publisher,
+        worker(settings, "deposits", folder, **environ) as (process, log),
+    ):
+        await until_ready(log)
+        async with pool.acquire() as conn, conn.transaction():
+            await conn.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
+            await tell(publisher, settings)
+            yield process, log
+
+
 async def until_ready(log: Path) -> int:
     """Return the port of the worker's metrics."""
 
@@ -119,19 +141,10 @@ async def test_a_worker_stops_on_sigterm_and_gives_its_leases_back(
 async def test_a_worker_stops_even_if_a_statement_never_returns(
     settings: Settings, pool: Pool, tmp_path: Path
 ) -> None:
-    record = BLOCKS.encode(BlockRemoved("sim:1", 1, "0x1"))
-
-    async with (
-        published(settings) as publisher,
-        worker(settings, "deposits", tmp_path) as (process, log),
-    ):
-        await until_ready(log)
-        async with pool.acquire() as conn, conn.transaction():
-            await conn.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
-            await publisher.publish([(settings.topic_prefix + BLOCKS.name, b"a", record)])
-            await until(partial(pool.fetchval, WAITING))
-            process.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(process.wait(), END_S) == STALLED, log.read_text()
+    async with held_up(settings, pool, tmp_path) as (process, log):
+        await until(partial(pool.fetchval, WAITING))
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), END_S) == STALLED, log.read_text()
     assert "does not end" in log.read_text()
 
 
@@ -139,23 +152,15 @@ async def test_what_a_dead_worker_waited_for_in_the_database_is_given_up(
     settings: Settings, pool: Pool, tmp_path: Path
 ) -> None:
     """Or it would hold up who follows it, with all that it had locked before."""
-    record = BLOCKS.encode(BlockRemoved("sim:1", 1, "0x1"))
 
     async def waits_no_more() -> bool:
         return not await pool.fetchval(WAITING)
 
-    async with (
-        published(settings) as publisher,
-        worker(settings, "deposits", tmp_path) as (process, log),
-    ):
-        await until_ready(log)
-        async with pool.acquire() as conn, conn.transaction():
-            await conn.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
-            await publisher.publish([(settings.topic_prefix + BLOCKS.name, b"a", record)])
-            await until(partial(pool.fetchval, WAITING))
-            process.kill()
-            await process.wait()
-            await until(waits_no_more)
+    async with held_up(settings, pool, tmp_path) as (process, _):
+        await until(partial(pool.fetchval, WAITING))
+        process.kill()
+        await process.wait()
+        await until(waits_no_more)
 
 
 async def test_a_database_that_falls_silent_is_connected_to_anew(
@@ -261,30 +266,21 @@ async def test_a_worker_serves_health_and_metrics(settings: Settings, tmp_path: 
 async def test_a_worker_with_lag_and_no_progress_ends_itself(
     settings: Settings, pool: Pool, tmp_path: Path
 ) -> None:
-    record = BLOCKS.encode(BlockRemoved("sim:1", 1, "0x1"))
-    async with (
-        published(settings) as publisher,
-        worker(settings, "deposits", tmp_path, MILLRACE_STAGE_STALL_S="2") as (process, log),
-    ):
-        await until_ready(log)
-        async with pool.acquire() as conn, conn.transaction():
-            await conn.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
-            await publisher.publish([(settings.topic_prefix + BLOCKS.name, b"a", record)])
-            assert await asyncio.wait_for(process.wait(), END_S) == STALLED, log.read_text()
+    async with held_up(settings, pool, tmp_path, MILLRACE_STAGE_STALL_S="2") as (process, log):
+        assert await asyncio.wait_for(process.wait(), END_S) == STALLED, log.read_text()
     assert "no progress" in log.read_text()
 
 
 async def test_a_worker_is_left_alone_while_idle_and_when_work_comes_after_all(
     settings: Settings, tmp_path: Path
 ) -> None:
-    record = BLOCKS.encode(BlockRemoved("sim:1", 1, "0x1"))
     async with worker(settings, "deposits", tmp_path, MILLRACE_STAGE_STALL_S="2") as (process, log):
         await until_ready(log)
         async with published(settings) as publisher:
             for _ in range(3):
                 await asyncio.sleep(3)
                 assert process.returncode is None, log.read_text()
-                await publisher.publish([(settings.topic_prefix + BLOCKS.name, b"a", record)])
+                await tell(publisher, settings)
 
 
 async def test_a_signer_without_its_key_says_what_is_missing(
