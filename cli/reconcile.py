@@ -145,7 +145,8 @@ async def _show_accounts(config: Settings, rows: list[dict[str, Any]]) -> list[d
 
 
 async def _reconcile_network(config: Settings, network: str) -> Report:
-    from agents.reconcile_chain import NotFollowed, reconcile_network
+    from agents.parts.reconcile_look import NotFollowed
+    from agents.reconcile_chain import reconcile_network
 
     with progress_bar() as bar:
         task = bar.add_task(f"balances on {network}", total=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -97,6 +98,11 @@ class Run(NamedTuple):
     figures: int
     started_at: datetime
     finished_at: datetime
+
+
+def snapshot(conn: Connection) -> AbstractAsyncContextManager[object]:
+    """Open a transaction that reads everything as of one moment, and writes nothing."""
+    return conn.transaction(isolation="repeatable_read", readonly=True)
 
 
 async def chain_state(conn: Connection, network: str) -> ChainState | None:

@@ -7,6 +7,7 @@ import secrets
 import pytest
 
 from agents import reconcile_chain
+from agents.parts import reconcile_look
 from chain_adapters.simulated import FEE_MINOR, Order, Pooled
 from chain_adapters.types import Payment
 from ledger import rules
@@ -175,7 +176,7 @@ async def test_nothing_is_overdue_by_the_clock_of_the_worker(
     books.pipeline.stages = [s for s in books.pipeline.stages if s.name != "post_ledger"]
     await books.pipeline.start()
     await books.confirm()
-    put_ahead(monkeypatch, reconcile_chain)
+    put_ahead(monkeypatch, reconcile_chain, reconcile_look)
     assert (await books.reconcile()).clean
 
 

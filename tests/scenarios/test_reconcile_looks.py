@@ -6,12 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from agents.reconcile_chain import (
-    NotFollowed,
-    Patience,
-    ReconcileChain,
-    reconcile_network,
-)
+from agents.parts.reconcile_look import NotFollowed
+from agents.reconcile_chain import Patience, ReconcileChain, reconcile_network
 from chain_adapters.simulated import FEE_MINOR, Mischief
 from chain_adapters.types import Holding, NodeUnavailable
 from sql import reconciliation as tables

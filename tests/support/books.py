@@ -9,11 +9,7 @@ from contextlib import asynccontextmanager
 
 from agents.confirm_withdrawals import ConfirmWithdrawals
 from agents.parts.reconcile_figures import Report
-from agents.reconcile_chain import (
-    Patience,
-    reconcile_books,
-    reconcile_network,
-)
+from agents.reconcile_chain import Patience, reconcile_books, reconcile_network
 from chain_adapters.simulated import FEE_MINOR, Order, Pooled
 from chain_adapters.types import Payment
 from ledger import rules
