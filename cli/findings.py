@@ -193,7 +193,8 @@ def judge_outbox(measure: OutboxMeasure) -> Finding:
     """Judge how long the oldest record waits to be published."""
     detail = f"{measure.depth} records wait, the oldest for {measure.oldest_s:.0f} s"
     if measure.oldest_s > OUTBOX_S_MAX:
-        return red("outbox", detail, "Is a worker of the role chain up, and the broker well?")
+        remedy = "Is a worker of the role chain up, the broker well, and no topic missing?"
+        return red("outbox", detail, remedy)
     return green("outbox", detail)
 
 

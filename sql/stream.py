@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -112,9 +112,13 @@ async def fill_outbox(
     return [OutboxRow(row["id"], *record) for row, record in zip(rows, records, strict=True)]
 
 
-async def read_outbox(conn: Connection, older_than_s: float, limit_rows: int) -> list[OutboxRow]:
-    """Return the oldest records that are older than so many seconds."""
-    rows = await _queries.read_outbox(conn, older_than_s=older_than_s, limit_rows=limit_rows)
+async def read_outbox(
+    conn: Connection, older_than_s: float, limit_rows: int, but_for: Collection[str] = ()
+) -> list[OutboxRow]:
+    """Return the oldest records that are older than so many seconds, `but_for` those of topics."""
+    rows = await _queries.read_outbox(
+        conn, older_than_s=older_than_s, limit_rows=limit_rows, but_for=list(but_for)
+    )
     return [
         OutboxRow(row_id, topic, key, bytes(cramjam.zstd.decompress(packed)))
         for row_id, topic, key, packed in rows

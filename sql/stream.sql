@@ -45,8 +45,9 @@ ORDER BY r.position
 RETURNING id;
 
 -- name: read_outbox
--- The oldest records that nobody has published for a while. Those of transactions that commit later
--- come in a later read, whatever their id: nothing is skipped, because rows leave only by delete.
+-- The oldest records that nobody has published for a while, but for those of some topics. Those of
+-- transactions that commit later come in a later read, whatever their id: nothing is skipped, because
+-- rows leave only by delete.
 SELECT
     id,
     topic,
@@ -57,6 +58,7 @@ WHERE
     -- What is of the future was written before the clock was set back.
     created_at NOT BETWEEN now() - make_interval(secs => :older_than_s::double precision)
     AND now() + make_interval(secs => :older_than_s::double precision)
+    AND topic <> ALL(:but_for::text [])
 ORDER BY id
 LIMIT :limit_rows::integer;
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError
 
 from agents.runtime.kafka_access import client_options, require_access
 from agents.runtime.record import Record
@@ -68,8 +70,12 @@ async def read_cluster_id(settings: Settings) -> str:
         await admin.close()
 
 
+class TopicMissing(KafkaError):  # type: ignore[misc]
+    """Kafka has no such topic, or none that we may see; `millrace init` makes what we need."""
+
+
 class Publisher:
-    """Publishes and waits until every in-sync replica has it.
+    """Publishes and waits until every in-sync replica has it. Makes no topics.
 
     A producer that failed once is given up: an idempotent one can refuse all that comes after a
     record the broker refused.
@@ -129,9 +135,10 @@ class Publisher:
         """Publish (Kafka topic, key, value) records; those of one key stay in order.
 
         Returns once all are acknowledged. Raises if any may not have been written; the others
-        may have been.
+        may have been. TopicMissing: none was, unless a topic was deleted a moment ago.
         """
         producer = await self._connected()
+        await _require_topics(producer, {topic for topic, _, _ in records})
         try:
             sent = [await producer.send(topic, value, key=key) for topic, key, value in records]
             for result in await asyncio.gather(*sent, return_exceptions=True):
@@ -151,6 +158,25 @@ class Publisher:
         await self.publish(
             [(topic, record.network.encode(), BLOCKS.encode(record)) for record in records]
         )
+
+
+async def _require_topics(producer: AIOKafkaProducer, topics: AbstractSet[str]) -> None:
+    """Raise TopicMissing unless Kafka has them all.
+
+    Asked by name for a topic that is missing, brokers make one, with rules of their own; so we ask
+    for all there are.
+    """
+    client = producer.client
+    if not _missing(client, topics):
+        return
+    if not await client.set_topics(()):
+        raise KafkaConnectionError("no broker told which topics there are")
+    if missing := _missing(client, topics):
+        raise TopicMissing(f"Kafka shows us no topic {', '.join(missing)}")
+
+
+def _missing(client: AIOKafkaClient, topics: AbstractSet[str]) -> list[str]:
+    return sorted(t for t in topics if client.cluster.partitions_for_topic(t) is None)
 
 
 async def _close(producer: AIOKafkaProducer) -> None:

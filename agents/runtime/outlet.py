@@ -1,12 +1,14 @@
 """outbox → Kafka, the quick way: a worker publishes what it has just committed.
 
 What it cannot publish (Kafka is away, the worker dies) stays in the outbox, where relay_outbox
-finds it. Order is kept as long as nothing fails; readers do not rely on it.
+finds it. No topic waits for another. Within one, order is kept as long as nothing fails; readers do
+not rely on it.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NoReturn, Protocol
 
@@ -38,15 +40,19 @@ class Outlet:
     def __init__(self, pool: Pool, publish: PublishRows) -> None:
         self._pool = pool
         self._publish = publish
-        self._waiting: list[OutboxRow] = []
+        self._waiting: dict[str, list[OutboxRow]] = defaultdict(list)
+        self._busy: set[str] = set()
+        """Topics that a task of their own publishes to."""
         self._published: list[int] = []
         self._wake = asyncio.Event()
 
     def offer(self, rows: Sequence[OutboxRow]) -> None:
         """Publish rows soon. They must be committed. More than can be held is left to the relay."""
-        if len(self._waiting) < WAITING_ROWS_MAX:
-            self._waiting += rows
-            self._wake.set()
+        for row in rows:
+            waiting = self._waiting[row.topic]
+            if len(waiting) < WAITING_ROWS_MAX:
+                waiting.append(row)
+        self._wake.set()
 
     async def run(self) -> NoReturn:
         """Publish until cancelled."""
@@ -55,8 +61,14 @@ class Outlet:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                rows, self._waiting = self._waiting, []
-                await self._try_publish(rows)
+                for topic in self._waiting.keys() - self._busy:
+                    self._busy.add(topic)
+                    tasks.create_task(self._empty(topic))
+
+    async def _empty(self, topic: str) -> None:
+        while rows := self._waiting.pop(topic, None):
+            await self._try_publish(rows)
+        self._busy.discard(topic)
 
     async def _try_publish(self, rows: Sequence[OutboxRow]) -> None:
         try:

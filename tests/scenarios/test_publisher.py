@@ -1,9 +1,10 @@
-"""Publishing on the real broker: a refusal stays with the record that caused it."""
+"""Publishing on the real broker: what Kafka does not take holds nothing else up."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -13,9 +14,13 @@ from aiokafka.errors import KafkaError
 from agents.relay_outbox import RelayOutbox
 from agents.runtime.context import Context
 from agents.runtime.kafka_io import RECORD_BYTES_MAX, Publisher, create_topics
+from agents.runtime.kafka_survey import survey_broker
+from devstack.kafka import Kafka
 from settings.model import Settings
 from sql.pool import Pool
 from sql.stream import fill_outbox
+
+WAITING = "SELECT array_agg(topic) FROM outbox"
 
 
 async def test_a_refused_record_does_not_spoil_those_after_it(
@@ -59,6 +64,73 @@ async def test_a_record_that_is_too_large_is_put_aside_and_the_outbox_goes_on(
     assert [tuple(x) for x in letters] == [(rows[n][0], b"k", rows[n][2]) for n in (0, 2)]
 
 
+async def test_records_of_a_missing_topic_wait_in_order_and_hold_no_other_up(
+    kafka: str, topic_prefix: str, pool: Pool
+) -> None:
+    settings = Settings(kafka_bootstrap=kafka, topic_prefix=topic_prefix, topic_partitions=1)
+    late, there = f"{topic_prefix}late", f"{topic_prefix}there"
+    await create_topics(settings, ["there"])
+    rows = [(late, "k", b"one"), (there, "k", b"two"), (late, "k", b"three")]
+    rows += [(there, "k", b"three")]
+    async with pool.acquire() as conn:
+        await fill_outbox(conn, rows)
+    await pool.execute("UPDATE outbox SET created_at = '-infinity'")
+    context = Context(settings, pool, {}, Publisher(settings))
+    relay = RelayOutbox(context)
+    for _ in range(2):
+        await relay.run_once()
+        assert await pool.fetchval(WAITING) == [late] * 2
+    assert await read_all(kafka, there) == [b"two", b"three"]
+    await create_topics(settings, ["late"])
+    await relay.run_once()
+    await context.publisher.stop()
+    assert await read_all(kafka, late) == [b"one", b"three"]
+    assert await pool.fetchval("SELECT count(*) FROM outbox") == 0
+    assert await pool.fetchval("SELECT count(*) FROM dead_letters WHERE topic = $1", late) == 0
+
+
+async def test_a_topic_deleted_while_running_keeps_no_other_from_the_quick_way(
+    kafka: str, topic_prefix: str, pool: Pool
+) -> None:
+    settings = Settings(kafka_bootstrap=kafka, topic_prefix=topic_prefix, topic_partitions=1)
+    gone, stays = f"{topic_prefix}gone", f"{topic_prefix}stays"
+    await create_topics(settings, ["gone", "stays"])
+    context = Context(settings, pool, {}, Publisher(settings))
+    await context.publisher.publish([(gone, b"k", b"v"), (stays, b"k", b"one")])
+    await delete_topic(kafka, gone)
+    async with pool.acquire() as conn:
+        rows = await fill_outbox(conn, [(gone, "k", b"v"), (stays, "k", b"three")])
+    context.outlet.offer(rows)
+    outlet = asyncio.create_task(context.outlet.run())
+    try:
+        assert await read_all(kafka, stays) == [b"one", b"three"]
+        async with asyncio.timeout(30):
+            while await pool.fetchval(WAITING) != [gone]:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.05)
+    finally:
+        outlet.cancel()
+        await asyncio.wait([outlet])
+        await context.publisher.stop()
+        await pool.execute("DELETE FROM outbox")
+
+
+async def test_publishing_makes_no_topic_even_where_the_broker_would(servers_dir: Path) -> None:
+    """Kafka's own default: whoever asks for a topic by name makes it."""
+    with EagerKafka(servers_dir / "eager-kafka", heap_mib=128) as broker:
+        settings = Settings(kafka_bootstrap=broker.bootstrap, topic_partitions=1)
+        publisher = Publisher(settings)
+        try:
+            await create_topics(settings, ["gone"])
+            await publisher.publish([("millrace.gone", b"k", b"v")])
+            await delete_topic(broker.bootstrap, "millrace.gone")
+            for topic in ("millrace.gone", "millrace.never", "millrace.gone"):
+                with pytest.raises(KafkaError):
+                    await publisher.publish([(topic, b"k", b"v")])
+            assert not (await survey_broker(settings)).partitions
+        finally:
+            await publisher.stop()
+
+
 async def test_publishing_without_a_broker_fails_each_time() -> None:
     away = Publisher(Settings(kafka_bootstrap="127.0.0.1:1"))
     for _ in range(2):
@@ -82,6 +154,30 @@ async def test_a_producer_whose_clock_is_wrong_loses_no_record(
             assert abs(kept.timestamp - now_ms) < 3_600_000
     finally:
         await producer.stop()
+
+
+class EagerKafka(Kafka):
+    """A broker that makes topics as Kafka does when it is not told otherwise."""
+
+    name = "eager-kafka"
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        with self._properties.open("a") as properties:
+            properties.write("auto.create.topics.enable=true\n")
+
+
+async def delete_topic(kafka: str, topic: str) -> None:
+    """Delete a topic, and return once nobody is told of it any more."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic])
+        async with asyncio.timeout(30):
+            while topic in await admin.list_topics():  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.05)
+    finally:
+        await admin.close()
 
 
 async def make_narrow(kafka: str, topic: str) -> str:
