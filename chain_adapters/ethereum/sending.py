@@ -13,6 +13,7 @@ import msgspec
 from chain_adapters.ethereum import wire
 from chain_adapters.rpc import (
     ENDPOINT_LIMITED,
+    UNUSABLE,
     Endpoint,
     Fault,
     Reply,
@@ -23,7 +24,6 @@ from chain_adapters.rpc import (
     result_of,
 )
 from chain_adapters.types import (
-    AdapterError,
     Broadcast,
     BroadcastOutcome,
     NodeUnavailable,
@@ -129,5 +129,5 @@ async def is_mined_perhaps(endpoint: Endpoint, signed: SignedTransaction) -> boo
     try:
         await endpoint.check_network()
         return await is_mined(endpoint, signed)
-    except (AdapterError, msgspec.MsgspecError):
+    except UNUSABLE:
         return False

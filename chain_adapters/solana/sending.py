@@ -12,6 +12,7 @@ import base64
 import msgspec
 
 from chain_adapters.rpc import (
+    UNUSABLE,
     Endpoint,
     Fault,
     Reply,
@@ -22,7 +23,6 @@ from chain_adapters.rpc import (
 )
 from chain_adapters.solana import wire
 from chain_adapters.types import (
-    AdapterError,
     Broadcast,
     BroadcastOutcome,
     NodeUnavailable,
@@ -103,7 +103,7 @@ async def send_perhaps(endpoint: Endpoint, signed: SignedTransaction) -> Broadca
     try:
         await endpoint.check_network()
         return await send_to(endpoint, signed)
-    except (AdapterError, msgspec.MsgspecError):
+    except UNUSABLE:
         return None
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from chain_adapters.rpc import Absent, Endpoint, RpcClient
+from chain_adapters.rpc import UNUSABLE, Absent, Endpoint, RpcClient
 from chain_adapters.tron import node, wire
 from chain_adapters.types import (
-    AdapterError,
     Broadcast,
     BroadcastOutcome,
     NodeUnavailable,
@@ -91,5 +88,5 @@ async def is_mined_perhaps(endpoint: Endpoint, transaction_id: str) -> bool:
     try:
         await endpoint.check_network()
         return await is_mined(endpoint, transaction_id)
-    except (AdapterError, msgspec.MsgspecError):
+    except UNUSABLE:
         return False

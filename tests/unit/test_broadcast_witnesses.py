@@ -1,0 +1,107 @@
+"""What one endpoint said of signed bytes counts, whatever nonsense the others answer afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from chain_adapters.adapter import ChainAdapter
+from chain_adapters.ethereum.adapter import EthereumAdapter
+from chain_adapters.solana.adapter import SolanaAdapter
+from chain_adapters.tron.adapter import TronAdapter
+from chain_adapters.types import BroadcastOutcome, SignedTransaction
+
+GENESIS = "9" * 32
+
+NONSENSE = {
+    "no text": b'"\xff"',
+    "a field that is no text": b'{"id":"\xff","blockHash":"\xff"}',
+    "nested": b'{"more":' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+    "null": b"null",
+}
+
+
+class Chain(NamedTuple):
+    """A chain whose adapter asks all endpoints about a refusal, and what a node of it answers."""
+
+    open: Callable[[list[str]], ChainAdapter]
+    answers: dict[str, bytes]
+    asked_of_others: str
+    """What an endpoint is asked that was not the first to answer."""
+    outcome: BroadcastOutcome
+
+
+def failure(code: int, words: str) -> bytes:
+    return b'"error":' + msgspec.json.encode({"code": code, "message": words})
+
+
+CHAINS = {
+    "ethereum": Chain(
+        lambda urls: EthereumAdapter("eip155:5", urls),
+        {
+            "eth_chainId": b'"result":"0x5"',
+            "eth_sendRawTransaction": failure(-32000, "nonce too low"),
+            "eth_getTransactionReceipt": b'"result":null',
+        },
+        "eth_getTransactionReceipt",
+        BroadcastOutcome.NONCE_USED,
+    ),
+    "solana": Chain(
+        lambda urls: SolanaAdapter("solana:" + GENESIS, urls),
+        {
+            "getGenesisHash": f'"result":"{GENESIS}"'.encode(),
+            "sendTransaction": failure(-32002, "Blockhash not found"),
+            "getSignatureStatuses": b'"result":{"value":[null]}',
+        },
+        "sendTransaction",
+        BroadcastOutcome.REFUSED,
+    ),
+    "tron": Chain(
+        lambda urls: TronAdapter("tron:0x99999999", urls),
+        {
+            "wallet/getblock": msgspec.json.encode({"blockID": "9" * 64}),
+            "wallet/broadcasthex": b'{"code":"TAPOS_ERROR"}',
+            "wallet/gettransactioninfobyid": b"{}",
+        },
+        "wallet/gettransactioninfobyid",
+        BroadcastOutcome.REFUSED,
+    ),
+}
+
+
+def node(answers: dict[str, bytes]) -> TestServer:
+    """Serve JSON-RPC by method at "/", and all else by path."""
+
+    async def answer(request: web.Request) -> web.Response:
+        path = request.match_info["path"]
+        if path:
+            return web.Response(body=answers[path])
+        call = json.loads(await request.text())
+        body = b'{"id":%d,%s}' % (call["id"], answers[call["method"]])
+        return web.Response(body=body)
+
+    application = web.Application()
+    application.router.add_post("/{path:.*}", answer)
+    return TestServer(application)
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE.values(), ids=NONSENSE)
+@pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
+async def test_nonsense_of_another_endpoint_takes_no_answer_back(
+    chain: Chain, nonsense: bytes
+) -> None:
+    spoilt = nonsense if chain.asked_of_others.startswith("wallet/") else b'"result":' + nonsense
+    async with (
+        node(chain.answers) as witness,
+        node(chain.answers | {chain.asked_of_others: spoilt}) as other,
+    ):
+        adapter = chain.open([str(server.make_url("/")) for server in (witness, other)])
+        said = await adapter.broadcast(SignedTransaction("0x" + 64 * "a", b"\x02"))
+        await adapter.close()
+    assert said.outcome is chain.outcome
