@@ -365,10 +365,19 @@ def prepare_network(network: str) -> None:
     reorg_depth_blocks.labels(network)
     transfers_total.labels(network)
     withdrawal_replacements_total.labels(network)
+    withdrawal_doubts_total.labels(network)
+    for outcome in ("paid", "lost", "doubt"):
+        coin_takings_total.labels(network, outcome)
     for event in ("added", "removed"):
         blocks_total.labels(network, event)
     for outcome in ("accepted", "refused", "nonce_used", "unknown"):
         broadcast_total.labels(network, outcome)
+
+
+def prepare_asset(network: str, asset: str) -> None:
+    """Show what came and went of an asset as 0 before anything did, for the same reason."""
+    deposit_volume_total.labels(network, asset)
+    withdrawal_volume_total.labels(network, asset)
 
 
 def prepare_stage(stage: str) -> None:

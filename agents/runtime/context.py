@@ -68,6 +68,8 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         watch_pool(pool)
         for network in settings.networks:
             catalogue.prepare_network(network.network)
+        for asset in settings.assets:
+            catalogue.prepare_asset(asset.network, asset.asset)
         publisher = Publisher(settings)
         await publisher.start()
         stack.push_async_callback(publisher.stop)

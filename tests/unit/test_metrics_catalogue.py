@@ -59,8 +59,9 @@ def test_shared_metrics_are_gauges_and_in_their_own_registry() -> None:
     assert not shared & {family.name for family in REGISTRY.collect()}
 
 
-def test_a_prepared_network_and_stage_show_zeros() -> None:
+def test_a_prepared_network_asset_and_stage_show_zeros() -> None:
     catalogue.prepare_network("eip155:424242")
+    catalogue.prepare_asset("eip155:424242", "ETH")
     catalogue.prepare_stage("some_stage")
     families = text_string_to_metric_families(generate_latest(REGISTRY).decode())
     samples = {

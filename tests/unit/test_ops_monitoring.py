@@ -15,7 +15,15 @@ import promql_parser
 import pytest
 import yaml
 
-from metrics.catalogue import CATALOGUE, Entry
+import notifications.deliver  # noqa: F401 - it prepares its own
+from metrics.catalogue import (
+    CATALOGUE,
+    REGISTRY,
+    Entry,
+    prepare_asset,
+    prepare_network,
+    prepare_stage,
+)
 from ops.grafana.build import dashboard_json
 from ops.grafana.panels import DASHBOARDS, Dashboard
 from ops.manual import MANUAL, with_tables
@@ -144,6 +152,18 @@ def test_every_alert_says_what_happened_what_it_means_and_what_to_do(alert: dict
     named = set(re.findall(r"\$labels\.(\w+)", " ".join(alert["annotations"].values())))
     metrics = {use.metric for use in _Reader(alert["expr"]).uses}
     assert named <= set().union(*(_labels(metric) for metric in metrics))
+
+
+def test_what_an_alert_counts_is_shown_before_it_happens() -> None:
+    """An increase of 1 in a series that was not there before is none to Prometheus."""
+    prepare_network("eip155:1")
+    prepare_asset("eip155:1", "ETH")
+    prepare_stage("some_stage")
+    shown = {sample.name for family in REGISTRY.collect() for sample in family.samples}
+    matches = (re.findall(r"(?:increase|rate)\((\w+)", alert["expr"]) for alert in _alerts())
+    counted = {name for names in matches for name in names if not name.endswith("_bucket")}
+    assert "millrace_withdrawal_doubts_total" in counted
+    assert counted - shown == set()
 
 
 def test_alert_names_are_unique() -> None:
