@@ -28,6 +28,15 @@ _RECONNECT_S_MAX = 60.0
 _HANDSHAKE_S = 10.0
 _CLOSE = aiohttp.ClientWSTimeout(ws_close=1.0)
 _HEARTBEAT_S = 15.0
+_BREAKS = (
+    aiohttp.ClientError,
+    OSError,
+    TimeoutError,
+    msgspec.MsgspecError,
+    ValueError,
+    RecursionError,
+)
+"""What a socket raises that breaks or says nonsense (RecursionError: nested too deep)."""
 
 
 class _PushParams(msgspec.Struct):
@@ -197,7 +206,7 @@ async def subscribe(
                 refuse_other_chain(answer, chain_id, show_host(url))
                 await ask(socket, "eth_subscribe", "newHeads")
             yield socket
-    except (aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError, ValueError) as error:
+    except _BREAKS as error:
         fault = type(error).__name__
     if fault:
         raise SocketLost(f"{show_host(url)}: {fault}")

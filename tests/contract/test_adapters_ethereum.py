@@ -120,12 +120,13 @@ async def test_new_heads_are_pushed(anvil: Anvil, world: AnvilWorld) -> None:
 
 
 class Socket:
-    """A WebSocket endpoint that subscribes and then pushes nothing."""
+    """A WebSocket endpoint that subscribes and then pushes nothing, or something once."""
 
-    def __init__(self, chain_id: int) -> None:
+    def __init__(self, chain_id: int, pushed: bytes = b"") -> None:
         self.subscribers = 0
         self.url = ""
         self._chain_id = chain_id
+        self._pushed = pushed
         self._open: set[web.WebSocketResponse] = set()
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
@@ -138,6 +139,8 @@ class Socket:
             self.subscribers += subscribes
             result = "0x1" if subscribes else hex(self._chain_id)
             await socket.send_json({"jsonrpc": "2.0", "id": call["id"], "result": result})
+            if subscribes and self._pushed:
+                await socket.send_bytes(self._pushed)
         self._open.discard(socket)
         return socket
 
@@ -170,6 +173,39 @@ async def test_a_socket_that_falls_silent_is_no_blindness(anvil: Anvil, world: A
         for step in range(1, 4):
             await world.mine()
             await reach(tips, height + step)
+
+
+def head(number: str) -> bytes:
+    pushed = {"number": number, "hash": "0x" + 64 * "a"}
+    return json.dumps({"params": {"result": pushed}}).encode()
+
+
+NONSENSE = {
+    "no json": b"{",
+    "no text": b'{"params":{"result":{"number":"\xff","hash":"0x"}}}',
+    "nested": b'{"params":' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+    "nested where nobody looks": b'{"more":' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+    "no number": head("0xheight"),
+    "a number that no chain has": head(hex(2**63)),
+    "a negative number": head("-0x1"),
+}
+
+
+@pytest.mark.parametrize("pushed", NONSENSE.values(), ids=NONSENSE)
+async def test_nonsense_that_is_pushed_is_polled_around(
+    anvil: Anvil, world: AnvilWorld, pushed: bytes
+) -> None:
+    height = await world.height()
+    async with (
+        Socket(anvil.chain_id, pushed).running() as socket,
+        tips_of(anvil, socket.url, poll_interval_s=0.05, silence_s=3600) as tips,
+    ):
+        await reach(tips, height)
+        for step in range(1, 3):
+            await world.mine()
+            while (tip := await anext(tips)).height < height + step:
+                pass
+            assert tip.height == height + step
 
 
 async def test_a_dropped_socket_is_opened_again(anvil: Anvil, world: AnvilWorld) -> None:
