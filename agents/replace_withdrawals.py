@@ -15,11 +15,11 @@ import structlog
 
 from agents.parts.expiry import doubtful_expiries, final_clock
 from agents.parts.quotes import price_payments
+from agents.parts.twins import leave_out_twins
 from agents.runtime.context import Context
 from agents.runtime.loop import Loop
 from agents.runtime.stage import Work
 from agents.runtime.transact import transact
-from agents.sign_withdrawals import leave_out_twins
 from chain_adapters.types import PaymentRefused
 from custody import withdrawal_events as told
 from custody.approve import give_up_expired
@@ -34,13 +34,11 @@ from sql import wallets as wallets_sql
 from sql import withdrawals as withdrawals_sql
 from sql.attempts import Attempt
 from sql.transactions import NewTransaction
-from sql.withdrawals import Withdrawal
+from sql.withdrawals import SENT, Withdrawal
 from topics.events import emit_events
 from topics.withdrawals import WITHDRAWALS_SIGNED, WithdrawalsSigned
 
 log = structlog.get_logger(__name__)
-
-OPEN = ("signed", "broadcast")
 
 
 class ReplaceWithdrawals(Loop):
@@ -68,7 +66,7 @@ class ReplaceWithdrawals(Loop):
                     conn, network, config.replace_after_s, clock
                 )
             }
-            rows = await transactions_sql.read_payments(conn, network, stuck, OPEN)
+            rows = await transactions_sql.read_payments(conn, network, stuck, SENT)
             latest = await attempts_sql.latest_attempts(conn, stuck)
         doubtful = await doubtful_expiries(self.context, network, stuck)
         rows = [r for r in rows if r.halted_reason is None and r.withdrawal_id not in doubtful]
@@ -88,7 +86,7 @@ class ReplaceWithdrawals(Loop):
         `latest` are those that nodes were asked of.
         """
         ids = [payment.row.withdrawal_id]
-        locked = await withdrawals_sql.lock_withdrawals(work.conn, ids, OPEN)
+        locked = await withdrawals_sql.lock_withdrawals(work.conn, ids, SENT)
         stuck = await self._still_stuck(work, config)
         if payment.row.withdrawal_id not in stuck:
             return
@@ -148,7 +146,7 @@ class ReplaceWithdrawals(Loop):
         """Fail what expired and can never be paid, and give its money back."""
         ids = [hopeless.row.withdrawal_id]
         async with transact(self.context) as work:
-            locked = await withdrawals_sql.lock_withdrawals(work.conn, ids, OPEN)
+            locked = await withdrawals_sql.lock_withdrawals(work.conn, ids, SENT)
             stuck = await self._still_stuck(work, config)
             clock = await final_clock(work.conn, config)
             if not locked or not stuck.get(ids[0]) or clock is None or hopeless.refusal is None:

@@ -22,11 +22,11 @@ from settings.model import Network
 from sql import chain as chain_sql
 from sql import transactions as transactions_sql
 from sql import withdrawals as withdrawals_sql
+from sql.withdrawals import SENT
 from topics.events import emit_events
 from topics.withdrawals import WITHDRAWALS_APPROVED, WithdrawalsApproved
 
 BATCH_ROWS = 200
-SENT = ("signed", "broadcast")
 
 
 class Round(NamedTuple):

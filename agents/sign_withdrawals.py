@@ -17,6 +17,7 @@ import structlog
 
 from agents.parts.expiry import final_clock
 from agents.parts.quotes import measure_low_wallets, price_payments
+from agents.parts.twins import leave_out_twins
 from agents.runtime.context import Context
 from agents.runtime.stage import Stage, Work
 from chain_adapters.types import PaymentRefused
@@ -29,7 +30,6 @@ from custody.signer import Signer
 from metrics import catalogue
 from sql import chain as chain_sql
 from sql import coins as coins_sql
-from sql import deposits as deposits_sql
 from sql import transactions as transactions_sql
 from sql import wallets as wallets_sql
 from sql import withdrawals as withdrawals_sql
@@ -280,19 +280,6 @@ async def give_up(work: Work, hopeless: Sequence[Priced]) -> None:
         emit_events(work, [told.failed_event(withdrawal) for withdrawal in failed])
     for withdrawal in failed:
         catalogue.withdrawals_total.labels(withdrawal.network, withdrawal.asset, "failed").inc()
-
-
-async def leave_out_twins(
-    work: Work, network: str, signed: Sequence[NewTransaction]
-) -> Sequence[NewTransaction]:
-    """Leave those approved that would be another payment's transaction: the next quote differs."""
-    loose = [one.transaction_id for one in signed if one.nonce is None and one.coin is None]
-    if not loose:
-        return signed
-    kept = pay.without_twins(signed, await deposits_sql.own_transactions(work.conn, network, loose))
-    if len(kept) < len(signed):
-        log.warning("payments alike in everything", network=network, left=len(signed) - len(kept))
-    return kept
 
 
 async def store(work: Work, network: str, signed: Sequence[NewTransaction]) -> None:

@@ -19,6 +19,7 @@ from metrics import catalogue
 from sql.transactions import supersede_attempts
 from sql.wallets import foreign_nonces, release_nonce
 from sql.withdrawals import (
+    SENT,
     Move,
     Withdrawal,
     find_withdrawal,
@@ -30,7 +31,6 @@ from topics.withdrawals import WITHDRAWALS_APPROVED, WithdrawalsApproved
 
 WAITING = "awaiting_approval"
 UNSIGNED = "approved"
-SENT = ("signed", "broadcast")
 
 
 class NotWaiting(CustodyError):

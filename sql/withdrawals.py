@@ -15,6 +15,9 @@ _queries = load_queries("withdrawals")
 OrderKey = tuple[str, str]
 """Tenant and idempotency key."""
 
+SENT = ("signed", "broadcast")
+"""Statuses of a withdrawal that may be in a block any moment: nodes have it, or may have."""
+
 
 class WithdrawalPolicy(NamedTuple):
     """The rules of one asset; amounts in its minor units, None means no limit."""

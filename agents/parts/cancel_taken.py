@@ -14,14 +14,14 @@ from agents.runtime.stage import Work
 from agents.runtime.transact import transact_on
 from chain_adapters.adapter import CoinReader
 from chain_adapters.types import Spending
-from custody.approve import SENT, MayBePaid, NotWaiting
+from custody.approve import MayBePaid, NotWaiting
 from sql import chain as chain_sql
 from sql import coin_losses as losses_sql
 from sql import transactions as transactions_sql
 from sql import withdrawals as withdrawals_sql
 from sql.coin_losses import Taker
 from sql.pool import Connection, Pool
-from sql.withdrawals import Withdrawal
+from sql.withdrawals import SENT, Withdrawal
 
 ANCESTORS_MAX = 100
 """Transactions that left the chain and are looked at. More than one is odd already."""

@@ -23,7 +23,7 @@ from agents.runtime.transact import transact
 from chain_adapters.adapter import CoinReader
 from chain_adapters.types import NodeUnavailable, Spending, UnsignedTransaction
 from custody import withdrawal_events as told
-from custody.approve import SENT, give_up_lost
+from custody.approve import give_up_lost
 from metrics import catalogue
 from settings.model import Network
 from sql import attempts as attempts_sql
@@ -37,7 +37,7 @@ from sql import withdrawals as withdrawals_sql
 from sql.attempts import Attempt
 from sql.coin_losses import Taker
 from sql.transactions import MinedTransaction, NewTransaction
-from sql.withdrawals import Withdrawal
+from sql.withdrawals import SENT, Withdrawal
 from topics.events import emit_events
 from topics.ledger import LEDGER, NetworkCostOrphaned, batch_facts
 
