@@ -216,7 +216,7 @@ def add_call_transfers(root: WireFrame, transfers: list[Transfer]) -> None:
     stack = [(root, root.error is not None)]
     while stack:
         frame, reverted = stack.pop()
-        if position and not reverted and frame.value is not None and frame.type in MOVING_FRAMES:
+        if position and not reverted and frame.type in MOVING_FRAMES:
             add_call_transfer(frame, position, transfers)
         position += 1
         stack.extend((inner, reverted or inner.error is not None) for inner in frame.calls[::-1])

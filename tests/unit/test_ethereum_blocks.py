@@ -176,6 +176,23 @@ def test_a_receipt_that_lost_its_logs_is_not_read() -> None:
     normalise_answers(answers | {"eth_getBlockReceipts": receipts})
 
 
+def numbered_anew(receipt: dict[str, Any]) -> dict[str, Any]:
+    logs = [log | {"logIndex": hex(position)} for position, log in enumerate(receipt["logs"])]
+    return receipt | {"logs": logs}
+
+
+def test_logs_numbered_anew_in_each_transaction_are_read_and_a_hole_in_them_is_seen() -> None:
+    answers = load_block(HEIGHTS[-1])
+    receipts = [numbered_anew(receipt) for receipt in answers["eth_getBlockReceipts"]]
+    assert normalise_answers(answers | {"eth_getBlockReceipts": receipts}) == normalise_answers(
+        answers
+    )
+    earlier = [receipt for receipt in receipts if len(receipt["logs"]) > 2][1]
+    del earlier["logs"][1]
+    with pytest.raises(NodeUnavailable, match="a log is missing"):
+        normalise_answers(answers | {"eth_getBlockReceipts": receipts})
+
+
 def test_blob_gas_is_part_of_the_fee() -> None:
     answers = json.loads((FOLDER / "block_122987_blob.json").read_bytes())
     (transaction,) = normalise_answers(answers, traced=False).transactions

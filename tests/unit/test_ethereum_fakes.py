@@ -127,10 +127,32 @@ CASES = [
         ETHER,
         {"status": "0x0", "root": BLOCK},
     ),
+    Case("zero written longer", "0x00 wei are none", [], {"value": "0x00"}),
+    Case(
+        "no price",
+        "what the fee was, neither transaction nor receipt says",
+        WAIT,
+        {"gasPrice": None, **ETHER},
+        {"effectiveGasPrice": None},
+    ),
     Case("no status", "neither status nor state root", WAIT, ETHER, {"status": None}),
     Case("empty status", "no text", WAIT, ETHER, {"status": ""}),
     Case("status without digits", "0x", WAIT, ETHER, {"status": "0x"}),
     Case("status 2", "only 0 and 1 mean something", WAIT, ETHER, {"status": "0x2"}),
+    Case(
+        "status 2, with a state root",
+        "a status counts whatever else a receipt holds",
+        WAIT,
+        ETHER,
+        {"status": "0x2", "root": BLOCK},
+    ),
+    Case(
+        "short state root",
+        "neither status nor the hash of a state",
+        WAIT,
+        ETHER,
+        {"status": None, "root": "0x"},
+    ),
     Case("status 01", "not how a number is written", WAIT, ETHER, {"status": "0x01"}),
     Case(
         "before Byzantium",
@@ -232,6 +254,7 @@ CASES = [
     with_calls(
         "no value inside", "calls without ether", call(value="0x0"), call(value=None), moved=[]
     ),
+    with_calls("call of nowhere", "an inner call without recipient", call(to=None), moved=[]),
     with_calls(
         "destroyed for itself",
         "a contract destroyed in its own favour moves nothing",
@@ -326,9 +349,20 @@ def test_addresses_are_lower_case_whatever_the_node_writes() -> None:
     assert found == {mixed.lower(), None}
 
 
-def test_a_receipt_without_effective_price_pays_the_gas_price() -> None:
-    receipt = {"effectiveGasPrice": None, "status": None, "root": BLOCK}
-    assert read({"gasPrice": "0x3"}, receipt).fee_minor == 63_000
+@pytest.mark.parametrize(
+    ("receipt", "fee_minor"),
+    [
+        ({"effectiveGasPrice": "0x2"}, 42_000),
+        ({"effectiveGasPrice": None, "status": None, "root": BLOCK}, 63_000),
+        ({"blobGasUsed": "0x0"}, 42_000),
+        ({"blobGasUsed": "0x2", "blobGasPrice": "0x5"}, 42_010),
+    ],
+    ids=["dynamic price", "before London", "no blobs and no price of them", "blobs"],
+)
+def test_the_fee_is_what_the_receipt_says_and_else_the_bid(
+    receipt: dict[str, Any], fee_minor: int
+) -> None:
+    assert read({"gasPrice": "0x3"}, receipt).fee_minor == fee_minor
 
 
 def describe(case: Case) -> str:
