@@ -11,12 +11,19 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
+from chain_adapters.http import HttpClient
+from chain_adapters.rpc import show_host
 from devstack.chains.chain import DevNode
 from devstack.chains.ethereum import EthereumChain
 from devstack.paths import node_modules_dir
 from devstack.process import ServerError
+from settings.url import check_url
 
+ASK_CHAIN_ID = b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}'
 MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+BANK_COINS = 10**12
+"""Each account's ether at the beginning."""
 
 
 def anvil_path() -> Path:
@@ -35,8 +42,9 @@ def anvil_path() -> Path:
 class Anvil(DevNode):
     """One node with ten funded accounts of the well-known test mnemonic.
 
-    Its chain is written to the data folder every second and at the end, so that a `kill` may lose
-    the last blocks, which looks like a reorganisation; without `keep_state` it is in memory only.
+    Its chain is written to the data folder every half minute, whole each time, and at the end, also
+    when its owner is killed. A `kill` of the node itself may lose the last blocks, which looks like
+    a reorganisation; without `keep_state` the chain is in memory only.
     """
 
     name = "anvil"
@@ -45,6 +53,7 @@ class Anvil(DevNode):
     token_decimals = 18
     reorganises = True
     stop_signal = signal.SIGINT
+    orphan_signal = signal.SIGINT
     attempts = 3
 
     def __init__(
@@ -98,19 +107,19 @@ class Anvil(DevNode):
 
     def _command(self) -> list[str]:
         command = [str(anvil_path()), "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--chain-id", str(self.chain_id), "--silent"]
+        command += ["--chain-id", str(self.chain_id), "--silent", "--balance", str(BANK_COINS)]
         command += ["--slots-in-an-epoch", str(self._slots_in_an_epoch)]
         if self.block_time_s:
             command += ["--block-time", str(self.block_time_s), "--mixed-mining"]
         if self._keep_state:
-            command += ["--state", str(self.data_dir / "state.json"), "--state-interval", "1"]
+            command += ["--state", str(self.data_dir / "state.json"), "--state-interval", "30"]
             command += ["--preserve-historical-states"]
         return command
 
     def _answers(self) -> bool:
         try:
             return fetch_chain_id(self.rpc_url) == self.chain_id
-        except OSError:
+        except (OSError, ValueError):
             return False
 
 
@@ -129,12 +138,37 @@ def dev_network(chain_id: int, rpc_url: str, push_url: str | None) -> dict[str, 
 
 
 def fetch_chain_id(rpc_url: str, timeout_s: float = 5.0) -> int:
-    """Ask a node for its chain id. OSError if it does not answer."""
-    request = urllib.request.Request(  # noqa: S310 - the scheme is the operator's
-        rpc_url,
-        data=b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}',
-        headers={"content-type": "application/json"},
+    """Ask a node of ours for its chain id. OSError if it does not answer."""
+    request = urllib.request.Request(  # noqa: S310 - we made the URL
+        rpc_url, data=ASK_CHAIN_ID, headers={"content-type": "application/json"}
     )
     with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310
-        answer: dict[str, str] = json.load(response)
-    return int(answer["result"], 16)
+        return read_chain_id(response.read())
+
+
+async def ask_chain_id(rpc_url: str, timeout_s: float = 5.0) -> int:
+    """Ask somebody else's node for its chain id; its URL may hold a user and a password, or a key.
+
+    ServerError, with nothing of them, if there is no answer.
+    """
+    client = HttpClient({}, timeout_s, requests_max=1, response_bytes_max=10_000)
+    try:
+        host = show_host(check_url(rpc_url))
+        raw, fault = await client.exchange(rpc_url, ASK_CHAIN_ID)
+        if fault is None:
+            return read_chain_id(raw)
+    except ValueError as error:
+        message = f"MILLRACE_RPC_URL: {error}"
+        raise ServerError(message) from None
+    finally:
+        await client.close()
+    message = f"MILLRACE_RPC_URL: {host}: {fault}"
+    raise ServerError(message)
+
+
+def read_chain_id(answer: bytes) -> int:
+    """Return the chain id of a node's answer. ValueError if there is none in it."""
+    try:
+        return int(json.loads(answer)["result"], 16)
+    except (ValueError, TypeError, LookupError):
+        raise ValueError("the node does not tell its chain id") from None

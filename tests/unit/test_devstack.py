@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -18,11 +19,16 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from devstack.chains.anvil import Anvil, fetch_chain_id
+from devstack.chains.ethereum import EthereumChain
 from devstack.install import InstallError, check_sums, read_sums, write_sums
 from devstack.kafka import Kafka
 from devstack.paths import ROOT
 from devstack.postgres import Postgres, bundled_install
 from devstack.process import GuardedProcess, ServerError, wait_until
+
+RECIPIENT = "0x" + "d0" * 20
+PAID_MINOR = 10**24
+"""More than anvil gives an account unless it is told to."""
 
 OWNER = """
 import sys, time
@@ -33,7 +39,7 @@ folder = Path(sys.argv[1])
 servers = [Postgres(folder / "postgres"), Anvil(folder / "anvil")]
 for server in servers:
     server.start()
-print(*(server.pid for server in servers), flush=True)
+print(*(server.pid for server in servers), servers[1].rpc_url, flush=True)
 time.sleep(600)
 """
 
@@ -68,13 +74,26 @@ def test_a_killed_owner_leaves_nothing_running_and_its_data_usable(data_dir: Pat
         [sys.executable, "-c", OWNER, str(data_dir)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as owner:
         assert owner.stdout
-        pids = [int(pid) for pid in owner.stdout.readline().split()]
+        *numbers, rpc_url = owner.stdout.readline().split()
+        pids = [int(number) for number in numbers]
+        asyncio.run(pay_and_mine(rpc_url))
         os.kill(owner.pid, signal.SIGKILL)
     assert len(pids) == 2
     assert wait_until(lambda: all(map(is_gone, pids)), timeout_s=20)
     with Postgres(data_dir / "postgres") as postgres, Anvil(data_dir / "anvil") as anvil:
         assert postgres.alive
-        assert anvil.alive
+        assert asyncio.run(paid(anvil.rpc_url)) == (2, PAID_MINOR)
+
+
+async def pay_and_mine(rpc_url: str) -> None:
+    async with EthereumChain(rpc_url) as chain:
+        await chain.pay(RECIPIENT, PAID_MINOR)
+        await chain.mine()
+
+
+async def paid(rpc_url: str) -> tuple[int, int]:
+    async with EthereumChain(rpc_url) as chain:
+        return await chain.height(), await chain.balance(RECIPIENT)
 
 
 async def test_a_killed_database_comes_back_where_it_was(own_postgres: Postgres) -> None:
