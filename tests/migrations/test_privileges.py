@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -16,6 +18,15 @@ OWNERS = {
     ("custody", "add_master_secret"),
 }
 """What `millrace init` alone does."""
+
+
+GRANTED = """
+SELECT table_name, privilege_type FROM information_schema.role_table_grants
+WHERE grantee = 'millrace_app' AND privilege_type <> 'SELECT'
+UNION
+SELECT table_name, privilege_type FROM information_schema.role_column_grants
+WHERE grantee = 'millrace_app' AND privilege_type <> 'SELECT'
+"""
 
 
 @pytest.fixture
@@ -66,3 +77,42 @@ async def test_what_is_configured_is_for_the_owner(
 async def test_what_no_worker_does_is_refused(worker: Connection, statement: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await worker.execute(statement)
+
+
+async def test_the_role_may_write_nothing_that_no_query_writes(pool: Pool) -> None:
+    written: set[tuple[str, str]] = set()
+    async with pool.acquire() as conn:
+        for query in QUERIES:
+            if query not in OWNERS:
+                written |= await writes_of(conn, *query)
+        granted = {tuple(row) for row in await conn.fetch(GRANTED)}
+    assert granted
+    assert granted - written == set()
+
+
+async def writes_of(conn: Connection, subject: str, name: str) -> set[tuple[str, str]]:
+    """Return what a query writes and locks: tables, and the privilege it takes."""
+    statement = getattr(statements_of(subject), name).sql
+    explain = await conn.prepare(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {statement}")
+    [(plan,)] = await explain.fetch(*[None] * len(explain.get_parameters()))
+    nodes = list(nodes_of(json.loads(plan)[0]["Plan"]))
+    changes = [node for node in nodes if node["Node Type"] == "ModifyTable"]
+    written = {(node["Relation Name"], node["Operation"].upper()) for node in changes}
+    upserts = {
+        (node["Relation Name"], "UPDATE")
+        for node in changes
+        if node.get("Conflict Resolution") == "UPDATE"
+    }
+    if all(node["Node Type"] != "LockRows" for node in nodes):
+        return written | upserts
+    return (
+        written
+        | upserts
+        | {(node["Relation Name"], "UPDATE") for node in nodes if "Relation Name" in node}
+    )
+
+
+def nodes_of(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for below in node.get("Plans", []):
+        yield from nodes_of(below)

@@ -41,6 +41,12 @@ HOSTILE = {
     "set_a_negative_balance": "UPDATE accounts SET balance_minor = -1 WHERE account_id = {alice}",
     "set_a_balance_back_to_an_older_line": """UPDATE accounts
     SET balance_minor = 60, last_entry_id = {first}, last_line = 0 WHERE account_id = {alice}""",
+    "set_the_balance_of_a_wallet": """UPDATE accounts
+    SET balance_minor = 1000 WHERE account_id = {wallets}""",
+    "set_a_balance_by_a_line_that_is_not_there": """UPDATE accounts
+    SET balance_minor = 1000, last_entry_id = {new} WHERE account_id = {alice}""",
+    "set_a_balance_by_anothers_line": """UPDATE accounts
+    SET balance_minor = 1000, last_entry_id = {foreign_entry} WHERE account_id = {alice}""",
     "set_a_balance_through_a_trigger_of_ones_own": """
     CREATE TEMP TABLE bait (n integer);
     CREATE FUNCTION pg_temp.bite() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -49,6 +55,10 @@ HOSTILE = {
     INSERT INTO bait VALUES (1)""",
     "open_a_rich_account": """INSERT INTO accounts (tenant, owner, asset, bucket, balance_minor)
     VALUES ('{tenant}', 'eve', 'ETH', 'available', 5)""",
+    "open_an_account_in_the_future": """INSERT INTO accounts (tenant, owner, asset, bucket,
+    last_entry_id) VALUES ('{tenant}', 'eve', 'ETH', 'available', 1)""",
+    "open_an_account_in_the_middle_of_an_entry": """INSERT INTO accounts (tenant, owner, asset,
+    bucket, last_line) VALUES ('{tenant}', 'eve', 'ETH', 'available', 1)""",
     "open_an_account_of_an_unknown_bucket": """INSERT INTO accounts (tenant, owner, asset, bucket)
     VALUES ('{tenant}', 'eve', 'ETH', 'secret')""",
     "open_a_tenants_wallet_for_a_user": """INSERT INTO accounts (tenant, owner, asset, bucket)
@@ -91,6 +101,20 @@ HOSTILE = {
     + "({new}, 0, {wallets}, {dollars}, '{tenant}', 'ETH', 'X', 'k', 1, 101, 1, '', '')",
     "post_to_no_account": LINE
     + "({new}, 0, {wallets}, 17, '{tenant}', 'ETH', 'X', 'k', 1, 101, 1, '', '')",
+    "post_between_no_accounts": LINE
+    + "({new}, 0, 17, 18, '{tenant}', 'ETH', 'X', 'k', 1, 1, 1, '', '')",
+    "post_once_in_the_own_and_once_in_another_name": LINE
+    + """({new}, 0, {wallets}, {alice}, '{tenant}', 'ETH', 'X', 'k', 1, 101, 101, '', ''),
+    ({new} + 1, 0, {wallets}, {alice}, '{other}', 'ETH', 'X', 'k', 1, 102, 102, '', '')""",
+    "post_once_in_the_own_and_once_in_a_name_before_it": LINE
+    + """({new}, 0, {foreign_wallets}, {foreign}, '{other}', 'ETH', 'X', 'k', 1, 8, 8, '', ''),
+    ({new} + 1, 0, {foreign_wallets}, {foreign}, '{tenant}', 'ETH', 'X', 'k', 1, 9, 9, '', '')""",
+    "post_once_in_the_own_and_once_in_another_asset": LINE
+    + """({new}, 0, {wallets}, {alice}, '{tenant}', 'ETH', 'X', 'k', 1, 101, 101, '', ''),
+    ({new} + 1, 0, {wallets}, {alice}, '{tenant}', 'USDT', 'X', 'l', 1, 102, 102, '', '')""",
+    "post_once_in_the_own_and_once_in_an_asset_before_it": LINE
+    + """({new}, 0, {safe}, {dollars}, '{tenant}', 'USDT', 'X', 'k', 1, 1, 1, '', ''),
+    ({new} + 1, 0, {safe}, {dollars}, '{tenant}', 'ETH', 'X', 'l', 1, 2, 2, '', '')""",
     "post_a_key_twice": LINE
     + """({new}, 0, {wallets}, {alice}, '{tenant}', 'ETH', 'X', 'deposit:1:credit:0', 1, 101, 101,
     '', '')""",
@@ -101,6 +125,12 @@ HOSTILE = {
     "post_lines_with_different_keys": LINE
     + """({new}, 0, {wallets}, {alice}, '{tenant}', 'ETH', 'X', 'k', 1, 101, 101, '', ''),
     ({new}, 1, {wallets}, {alice}, '{tenant}', 'ETH', 'X', 'l', 1, 102, 102, '', '')""",
+    "post_lines_of_different_kinds": LINE
+    + """({new}, 0, {wallets}, {alice}, '{tenant}', 'ETH', 'X', 'k', 1, 101, 101, '', ''),
+    ({new}, 1, {wallets}, {alice}, '{tenant}', 'ETH', 'Y', 'k', 1, 102, 102, '', '')""",
+    "leave_a_line_out": LINE
+    + """({new}, 0, {wallets}, {alice}, '{tenant}', 'ETH', 'X', 'k', 1, 101, 101, '', ''),
+    ({new}, 2, {wallets}, {alice}, '{tenant}', 'ETH', 'X', 'k', 1, 102, 102, '', '')""",
     "insert_before_history": LINE
     + "(-5, 0, {wallets}, {alice}, '{tenant}', 'ETH', 'X', 'k', 1, 101, 101, '', '')",
     "skip_the_triggers_as_a_worker": """SET LOCAL ROLE millrace_app;
@@ -117,7 +147,7 @@ HOSTILE = {
 async def names(pool: Pool) -> dict[str, object]:
     """Alice has 60 + 40 ETH, somebody of another tenant 7."""
     async with pool.acquire() as conn:
-        tenant, other = await open_tenant(conn), await open_tenant(conn)
+        tenant, other = sorted([await open_tenant(conn), await open_tenant(conn)])
         async with conn.transaction():
             results = await post(
                 conn,
@@ -127,7 +157,13 @@ async def names(pool: Pool) -> dict[str, object]:
                     deposit(other, "mallory", 7, 1),
                 ],
             )
-        await tables.open_accounts(conn, [tenant], ["alice"], ["USDT"], ["available"])
+        await tables.open_accounts(
+            conn,
+            [tenant, tenant],
+            ["alice", ""],
+            ["USDT", "USDT"],
+            ["available", "deposit_wallets"],
+        )
         rows = await conn.fetch("SELECT account_id, tenant, owner, asset FROM accounts")
     ids = {(row["tenant"], row["owner"], row["asset"]): row["account_id"] for row in rows}
     return {
@@ -136,8 +172,11 @@ async def names(pool: Pool) -> dict[str, object]:
         "wallets": ids[tenant, "", "ETH"],
         "alice": ids[tenant, "alice", "ETH"],
         "dollars": ids[tenant, "alice", "USDT"],
+        "safe": ids[tenant, "", "USDT"],
         "foreign": ids[other, "mallory", "ETH"],
+        "foreign_wallets": ids[other, "", "ETH"],
         "first": results[0].entry_id,
+        "foreign_entry": results[2].entry_id,
         "new": 10**9,
     }
 

@@ -38,6 +38,49 @@ FORBIDDEN = [
         "transactions_withdrawal_id",
     ),
     (
+        "INSERT INTO transactions (network, transaction_id, withdrawal_id, sender, attempt,"
+        " unsigned, raw, fee_minor_max) SELECT network, 'other', withdrawal_id, 'stranger',"
+        " 1, '', '', 0 FROM withdrawals WHERE tenant = $1",
+        "withdrawal_id_network_sender_fkey",
+    ),
+    (
+        "INSERT INTO transactions (network, transaction_id, withdrawal_id, sender, coin, coins,"
+        " attempt, unsigned, raw, fee_minor_max) SELECT network, 'other', withdrawal_id, sender,"
+        " 'c', '{c}', 1, '', '', 0 FROM withdrawals WHERE tenant = $1",
+        "withdrawal_id_network_sender_coin_fkey",
+    ),
+    (
+        "INSERT INTO withdrawals (tenant, idempotency_key, request_hash, owner, asset, network,"
+        " address, amount_minor, fee_minor) SELECT tenant, 'other', '', owner, asset, 'other:1',"
+        " address, 1, 0 FROM withdrawals WHERE tenant = $1",
+        "withdrawals_asset_network_fkey",
+    ),
+    (
+        "INSERT INTO nonces (network, sender, next_nonce) SELECT network, 'stranger', 0"
+        " FROM withdrawals WHERE tenant = $1",
+        "nonces_network_sender_fkey",
+    ),
+    (
+        "INSERT INTO memos (network, address, memo, tenant, owner)"
+        " SELECT network, address, '1', tenant, 'mallory' FROM addresses WHERE tenant = $1",
+        "memos_tenant_owner_fkey",
+    ),
+    (
+        "INSERT INTO memos (network, address, memo, tenant, owner)"
+        " SELECT network, 'elsewhere', '1', tenant, 'alice' FROM addresses WHERE tenant = $1",
+        "memos_network_address_fkey",
+    ),
+    (
+        "INSERT INTO coin_claims (network, coin, withdrawal_id)"
+        " SELECT network, 'c', -1 FROM withdrawals WHERE tenant = $1",
+        "coin_claims_withdrawal_id_fkey",
+    ),
+    (
+        "INSERT INTO coin_losses (withdrawal_id, network, transaction_id, height, block_id)"
+        " SELECT -1, network, 'x', 1, 'b' FROM withdrawals WHERE tenant = $1",
+        "coin_losses_withdrawal_id_fkey",
+    ),
+    (
         "INSERT INTO withdrawals (tenant, idempotency_key, request_hash, owner, asset, address,"
         " amount_minor, fee_minor, status) SELECT tenant, 'other', '', owner, asset, address,"
         " 1, 0, 'approved' FROM withdrawals WHERE tenant = $1",
