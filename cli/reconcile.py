@@ -106,7 +106,7 @@ async def _last(wanted: str | None) -> list[dict[str, Any]]:
 
     config = session.settings()
     if wanted is not None:
-        session.pick_network(config, wanted)
+        wanted = session.pick_network(config, wanted).network
     async with session.database(config) as pool, pool.acquire() as conn:
         runs = [r for r in await last_runs(conn) if wanted in {None, r.network} or not r.network]
         found = await run_differences(conn, [run.run_id for run in runs])

@@ -47,6 +47,7 @@ async def test_the_last_run_is_shown_and_no_other_made(books: Books, millrace: C
     report = await books.reconcile()
     (row,) = [row for row in await millrace.json(*last) if row["network"]]
     assert (row["clean"], row["height"], row["figures"]) == (True, report.height, report.figures)
+    assert row in await millrace.json("reconcile", "--last", "--network", "simulated")
     told = await millrace.run(*last)
     assert f"at block {report.height}, {row['finished_at']}: " in told.stderr
     async with books.pool.acquire() as conn:
