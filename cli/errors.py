@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Mapping
 
@@ -67,7 +68,8 @@ def explain(error: BaseException) -> Problem | None:
     """Return the problem an expected error stands for, None for one nobody expected."""
     if isinstance(error, Problem):
         return error
-    for explain_some in (_of_settings, _of_words, _of_database, _of_kafka, _of_chain, _of_ours):
+    told = (_of_settings, _of_words, _of_disk, _of_database, _of_kafka, _of_chain, _of_ours)
+    for explain_some in told:
         if problem := explain_some(error):
             return problem
     return None
@@ -108,6 +110,12 @@ def _of_words(error: BaseException) -> Problem | None:
 
     if isinstance(error, asyncpg.DataError) and "surrogates" in str(error):
         return misused("a word of the command is not UTF-8")
+    return None
+
+
+def _of_disk(error: BaseException) -> Problem | None:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return Problem("what was to be written has no room: the disk is full")
     return None
 
 
@@ -179,7 +187,7 @@ def _of_ours(error: BaseException) -> Problem | None:
         NotAssignable: NOT_ASSIGNED,
         NotWaiting: WAITING,
         MayBePaid: NOT_CANCELLED,
-        TenantClosed: ALL_TENANTS,
+        TenantClosed: f"{ALL_TENANTS} `millrace tenant resume` lets a suspended one go on.",
         AlreadyFrozen: "To give another reason, `millrace owner unfreeze` first.",
         NotFrozen: "`millrace balance` shows what is frozen, and why.",
         FrozenForDebt: OWES,

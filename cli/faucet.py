@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def faucet(
-    address: Annotated[str, typer.Argument(help="Who gets them.")],
-    amount: Annotated[str, typer.Argument(help="In whole units, e.g. 2.5.")],
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="Who gets them.")],
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="In whole units, e.g. 2.5.")],
     *,
     network: NetworkWanted = None,
     asset: Annotated[

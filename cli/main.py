@@ -29,6 +29,7 @@ from cli import (
     work,
 )
 from cli.options import Chains
+from cli.output import prepare_streams
 from cli.session import tell
 
 
@@ -53,6 +54,7 @@ app = typer.Typer(
     cls=TellingGroup,
     no_args_is_help=True,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     # Tracebacks with local variables would show secrets.
     pretty_exceptions_enable=False,
     help="Deposits and withdrawals of a crypto business, from the node to the ledger.",
@@ -110,6 +112,7 @@ app.command("doctor")(doctor.doctor)
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
+    prepare_streams()
     app(args=arguments, prog_name="millrace")
 
 

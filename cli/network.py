@@ -58,7 +58,9 @@ async def _resume(wanted: str) -> str:
     async with session.database(config) as pool, transact_on(pool, config.topic_prefix) as work:
         cursor = await chain.read_cursor(work.conn, network)
         if cursor is None:
-            raise not_found(f"{network} was never followed", "`millrace network status`")
+            raise not_found(
+                f"{network} was never followed", "`millrace network status` shows all that were."
+            )
         if cursor.halted_reason is None:
             raise Problem(f"{network} is not halted")
         await chain.halt_network(work.conn, network, None)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Context, Decimal
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,8 +20,8 @@ if TYPE_CHECKING:
 
 from cli.errors import Problem
 
-WIDE = 400
-"""Columns when nobody looks: a table in a file or a pipe is never folded."""
+WIDE = 1_000_000
+"""Columns when nobody looks, more than any table has: in a file or a pipe none is folded."""
 _EXACT = Context(prec=200)
 _PLAIN = re.compile(r"-?[0-9]{1,78}(\.[0-9]{1,78})?")
 
@@ -31,6 +34,16 @@ def console(*, error: bool = False) -> Console:
     stream = sys.stderr if error else sys.stdout
     width = None if stream.isatty() else WIDE
     return Console(stderr=error, width=width, highlight=False, markup=False, soft_wrap=True)
+
+
+def prepare_streams() -> None:
+    """Let nothing that is printed fail for a stream that is closed or not UTF-8."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - until the process ends
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def visible(text: str) -> str:
@@ -92,17 +105,24 @@ def print_rows(
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print a table with a heading."""
+    """Print a table with a heading; rows too wide for the terminal as a line for each field."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
+    rows = tuple(rows)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         table.add_column(name.replace("_", " "), justify="right" if _is_figure(name) else "left")
     for row in rows:
         table.add_row(*(Text(_cell(row[name]).replace("\n", "\\n")) for name in columns))
-    console().print(table)
+    unfolded = console().options.update(max_width=WIDE)
+    if console().measure(table, options=unfolded).maximum <= console().width:
+        console().print(table)
+        return
+    for row in rows:
+        print_fields({name: row[name] for name in columns}, json_wanted=False)
+        console().print()
 
 
 def _cell(value: object) -> str:

@@ -63,7 +63,7 @@ def settings() -> Settings:
         say(f"(settings from {adopted}: the development stack)")
     file = os.environ.get("MILLRACE_CONFIG")
     if file and not Path(file).is_file():
-        raise misused(f"MILLRACE_CONFIG names {file}, which is not there")
+        raise misused(f"MILLRACE_CONFIG names {file}, which is no file")
     return load_settings()
 
 
@@ -137,4 +137,4 @@ def pick_network(config: Settings, wanted: str | None) -> Network:
     names = ", ".join(f"{n.network} ({n.kind})" for n in found or config.networks)
     if wanted is None or found:
         raise misused(f"say which --network: {names or 'none is configured'}")
-    raise misused(f"network {wanted} is not configured; there is {names or 'none'}")
+    raise misused(f"network {wanted!r} is not configured; there is {names or 'none'}")

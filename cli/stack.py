@@ -75,7 +75,9 @@ def read_chains(wanted: Sequence[str] | None) -> tuple[str, ...]:
     if "all" in wanted:
         return tuple(NODES)
     if unknown := [kind for kind in wanted if kind not in NODES]:
-        raise misused(f"no chain {', '.join(unknown)}; there is {', '.join(NODES)} and all")
+        raise misused(
+            f"no chain {', '.join(map(repr, unknown))}; there is {', '.join(NODES)} and all"
+        )
     return tuple(dict.fromkeys(wanted))
 
 

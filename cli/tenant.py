@@ -24,7 +24,9 @@ TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="The tenant's 
 
 @app.command("new")
 def new(
-    tenant: Annotated[str, typer.Argument(help="Its short name: a-z, 0-9, _ and -, up to 63.")],
+    tenant: Annotated[
+        str, typer.Argument(metavar="NAME", help="Its short name: a-z, 0-9, _ and -, up to 63.")
+    ],
     name: Annotated[str | None, typer.Option("--name", help="Its full name.")] = None,
     json_wanted: JsonWanted = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import session
-from cli.errors import Problem, not_found
+from cli.errors import Problem, misused, not_found
 from cli.options import JsonWanted, NetworkNamed
 from cli.output import as_json, print_fields, print_rows
 from cli.shown import show_addresses
@@ -53,7 +53,9 @@ def resume(network: NetworkNamed, tenant: TenantName, json_wanted: JsonWanted = 
 def trust(
     network: NetworkNamed,
     tenant: TenantName,
-    asset: Annotated[str, typer.Argument(help="The token, as configured.")],
+    asset: Annotated[
+        str, typer.Argument(metavar="ASSET", help="The token, as in `millrace asset list`.")
+    ],
     json_wanted: JsonWanted = False,
 ) -> None:
     """Let a tenant's hot wallet and pooled address receive a token, where the chain asks for that.
@@ -80,8 +82,9 @@ async def _trust(
         a.contract for a in config.assets if (a.asset, a.network) == (asset, chosen.network)
     ]
     if not contracts or contracts[0] is None:
-        raise not_found(
-            f"there is no token {asset!r} on {chosen.network}", "`millrace asset list` shows all."
+        raise misused(
+            f"there is no token {asset!r} on {chosen.network}",
+            "`millrace asset list` shows them all.",
         )
     rows: list[dict[str, str | None]] = []
     async with session.database(config) as pool, session.chain(chosen) as adapter:
@@ -131,7 +134,8 @@ async def _resume(wanted: str, tenant: str) -> dict[str, Any]:
         found = await list_wallets(conn, tenant, network)
         if not found:
             raise not_found(
-                f"tenant {tenant!r} has no hot wallet on {network}", "`millrace wallet status`"
+                f"tenant {tenant!r} has no hot wallet on {network}",
+                "`millrace wallet status` shows them all.",
             )
         if found[0].nonce_used and found[0].halted_reason is not None:
             raise Problem(

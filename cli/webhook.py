@@ -38,7 +38,9 @@ MOMENTS = ["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]
 
 @app.command("add")
 def add(
-    url: Annotated[str, typer.Argument(help="https://… Private addresses are refused.")],
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="https://… Private addresses are refused.")
+    ],
     *,
     tenant: Tenant,
     event_types: Annotated[
@@ -135,10 +137,13 @@ def _in_words(row: dict[str, Any]) -> dict[str, str]:
 
 
 def _utc(moment: datetime | None) -> datetime | None:
-    """Return a moment with its time zone; without one it is meant as UTC."""
-    if moment is None or moment.tzinfo is not None:
-        return moment
-    return moment.replace(tzinfo=UTC)
+    """Return a moment in UTC, as which it is meant if it names no zone."""
+    if moment is None or moment.tzinfo is None:
+        return moment and moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise misused(f"{moment.isoformat()} is outside of what a calendar has in UTC") from error
 
 
 def open_box(config: Settings) -> SecretBox:

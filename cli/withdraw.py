@@ -67,6 +67,8 @@ def request(
     """Send a withdrawal command to Kafka, just as any producer would."""
     if (amount is None) == (amount_minor is None):
         raise misused("give either --amount or --amount-minor")
+    if order_id == "":  # a script's empty variable: each repeat would be another order
+        raise misused("--id is empty: give the order's id, or leave --id out for a random one")
     order = {
         "type": "withdrawal.request",
         "tenant": tenant,

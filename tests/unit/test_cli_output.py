@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import pty
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 from typing import NamedTuple
 
@@ -11,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.errors import Problem
+from cli.errors import Problem, explain
 from cli.output import (
     as_json,
     minor,
@@ -116,7 +121,7 @@ def test_a_network_is_named_by_its_id_or_by_its_kind_if_that_is_plain() -> None:
     assert pick_network(Settings(networks=(nile,)), None) == nile
     for wanted, told in {
         "tron": "say which --network: tron:0x2b6653dc (tron), tron:0xcd8690dc (tron)",
-        "eip155:1": "network eip155:1 is not configured; there is tron:0x2b6653dc (tron), ",
+        "eip155:1": "network 'eip155:1' is not configured; there is tron:0x2b6653dc (tron), ",
     }.items():
         with pytest.raises(Problem, match=re.escape(told)):
             pick_network(settings, wanted)
@@ -172,6 +177,57 @@ def test_no_word_of_a_stranger_commands_the_terminal(capsys: pytest.CaptureFixtu
         assert line.isprintable()
     assert r"al\u001b[2J\u202eice\u009b1m" in printed.out
     assert printed.out.count("\nstatus") == 1, "a field of its own, not one that an owner made up"
+
+
+WIDE_ROW = {"id": "order-1", "address": "0x" + "d0" * 20, "memo": None}
+
+
+def on_a_terminal(program: str, columns: int) -> list[str]:
+    """Return the lines that a program of ours prints on a terminal of so many columns."""
+    ours, theirs = pty.openpty()
+    environ = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1"}
+    subprocess.run([sys.executable, "-c", program], stdout=theirs, env=environ, check=True)
+    os.close(theirs)
+    printed = os.read(ours, 100_000).decode()
+    os.close(ours)
+    return re.sub(r"\x1b\[[0-9;]*m", "", printed).splitlines()
+
+
+@pytest.mark.parametrize(("columns", "table"), [(80, True), (40, False)])
+def test_no_table_is_cut_to_fit_a_terminal(columns: int, table: bool) -> None:
+    program = (
+        f"from cli.output import print_rows; print_rows([{WIDE_ROW}], json_wanted=False, empty='')"
+    )
+    lines = [line.split() for line in on_a_terminal(program, columns) if line.strip()]
+    if table:
+        assert lines[0] == list(WIDE_ROW)
+        assert lines[-1] == ["order-1", WIDE_ROW["address"], "–"]
+    else:
+        assert lines == [["id", "order-1"], ["address", WIDE_ROW["address"]], ["memo", "–"]]
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_a_closed_output_is_no_error(closed: str) -> None:
+    command = f"{sys.executable} -m cli.main --version {closed}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+def test_a_full_disk_is_told_in_words() -> None:
+    problem = explain(OSError(errno.ENOSPC, "No space left on device"))
+    assert problem is not None
+    assert "the disk is full" in problem.what
+
+
+def test_an_output_that_knows_ascii_alone_gets_all_the_same() -> None:
+    program = (
+        "from cli.output import prepare_streams; prepare_streams(); print('\u2714 \U0001f4b8')"
+    )
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, env=environ, check=True
+    )
+    assert done.stdout == b"\\u2714 \\U0001f4b8\n"
 
 
 def test_json_means_the_same_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:

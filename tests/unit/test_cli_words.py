@@ -73,6 +73,7 @@ def test_help_loads_nothing_heavy() -> None:
             ],
             "must be after",
         ),
+        (["webhook", "replay", "--tenant", "t", "--since", "0001-01-01T00:00:00+14:00"], "in UTC"),
         (["init", "--show-mnemonic"], "terminal"),
         (["init", "--show-mnemonic", "--import-mnemonic"], "terminal"),
         (["address", "new", "--tenant", "t"], "--owner"),
@@ -80,12 +81,12 @@ def test_help_loads_nothing_heavy() -> None:
         (["address", "new", "--tenant", "t", "--owner", "o" * 129], "1 to 128"),
         (["dlq", "show", str(2**63)], "Invalid value for 'ID'"),
         (["dlq", "discard"], "ID"),
-        (["network", "resume", "bitcoyn"], "network bitcoyn is not configured"),
+        (["network", "resume", "bitcoyn"], "network 'bitcoyn' is not configured"),
         (["rescan"], "--from"),
         (["nonsense"], "nonsense"),
         (["worker", "--role", "king"], "there is chain"),
-        (["demo", "--chain", "bitcoyn"], "no chain bitcoyn; there is ethereum, bitcoin"),
-        (["up", "--chain", "ethereum", "--chain", "x"], "no chain x"),
+        (["demo", "--chain", "bitcoyn"], "no chain 'bitcoyn'; there is ethereum, bitcoin"),
+        (["up", "--chain", "ethereum", "--chain", "x"], "no chain 'x'"),
     ],
 )
 def test_a_command_that_cannot_be_meant_so_ends_with_2(arguments: list[str], words: str) -> None:
@@ -101,6 +102,12 @@ def test_a_withdrawal_takes_exactly_one_amount(amounts: list[str]) -> None:
     result = millrace("withdraw", "request", *order)
     assert result.exit_code == MISUSED
     assert "either" in result.stderr
+
+
+def test_an_empty_id_of_an_order_is_not_taken_for_none() -> None:
+    order = ["--tenant", "t", "--owner", "o", "--asset", "ETH", "--address", "0x", "--amount", "1"]
+    result = millrace("withdraw", "request", *order, "--id", "")
+    assert (result.exit_code, "--id is empty" in result.stderr) == (MISUSED, True)
 
 
 def test_a_command_that_breaks_the_schema_names_the_field_and_is_not_sent() -> None:
