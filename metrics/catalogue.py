@@ -192,7 +192,7 @@ stage_seconds = _histogram(
 )
 stage_record_age_seconds = _histogram(
     "stage_record_age_seconds",
-    "Age of a record at its commit, counted from its Kafka time stamp.",
+    "Age of a batch's oldest record at its commit, counted from its Kafka time stamp.",
     _AGE_S,
     "stage",
 )
