@@ -69,21 +69,21 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "deposit.ignored": DEPOSIT | {"amount_minor": "1", "reason": "below_minimum"},
     "withdrawal.requested": WITHDRAWAL,
     "withdrawal.rejected": {
-        "withdrawal_id": None,
+        "withdrawal_id": 902,
         "idempotency_key": "payout-2026-0043",
         "owner": "user-17",
-        "network": None,
+        **NETWORK,
         "asset": "ETH",
         "amount_minor": "-5",
         "address": "0x52908400098527886e0f7030069857d2e4169ee7",
         "reason": "amount_not_positive",
-        "detail": "amount_minor must be greater than zero",
+        "detail": "",
     },
     "withdrawal.awaiting_approval": WITHDRAWAL | {"reason": "amount"},
     "withdrawal.approved": WITHDRAWAL | {"approved_by": "limits"},
     "withdrawal.signed": SENT,
     "withdrawal.broadcast": SENT,
-    "withdrawal.replaced": SENT | {"replaced_transaction_id": BLOCK[::-1].replace("x0", "")},
+    "withdrawal.replaced": SENT | {"replaced_transaction_id": "0x" + BLOCK[:1:-1]},
     "withdrawal.confirmed": WITHDRAWAL
     | {
         "transaction_id": TRANSACTION,
@@ -94,7 +94,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "network_fee_asset": "ETH",
     },
     "withdrawal.failed": WITHDRAWAL
-    | {"transaction_id": TRANSACTION, "reason": "reverted", "detail": "mined without effect"},
+    | {"transaction_id": TRANSACTION, "reason": "failed_on_chain", "detail": "The network took the transaction's fee and undid the rest."},
     "withdrawal.reversed": WITHDRAWAL | {"transaction_id": TRANSACTION, "account_frozen": False},
     "account.frozen": ACCOUNT
     | {
@@ -114,8 +114,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "network.halted": NETWORK
     | {
         "height": 21000000,
-        "reason": "reorg_too_deep",
-        "detail": "the node's chain left ours more than 64 blocks ago",
+        "reason": "reorganisation_too_deep",
+        "detail": "the chain forked more than 64 blocks below our tip",
     },
     "network.resumed": NETWORK | {"height": 21000000},
     "reconciliation.difference": NETWORK
