@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
 
 import asyncpg
 import structlog
 
 from agents.parts.finality import final_height_of
 from agents.parts.landings import Landings, halt_wallets, sort_landings
+from agents.parts.withdrawal_facts import (
+    inclusion_of,
+    mined_transaction,
+    settled_fact,
+    withdrawal_fact,
+)
 from agents.runtime.context import Context
 from agents.runtime.stage import InvariantBroken, LocalStage, Work
 from metrics import catalogue
@@ -23,13 +28,12 @@ from sql import chain as chain_sql
 from sql import coins as coins_sql
 from sql import transactions as transactions_sql
 from sql import withdrawals as withdrawals_sql
-from sql.transactions import Inclusion, MinedTransaction, OpenTransaction
+from sql.transactions import Inclusion, MinedTransaction
 from sql.withdrawals import Withdrawal, WithdrawalPolicy
 from topics.blocks import BLOCKS, BlockAdded, BlockRecord, TransactionRecord
 from topics.ledger import (
     LEDGER,
     WithdrawalConfirmed,
-    WithdrawalFact,
     WithdrawalFailed,
     WithdrawalUnsettled,
     batch_facts,
@@ -38,7 +42,6 @@ from topics.withdrawals import WITHDRAWALS_APPROVED, WithdrawalsApproved
 
 log = structlog.get_logger(__name__)
 
-FactT = TypeVar("FactT", bound=WithdrawalFact)
 APPROVALS_WOKEN = 50
 """Approved withdrawals handed to the signer again when a wallet may send the next one."""
 Seen = dict[str, tuple[BlockAdded, TransactionRecord]]
@@ -162,7 +165,7 @@ class ConfirmWithdrawals(LocalStage[BlockRecord]):
         unsettled = await transactions_sql.unsettle_withdrawals(work.conn, inclusions)
         facts = [
             # The fact is about the settling that is undone: the revision before this one.
-            fact_of(
+            withdrawal_fact(
                 WithdrawalUnsettled,
                 withdrawal._replace(revision=withdrawal.revision - 1),
                 inclusions[withdrawal.withdrawal_id],
@@ -231,72 +234,6 @@ async def mark_settled(work: Work, network: str, records: Sequence[BlockRecord])
     newest = max(added(records), key=lambda record: record.height, default=None)
     if newest is not None:
         await chain_sql.mark_settled(work.conn, network, newest.height, newest.block_id)
-
-
-def mined_transaction(
-    block: BlockAdded,
-    transaction: TransactionRecord,
-    policy: WithdrawalPolicy,
-    ours: OpenTransaction,
-) -> MinedTransaction:
-    """Return what is to be remembered of a transaction in a block. Pure."""
-    return MinedTransaction(
-        transaction_id=transaction.id,
-        height=block.height,
-        block_id=block.block_id,
-        succeeded=transaction.succeeded,
-        fee_minor=None if transaction.fee_minor is None else int(transaction.fee_minor),
-        confirm_height=block.height + policy.confirmations_of(ours.amount_minor) - 1,
-    )
-
-
-def inclusion_of(mined: MinedTransaction) -> Inclusion:
-    """Return where a transaction is. Pure."""
-    return Inclusion(mined.transaction_id, mined.height, mined.block_id, mined.fee_minor or 0)
-
-
-def fact_of(
-    kind: type[FactT],
-    withdrawal: Withdrawal,
-    inclusion: Inclusion,
-    policies: Mapping[str, WithdrawalPolicy],
-    *,
-    tip_height: int,
-) -> FactT:
-    """Return the fact about a withdrawal and the transaction that decided on it. Pure."""
-    if withdrawal.network is None:
-        raise InvariantBroken(f"withdrawal {withdrawal.withdrawal_id} is mined without a network")
-    return kind(
-        withdrawal_id=withdrawal.withdrawal_id,
-        revision=withdrawal.revision,
-        tenant=withdrawal.tenant,
-        owner=withdrawal.owner,
-        idempotency_key=withdrawal.idempotency_key,
-        asset=withdrawal.asset,
-        amount_minor=str(withdrawal.amount_minor),
-        fee_minor=str(withdrawal.fee_minor),
-        network=withdrawal.network,
-        address=withdrawal.address,
-        memo=withdrawal.memo,
-        transaction_id=inclusion.transaction_id,
-        height=inclusion.height,
-        block_id=inclusion.block_id,
-        tip_height=tip_height,
-        network_fee_asset=policies[withdrawal.asset].native_asset,
-        network_fee_minor=str(inclusion.network_fee_minor),
-    )
-
-
-def settled_fact(
-    withdrawal: Withdrawal,
-    inclusion: Inclusion,
-    policies: Mapping[str, WithdrawalPolicy],
-    tip_height: int,
-) -> WithdrawalConfirmed | WithdrawalFailed:
-    """Return the fact about a withdrawal that was just settled. Pure."""
-    if withdrawal.status == "confirmed":
-        return fact_of(WithdrawalConfirmed, withdrawal, inclusion, policies, tip_height=tip_height)
-    return fact_of(WithdrawalFailed, withdrawal, inclusion, policies, tip_height=tip_height)
 
 
 def emit_facts(
