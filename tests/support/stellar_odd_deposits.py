@@ -150,6 +150,12 @@ CASES = [
         WAIT,
         [operation(transaction_hash=hash_of(9))],
     ),
+    Case(
+        "an operation that failed",
+        "its transaction is said to have succeeded",
+        WAIT,
+        [operation(transaction_successful=False)],
+    ),
     Case("no memo", "the pooled address is credited without one: suspense decides", memo(None)),
     Case("memo id", "memos are typed", memo("id:1"), changes={"memo_type": "id", "memo": "1"}),
     Case("memo text of digits", "text 1 is not id 1", memo("text:1"), changes=text(b"1")),

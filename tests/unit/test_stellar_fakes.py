@@ -11,6 +11,7 @@ import pytest
 from chain_adapters.types import NodeUnavailable, Transaction
 from tests.support.stellar_odd_deposits import CASES, WAIT, XLM, Case, Expected, path, plain
 from tests.support.stellar_vectors import (
+    HEIGHT,
     OTHER,
     RECIPIENT,
     SENDER,
@@ -18,6 +19,7 @@ from tests.support.stellar_vectors import (
     Json,
     hash_of,
     operation,
+    place_of,
     read_block,
     transaction,
 )
@@ -52,6 +54,34 @@ def test_a_crafted_deposit_is_read_as_the_table_says(case: Case) -> None:
 def test_an_operation_left_out_makes_no_block() -> None:
     with pytest.raises(NodeUnavailable):
         read_block([transaction(operations=3)], [operation(), operation(number=3)])
+
+
+def test_an_operation_of_no_transaction_makes_no_block() -> None:
+    with pytest.raises(NodeUnavailable, match="belongs to no transaction"):
+        read_block([transaction()], [operation(), operation(2)])
+
+
+def test_operations_count_in_their_own_order_whatever_the_pages() -> None:
+    (found,) = read_block(
+        [transaction(operations=2)], [operation(number=2, amount="2.0000000"), operation()]
+    ).transactions
+    assert [(t.index, t.amount_minor) for t in found.transfers] == [
+        ("op:0", 15_000_000),
+        ("op:1", 20_000_000),
+    ]
+
+
+@pytest.mark.parametrize("wrong", ["ledger", "place"])
+def test_a_transaction_of_another_ledger_makes_no_block(wrong: str) -> None:
+    there = HEIGHT + 1
+    sent, paid = transaction(), operation()
+    if wrong == "ledger":
+        sent["ledger"] = there
+    else:
+        sent["paging_token"] = str(place_of(1, 0, there))
+        paid["id"] = str(place_of(1, 1, there))
+    with pytest.raises(NodeUnavailable, match="another ledger"):
+        read_block([sent], [paid])
 
 
 def test_every_transaction_has_its_payer_and_fee_whatever_it_did() -> None:
