@@ -90,6 +90,9 @@ class FaustWorker(faust.Worker):  # type: ignore[misc]
         """Leave alone what settings.logs has set up, and draw nothing between its lines."""
         self.spinner = None
 
+    def _enter_debugger(self) -> None:
+        """Open none: on SIGUSR2 Faust would, and hold up a worker, with its keys, at a console."""
+
     def _schedule_shutdown(self, number: signal.Signals) -> None:
         self.stop_asked_at = self.stop_asked_at or time.monotonic()
         super()._schedule_shutdown(number)

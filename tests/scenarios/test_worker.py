@@ -138,6 +138,15 @@ async def test_a_worker_stops_on_sigterm_and_gives_its_leases_back(
     assert "\x1b" not in log.read_text()
 
 
+async def test_no_signal_opens_a_debugger(settings: Settings, pool: Pool, tmp_path: Path) -> None:
+    async with worker(settings, "chain", tmp_path) as (process, log):
+        await until(partial(pool.fetchval, "SELECT count(*) FROM leases"))
+        process.send_signal(signal.SIGUSR2)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), END_S) == 0, log.read_text()
+    assert "Pdb" not in log.read_text()
+
+
 async def test_a_worker_stops_even_if_a_statement_never_returns(
     settings: Settings, pool: Pool, tmp_path: Path
 ) -> None:
