@@ -17,6 +17,7 @@ from chain_adapters.rpc import Observer, ignore_call
 from chain_adapters.utxo.chain import UtxoChain
 from settings.expand import expand
 from settings.model import Network
+from settings.url import check_url
 
 if TYPE_CHECKING:
     from chain_adapters.simulated import SimulatedChain
@@ -33,10 +34,13 @@ def open_adapter(
 
 
 def resolve(network: Network) -> Network:
-    """Put environment variables into addresses and headers. ValueError for one that is not set."""
-    urls = tuple(expand(url) for url in network.rpc_urls)
+    """Put environment variables into addresses and headers.
+
+    ValueError for one that is not set, and for an address that cannot be read.
+    """
+    urls = tuple(check_url(expand(url)) for url in network.rpc_urls)
     headers = {name: expand(value) for name, value in network.rpc_headers.items()}
-    push_url = None if network.push_url is None else expand(network.push_url)
+    push_url = None if network.push_url is None else check_url(expand(network.push_url))
     return network.model_copy(
         update={"rpc_urls": urls, "rpc_headers": headers, "push_url": push_url}
     )

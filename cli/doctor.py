@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import typer
 
@@ -236,7 +235,7 @@ async def examine_node(network: Network, url: str) -> Finding:
     from chain_adapters.types import AdapterError
     from cli.findings import green, red
 
-    host = f"{urlsplit(url).hostname}:{urlsplit(url).port or ''}".rstrip(":")
+    host = _host(url)
     check = f"node {network.network} at {host}"
     alone = network.model_copy(update={"rpc_urls": (url,), "push_url": None})
     try:
@@ -248,6 +247,17 @@ async def examine_node(network: Network, url: str) -> Finding:
         said = words_of(error).replace(url, "(address)").removeprefix(f"{host}: ")
         return red(check, said, remedy)
     return red(check, "told nothing", "Take it out of rpc_urls.")
+
+
+def _host(url: str) -> str:
+    from chain_adapters.rpc import show_host
+    from settings.expand import expand
+    from settings.url import check_url
+
+    try:
+        return show_host(check_url(expand(url)))
+    except ValueError:
+        return "an address that cannot be read"
 
 
 def _remedy(problem: Problem) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any, Self, TypeVar
 
 from chain_adapters.registry import open_adapter
-from devstack.chains.anvil import dev_network, fetch_chain_id
+from devstack.chains.anvil import ask_chain_id, dev_network
 from devstack.chains.chain import DevChain
 from devstack.chains.registry import NODES, open_node
 from devstack.kafka import Kafka
@@ -129,7 +129,8 @@ class Stack:
     async def start(self) -> None:
         """Start all servers at once and migrate the database.
 
-        ServerError if one does not start or another run uses the folder; the others are stopped.
+        ServerError if one does not start, another run uses the folder, or somebody else's node does
+        not answer; the others are stopped.
         MigrationError if the schema cannot be brought up.
         """
         self._take_lock()
@@ -248,7 +249,7 @@ class Stack:
         if kind in self.nodes:
             return self.nodes[kind].network_config()
         url = self._environ["MILLRACE_RPC_URL"]
-        chain_id = await asyncio.to_thread(fetch_chain_id, url)
+        chain_id = await ask_chain_id(url)
         return dev_network(chain_id, url, self._environ.get("MILLRACE_WEBSOCKET_URL"))
 
     def _take_lock(self) -> None:

@@ -8,6 +8,8 @@ import sysconfig
 from pathlib import Path
 from typing import Literal
 
+from settings.url import check_url
+
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -24,6 +26,10 @@ def migrate(
     MigrationError if a statement fails; each migration is one transaction, so none is applied by
     half.
     """
+    try:
+        check_url(database_url)
+    except ValueError as error:
+        raise MigrationError(str(error)) from None
     dbmate = Path(sysconfig.get_path("scripts")) / "dbmate"
     done = subprocess.run(
         [str(dbmate), "--migrations-dir", str(migrations), "--no-dump-schema", verb],

@@ -8,6 +8,7 @@ import asyncpg
 import asyncpg.pool
 
 from metrics.catalogue import db_acquire_seconds
+from settings.url import check_url
 
 if TYPE_CHECKING:
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
@@ -37,14 +38,15 @@ async def open_pool(
 ) -> Pool:
     """Open a pool of at most `size` connections; the first one is made at once.
 
-    A statement without an answer after `answer_s` is given up with TimeoutError.
+    A statement without an answer after `answer_s` is given up with TimeoutError. ValueError for an
+    URL that cannot be read; no error has a piece of its password in it.
 
     With `keeps_plans` each connection plans a statement once, whatever it is given later: for those
     who say the same few things all day, since planning takes longer than most of them. Postgres by
     itself would plan anew whatever names fewer things than it expects of lists.
     """
     pool = MeasuredPool(
-        database_url,
+        check_url(database_url),
         command_timeout=answer_s,
         connection_class=asyncpg.Connection,
         record_class=asyncpg.Record,

@@ -15,7 +15,12 @@ from pydantic_settings import SettingsError
 
 from chain_adapters.registry import open_adapter
 from chain_adapters.types import AdapterError
+from cli.doctor import examine_node
+from devstack.chains.anvil import Anvil, ask_chain_id
+from devstack.process import ServerError
 from settings.model import Network, Settings
+from settings.url import check_url
+from sql.migrate import MigrationError, migrate
 from sql.pool import open_pool
 
 SECRET = "hunter2secret"
@@ -35,6 +40,8 @@ ADDRESSES = (
     "http://127.0.0.1:1/v2/{}",
     "http://127.0.0.1:1/?key={}",
 )
+UNESCAPED = ("{}/x", "{}#x", "{}?x", "x?{}", "a[{}]b", "{}/x:1", "1/{}")
+"""Passwords, or what follows one's first digits, that end the host of a URL early."""
 ENTRY = """
 [[networks]]
 network = "eip155:1"
@@ -79,6 +86,19 @@ async def test_no_address_of_a_node_is_repeated(
     assert SECRET not in words_of(caught.value) + caplog.text
 
 
+@pytest.mark.parametrize("password", UNESCAPED)
+@pytest.mark.parametrize("field", ["rpc_urls", "push_url"])
+@pytest.mark.parametrize("kind", NETWORKS)
+async def test_a_password_that_ends_the_host_early_is_told_and_not_repeated(
+    kind: str, field: str, password: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    url = f"http://user:{password.format(SECRET)}@127.0.0.1:1"
+    with pytest.raises(ValueError, match="the URL cannot be read") as caught:
+        await ask_tip(network(kind, **{field: url if field == "push_url" else (url,)}))
+    assert SECRET not in words_of(caught.value) + caplog.text
+
+
 @pytest.mark.parametrize("push", ["ws://user:{}@127.0.0.1:1", "tcp://user:{}@127.0.0.1:1"])
 async def test_a_wrong_address_for_pushes_is_told_and_not_repeated(push: str) -> None:
     config = network("bitcoin", push_url=push.format(SECRET))
@@ -117,7 +137,46 @@ def test_a_network_made_in_code_repeats_nothing_either(make: Callable[[], Networ
 
 
 @pytest.mark.parametrize("url", ["postgresql://u:{}@127.0.0.1:1/x", "postgresql://u:{}@[::1/x"])
-async def test_the_address_of_the_database_is_not_repeated(url: str) -> None:
+@pytest.mark.parametrize("password", ["{}", *UNESCAPED])
+async def test_the_address_of_the_database_is_not_repeated(url: str, password: str) -> None:
+    address = url.format(password.format(SECRET))
     with pytest.raises((OSError, ValueError)) as caught:
-        await open_pool(url.format(SECRET), size=1)
+        await open_pool(address, size=1)
+    with pytest.raises(MigrationError) as caught_by_migrate:
+        migrate(address)
+    assert SECRET not in words_of(caught.value) + words_of(caught_by_migrate.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p%2Fw@a.example:5432,[::1]:5433,c/x?application_name=a%40b",
+        "postgresql:///x?host=%2Ftmp",
+        "https://u:p@n.example/v2/key@home",
+        "wss://[::1]:8546/ws",
+        "ipc:///tmp/node.ipc",
+    ],
+)
+def test_a_url_that_can_be_read_is_taken(url: str) -> None:
+    assert check_url(url) == url
+
+
+@pytest.mark.parametrize("url", [*ADDRESSES, "http://u:{}/x@127.0.0.1:1", "{}"])
+async def test_the_address_of_somebody_elses_node_is_not_repeated(url: str) -> None:
+    with pytest.raises(ServerError, match="MILLRACE_RPC_URL") as caught:
+        await ask_chain_id(url.format(SECRET))
     assert SECRET not in words_of(caught.value)
+
+
+async def test_somebody_elses_node_is_asked_with_the_user_and_password_of_its_url(
+    anvil: Anvil,
+) -> None:
+    assert await ask_chain_id(anvil.rpc_url.replace("//", "//user:word@")) == anvil.chain_id
+
+
+@pytest.mark.parametrize("url", [f"http://u:{SECRET}/x@127.0.0.1:1", "http://127.0.0.1:${NOT_SET}"])
+async def test_the_doctor_tells_of_a_node_whose_address_cannot_be_read(url: str) -> None:
+    found = await examine_node(network("ethereum", rpc_urls=(url,)), url)
+    assert found.state == "red"
+    assert "not configured right" in found.detail
+    assert SECRET not in str(found)
