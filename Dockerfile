@@ -10,8 +10,9 @@ RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /app m
 COPY --from=build /venv /venv
 # .dockerignore lets only the program in.
 COPY . /app
-# Else every start would compile all of it: nothing may be written later.
-RUN python -m compileall -q /app
+# A checkout may be its owner's alone. Compiled here, for nothing may be written later, and else every
+# start would compile all of it.
+RUN chmod -R a+rX /app && python -m compileall -q /app
 WORKDIR /app
 ENV PATH=/venv/bin:$PATH \
     PYTHONPATH=/app \

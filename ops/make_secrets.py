@@ -56,6 +56,7 @@ def write_missing(folder: Path, contents: Mapping[str, str]) -> list[str]:
     for name in missing:
         mode = 0o600 if name.endswith(".env") else 0o644
         handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        os.fchmod(handle, mode)  # whatever the umask
         with os.fdopen(handle, "w") as file:
             file.write(contents[name])
     return missing

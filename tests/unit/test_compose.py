@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tomllib
@@ -238,6 +239,13 @@ def test_the_brokers_image_would_take_its_settings(tmp_path: Path) -> None:
     assert f"cluster.id={environment['CLUSTER_ID']}" in formatted
 
 
+def test_the_broker_is_asked_by_a_listener_that_can_be_reached_where_it_is_asked() -> None:
+    """What HOST tells clients to connect to is the host's own, on a port to choose."""
+    *_, server = SERVICES["kafka"]["healthcheck"]["test"]
+    advertised = SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].split(",")
+    assert f"INSIDE://{server}" in advertised
+
+
 def test_secrets_are_made_once_and_never_shown(tmp_path: Path) -> None:
     folder = tmp_path / "compose"
     assert set(write_missing(folder, SECRETS)) == set(SECRETS)
@@ -247,6 +255,17 @@ def test_secrets_are_made_once_and_never_shown(tmp_path: Path) -> None:
     assert (folder / "wallet.env").stat().st_mode & 0o777 == 0o600
     for password, url in PAIRS:
         assert f":{SECRETS[password]}@" in SECRETS[url]
+
+
+def test_what_containers_read_is_readable_under_any_umask(tmp_path: Path) -> None:
+    umask = os.umask(0o077)
+    try:
+        write_missing(tmp_path / "compose", SECRETS)
+    finally:
+        os.umask(umask)
+    for secret in COMPOSE["secrets"].values():
+        file = tmp_path / "compose" / secret["file"].removeprefix(SECRET_FOLDER)
+        assert file.stat().st_mode & 0o777 == 0o644
 
 
 @pytest.mark.parametrize("name", [name for pair in PAIRS for name in pair])
@@ -290,7 +309,12 @@ def test_the_image_is_pinned_hash_checked_and_runs_without_root() -> None:
 
 def test_the_program_is_compiled_in_the_image_so_that_workers_start_quickly() -> None:
     lines = _dockerfile()
-    assert lines.index("COPY . /app") < lines.index("RUN python -m compileall -q /app")
+    (compiles,) = [i for i, line in enumerate(lines) if "python -m compileall -q /app" in line]
+    assert lines.index("COPY . /app") < compiles
+
+
+def test_the_images_user_reads_the_program_of_a_private_checkout() -> None:
+    assert any("chmod -R a+rX /app" in line for line in _dockerfile())
 
 
 def test_every_dependency_of_the_program_is_in_the_lock_of_the_image() -> None:
