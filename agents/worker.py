@@ -115,9 +115,7 @@ class Worker:
         Garbage may be left lying until all is loaded; from then on it is collected.
         """
         set_up_logs(self._settings)
-        # Faust's consumer runs a loop of its own in a thread: that one shall be uvloop too.
-        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-        loop = asyncio.new_event_loop()
+        loop = uvloop.new_event_loop()
         asyncio.set_event_loop(loop)
         app = loop.run_until_complete(self._open())
         collect_seldom()
@@ -221,7 +219,6 @@ def build_app(settings: Settings, role_name: str, runners: Sequence[StageRunner]
     app = MillraceApp(
         settings.topic_prefix + role_name,
         **faust_options(settings),
-        producer_only=not runners,
         store="memory://",
         datadir=str(folder),
         topic_disable_leader=True,

@@ -49,11 +49,6 @@ class BlockAdded(msgspec.Struct, frozen=True, tag="added", tag_field="event"):
     parts: int
     transactions: list[TransactionRecord]
 
-    @property
-    def is_last_part(self) -> bool:
-        """Whether the block is complete with this record."""
-        return self.part == self.parts - 1
-
 
 class BlockRemoved(msgspec.Struct, frozen=True, tag="removed", tag_field="event"):
     """A block left the best chain by a reorganisation; the newest one is removed first."""

@@ -128,7 +128,6 @@ decode_block = msgspec.json.Decoder(WireBlock | None).decode
 decode_head = msgspec.json.Decoder(WireHead | None).decode
 decode_receipt = msgspec.json.Decoder(WireReceipt | None).decode
 decode_receipts = msgspec.json.Decoder(list[WireReceipt] | None).decode
-decode_quantity = msgspec.json.Decoder(Quantity).decode
 decode_text = msgspec.json.Decoder(str).decode
 
 decode_traces_reply = msgspec.json.Decoder(TracesReply).decode

@@ -98,12 +98,6 @@ class WireBlock(WireHeader, kw_only=True):
     transactions: list[msgspec.Raw]
 
 
-class WireContext(msgspec.Struct):
-    """The slot whose state an answer shows."""
-
-    slot: U64
-
-
 class WireLatestBlockhash(msgspec.Struct, rename="camel"):
     """A blockhash and the last block height at which transactions may use it."""
 

@@ -123,7 +123,6 @@ class WireOperation(msgspec.Struct, gc=False):
     funder: Account | None = None
     starting_balance: Token | None = None
     into: Account | None = None
-    into_muxed_id: Number | None = None
     asset_balance_changes: list[WireBalanceChange] = []
 
 

@@ -25,7 +25,6 @@ from chain_adapters.types import (
 _REFUSING = frozenset({400, 409, 422, 500})
 """Statuses with which toncenter says that a message was not accepted."""
 _EXIT_CODE = re.compile(r"exit ?code[= ]*(-?[0-9]+)")
-_SEQNO_DIFFERS = 33
 _REFUSED_CODES = frozenset({34, 35, 36})
 """Of wallet v4R2: another wallet id, a wrong signature, expired."""
 _REFUSED_WORDS = ("failed to unpack account state", "not accepted")
@@ -108,7 +107,7 @@ async def is_mined(endpoint: Endpoint, transaction_id: str) -> bool:
 def is_refusal(words: str) -> bool:
     """Whether a node's words say for certain that it will not take the message now.
 
-    A differing sequence number is none: perhaps the message itself was taken a moment ago.
+    A differing sequence number (33) is none: perhaps the message itself was taken a moment ago.
     """
     if found := _EXIT_CODE.search(words.lower()):
         return int(found[1]) in _REFUSED_CODES
