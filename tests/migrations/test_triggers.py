@@ -87,8 +87,8 @@ async def withdraw(conn: Connection, status: str, *, sent: bool) -> None:
     await conn.execute("SET LOCAL session_replication_role = replica")
     await conn.execute(
         "INSERT INTO withdrawals (tenant, idempotency_key, request_hash, owner, asset, network,"
-        " address, amount_minor, fee_minor, status, reason, decided_by, sender, nonce)"
-        " VALUES ('t', 'k', '', 'alice', 'COIN', 'test:1', 'x', 5, 1, $1,"
+        " address, amount_minor, fee_minor, updated_at, status, reason, decided_by, sender, nonce)"
+        " VALUES ('t', 'k', '', 'alice', 'COIN', 'test:1', 'x', 5, 1, 'epoch', $1,"
         " CASE WHEN $1 IN ('rejected', 'failed') THEN 'r' END, 'limits',"
         " CASE WHEN $2 THEN 'wallet' END, CASE WHEN $2 THEN 7 END)",
         status,
@@ -113,6 +113,7 @@ async def test_a_withdrawal_takes_these_steps_and_no_others(
     await withdraw(conn, old, sent=old not in BEFORE_SIGNING)
     if new in STEPS[old].split():
         await move(conn, new)
+        assert await conn.fetchval("SELECT updated_at = now() FROM withdrawals")
         return
     with pytest.raises(asyncpg.CheckViolationError, match=f"cannot go from {old} to {new}"):
         await move(conn, new)
@@ -157,10 +158,23 @@ async def test_what_was_ordered_never_changes(conn: Connection, change: str) -> 
 
 
 @pytest.mark.parametrize(
-    "change", ["sender = 'other'", "nonce = 8", "nonce = NULL", "nonce = NULL, coin = 'c'"]
+    ("state", "change"),
+    [
+        ("nonce = 7", "sender = 'other'"),
+        ("nonce = 7", "nonce = 8"),
+        ("nonce = 7", "nonce = NULL"),
+        ("nonce = NULL, coin = 'c'", "coin = 'd'"),
+        ("nonce = NULL, coin = 'c'", "coin = NULL"),
+        ("nonce = NULL", "coin = 'c'"),
+    ],
 )
-async def test_what_keeps_its_transactions_apart_is_set_once(conn: Connection, change: str) -> None:
+async def test_what_keeps_its_transactions_apart_is_set_once(
+    conn: Connection, state: str, change: str
+) -> None:
     await withdraw(conn, "signed", sent=True)
+    await conn.execute("SET LOCAL session_replication_role = replica")
+    await conn.execute(f"UPDATE withdrawals SET {state}")
+    await conn.execute("SET LOCAL session_replication_role = origin")
     with pytest.raises(asyncpg.CheckViolationError, match="set once"):
         await conn.execute(f"UPDATE withdrawals SET {change}")
 

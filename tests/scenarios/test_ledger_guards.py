@@ -80,6 +80,10 @@ HOSTILE = {
     "lie_about_a_balance_before_and_after": LINE
     + """({new}, 0, {wallets}, {alice}, '{tenant}', 'ETH', 'X', 'k', 1, 111, 111, '', ''),
     ({new}, 1, {wallets}, {alice}, '{tenant}', 'ETH', 'X', 'k', 1, 112, 112, '', '')""",
+    "lie_about_two_balances_that_fit_each_other": LINE
+    + """({new}, 0, {wallets}, {alice}, '{tenant}', 'ETH', 'X', 'k', 1, 500, 500, '', ''),
+    ({new}, 1, {wallets}, {alice}, '{tenant}', 'ETH', 'X', 'k', 1, 501, 501, '', ''),
+    ({new}, 2, {wallets}, {alice}, '{tenant}', 'ETH', 'X', 'k', 1, 103, 103, '', '')""",
     "credit_without_debit": LINE
     + "({new}, 0, {wallets}, {alice}, '{tenant}', 'ETH', 'X', 'k', 1, 100, 101, '', '')",
     "overdraw": LINE
