@@ -167,6 +167,11 @@ def test_what_an_alert_counts_is_shown_before_it_happens() -> None:
     assert counted - shown == set()
 
 
+def test_every_alert_is_tried_on_its_trouble() -> None:
+    tried = (ROOT / "ops/prometheus/tests/alerts.yml").read_text()
+    assert [a["alert"] for a in _alerts() if not re.search(rf"\b{a['alert']}\b", tried)] == []
+
+
 def test_alert_names_are_unique() -> None:
     names = [alert["alert"] for alert in _alerts()]
     assert len(names) == len(set(names))
