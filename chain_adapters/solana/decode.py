@@ -205,7 +205,7 @@ def native_transfers(
                 lost.append((keys[position].pubkey, -gained))
     payer, paid_minor = keys[0].pubkey, before[0] - after[0]
     total_minor = sum([amount for _, amount in credited])
-    if credited and not lost and paid_minor - meta.fee >= total_minor:
+    if not lost and paid_minor - meta.fee >= total_minor:
         return paid_minor - total_minor, make_transfers(payer, credited)
     if paid_minor < meta.fee:  # the payer received more than it lost: a token account closed, …
         credited.insert(0, (payer, meta.fee - paid_minor))

@@ -27,6 +27,7 @@ ACCOUNT, SECOND = key("Account"), key("Second")
 RENT = 2_039_280
 
 PAID = ((PAYER, 1000_000, 994_993), (OURS, 0, 7))
+NOBODYS = craft(*PAID)["transaction"] | {"accountKeys": []}
 IDLE = ((PAYER, 1000_000, 995_000), (ACCOUNT, RENT, RENT))
 
 
@@ -57,6 +58,12 @@ CASES = [
         "inner transfer",
         "SOL moved inside another program's call, with no transfer instruction of its own",
         craft((PAYER, 10**6, 995_000), (SENDER, 100, 93), (OURS, 0, 7), programs=(PROGRAM,)),
+        [("SOL", 7)],
+    ),
+    Case(
+        "SOL of another",
+        "the payer lost more than the fee, and so did somebody else",
+        craft((PAYER, 10**6, 994_000), (SENDER, 100, 50), (OURS, 0, 7)),
         [("SOL", 7)],
     ),
     Case(
@@ -332,6 +339,14 @@ CASES = [
         "account that is not there",
         "a token balance of an account that the transaction does not name",
         tokens([], [holding(9, 7)]),
+        WAIT,
+    ),
+    Case("no balances", "of no account", craft(*PAID, preBalances=[], postBalances=[]), WAIT),
+    Case("no accounts", "not even the payer", craft(*PAID) | {"transaction": NOBODYS}, WAIT),
+    Case(
+        "tokens before only",
+        "what the account held is told, and not what it holds now",
+        tokens([holding(1, 5)], [], postTokenBalances=None),
         WAIT,
     ),
     Case("balance missing", "fewer after than before", craft(*PAID, postBalances=[1]), WAIT),

@@ -197,6 +197,7 @@ CASES = [
         transaction(bounce(body((BOUNCED, 32)))),
         NOTHING,
     ),
+    Case("bounced, other words", "the flag counts", transaction(bounce(body((0, 32)))), NOTHING),
     Case(
         "bounced, said by the body only",
         "operation ffffffff without the flag",

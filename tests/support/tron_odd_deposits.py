@@ -91,6 +91,13 @@ CASES = [
         [],
     ),
     Case(
+        "log without success",
+        "receipt SUCCESS and a log, contractRet OUT_OF_TIME",
+        called("OUT_OF_TIME"),
+        ran(log=[log()]),
+        [],
+    ),
+    Case(
         "out of energy",
         "the fee is burned, nothing moved",
         called("OUT_OF_ENERGY"),

@@ -64,7 +64,13 @@ def test_what_is_left_out_is_told() -> None:
 def test_the_sender_is_told_where_there_is_only_one() -> None:
     of = {c.name: read(c).transactions[0].transfers[0].sender for c in CASES if c.expected}
     assert of["SOL"] == PAYER
-    assert of["inner transfer"] == of["fee kept back"] == of["given account"] == SENDER
+    assert (
+        of["SOL of another"]
+        == of["inner transfer"]
+        == of["fee kept back"]
+        == of["given account"]
+        == SENDER
+    )
     assert of["first token"] is None
 
 

@@ -4,14 +4,28 @@ in docs/odd_deposits/ton.md, which is made from the same table."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from chain_adapters.ton.decode import Facts
 from chain_adapters.types import Transaction
-from tests.support.ton_odd_deposits import CASES, NOTHING, Case
-from tests.support.ton_vectors import MASTER, OWNER, read
+from tests.support.ton_odd_deposits import (
+    BOUNCED,
+    CASES,
+    FAILED,
+    NOTHING,
+    SENT_NATIVE,
+    WALLETS,
+    Case,
+    rooted,
+)
+from tests.support.ton_vectors import MASTER, OWNER, body, bounce, phases, read, transaction
 
 LISTING = Path(__file__).parents[2] / "docs" / "odd_deposits" / "ton.md"
+
+
+RAN = phases()
 
 
 def show(found: Transaction) -> str:
@@ -47,6 +61,22 @@ def test_whatever_is_read_the_balance_of_the_account_is_explained(case: Case) ->
     credited = sum(t.amount_minor for t in found.transfers if t.contract is None)
     taken_back = 9_000_000_000 if case.name == "payment of ours returned" else 0
     assert change == credited + taken_back - (found.fee_minor or 0)
+
+
+@pytest.mark.parametrize(
+    ("description", "facts", "succeeded"),
+    [
+        (RAN, WALLETS, True),
+        (FAILED, WALLETS, False),
+        (FAILED, rooted(SENT_NATIVE), True),
+    ],
+    ids=["a stranger's, taken", "a stranger's, refused", "of ours, whatever the wallet made of it"],
+)
+def test_a_bounce_took_effect_if_it_ran_or_brought_a_payment_of_ours_back(
+    description: dict[str, Any], facts: Facts, succeeded: bool
+) -> None:
+    found = read(transaction(bounce(body((BOUNCED, 32))), description), facts)
+    assert (found.succeeded, found.transfers) == (succeeded, ())
 
 
 def test_the_names_are_unique() -> None:

@@ -73,6 +73,21 @@ def test_a_missing_receipt_means_wait() -> None:
         read_block(block, [])
 
 
+def test_a_transaction_twice_means_wait() -> None:
+    transaction = identify(trx(), "a")
+    block, infos = wrap(2 * [transaction], 2 * [{**PLAIN, "id": transaction["txID"]}])
+    with pytest.raises(NodeUnavailable, match="not all there"):
+        read_block(block, infos)
+
+
+@pytest.mark.parametrize("field", ["blockNumber", "blockTimeStamp"])
+def test_a_receipt_of_another_block_means_wait(field: str) -> None:
+    transaction = identify(trx(), "a")
+    block, [info] = wrap([transaction], [{**PLAIN, "id": transaction["txID"]}])
+    with pytest.raises(NodeUnavailable, match="another block"):
+        read_block(block, [info | {field: info[field] + 1}])
+
+
 def test_a_receipt_too_many_means_wait() -> None:
     transaction = identify(trx(), "a")
     block, infos = wrap([transaction], 2 * [{**PLAIN, "id": transaction["txID"]}])
