@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from notifications.guard import Lookup, check_endpoint, look_up
+from notifications.guard import check_endpoint
 from notifications.signing import SecretBox, make_secret, open_secret, seal_secret
 from notifications.store import EndpointUnknown
 from sql import endpoints as sql
@@ -46,7 +46,6 @@ async def register_endpoint(
     *,
     event_types: Sequence[str] | None = None,
     allow_private: bool = False,
-    lookup: Lookup = look_up,
 ) -> NewEndpoint:
     """Register a URL for events of these types (None: all). It gets what happens from now on.
 
@@ -54,7 +53,7 @@ async def register_endpoint(
     """
     _check_types(event_types)
     await check_box(conn, box)
-    await check_endpoint(url, allow_private=allow_private, lookup=lookup)
+    await check_endpoint(url, allow_private=allow_private)
     endpoint = NewEndpoint("ep_" + secrets.token_hex(12), make_secret())
     await sql.add_endpoint(
         conn,
@@ -88,14 +87,13 @@ async def change_endpoint(
     *,
     event_types: Sequence[str] | None,
     allow_private: bool = False,
-    lookup: Lookup = look_up,
 ) -> None:
     """Change address and types; deliveries that wait go to the new address.
 
     Raises EndpointUnknown and what `register_endpoint` raises.
     """
     _check_types(event_types)
-    await check_endpoint(url, allow_private=allow_private, lookup=lookup)
+    await check_endpoint(url, allow_private=allow_private)
     _require(await sql.change_endpoint(conn, tenant, endpoint_id, url, event_types), endpoint_id)
 
 

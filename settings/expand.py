@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-def expand(text: str, environ: Mapping[str, str] = os.environ) -> str:
+def expand(text: str) -> str:
     """Return `text` with each ${NAME} replaced. Raises ValueError, naming a variable not set."""
 
     def value(match: re.Match[str]) -> str:
-        if match[1] not in environ:
+        if match[1] not in os.environ:
             raise ValueError(f"the environment variable {match[1]} is configured and not set")
-        return environ[match[1]]
+        return os.environ[match[1]]
 
     return _VARIABLE.sub(value, text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import msgspec
 
@@ -27,17 +26,16 @@ UNKNOWN = -1
 class FeeBidder:
     """Asks for fee rates, at most every few seconds."""
 
-    def __init__(self, chain: UtxoChain, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, chain: UtxoChain) -> None:
         self._chain = chain
-        self._clock = clock
         self._bid: Bid | None = None
         self._asked_at = 0.0
 
     async def bid(self, endpoint: Endpoint) -> Bid:
         """Return the rates to bid now."""
-        if self._bid is None or self._clock() - self._asked_at > CACHED_S:
+        if self._bid is None or time.monotonic() - self._asked_at > CACHED_S:
             self._bid = await ask_bid(endpoint, self._chain)
-            self._asked_at = self._clock()
+            self._asked_at = time.monotonic()
         return self._bid
 
 

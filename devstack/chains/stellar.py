@@ -117,7 +117,6 @@ class StellarChain(HttpChain):
         memo: str | None = None,
         *,
         others: Sequence[Keypair] = (),
-        fee_minor: int | None = None,
     ) -> str:
         """Send a transaction of operations, signed by its source and by others."""
         async with self._sequences:  # two at once would take the same sequence number
@@ -125,7 +124,7 @@ class StellarChain(HttpChain):
             transaction = Transaction(
                 key.public_key,
                 sequence,
-                BASE_FEE * len(operations) if fee_minor is None else fee_minor,
+                BASE_FEE * len(operations),
                 operations,
                 read_memo(memo),
             )

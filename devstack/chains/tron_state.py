@@ -89,10 +89,10 @@ class State:
         """Undo the last layer."""
         self._values.update(self._layers.pop())
 
-    def activate(self, address: str, kind: str = "Normal") -> None:
+    def activate(self, address: str) -> None:
         """Make an account."""
         if self.get("account", address) is None:
-            self.set(kind, "account", address)
+            self.set("Normal", "account", address)
 
 
 @dataclass
