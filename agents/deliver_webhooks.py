@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from agents.runtime.context import Context
 from agents.runtime.stage import Work
+from agents.runtime.transact import write_outbox
 from custody.box import SecretBox
 from notifications.deliver import Deliverer
 from notifications.guard import open_session
 from notifications.signing import Signer
-from sql import stream
 from sql.pool import Connection
 from topics.events import Event, emit_events
 
@@ -42,7 +42,4 @@ class DeliverWebhooks:
     async def _emit(self, conn: Connection, events: Sequence[Event]) -> None:
         work = Work(conn)
         emit_events(work, events)
-        prefix = self._context.settings.topic_prefix
-        await stream.fill_outbox(
-            conn, [(prefix + topic, key, payload) for topic, key, payload in work.outbox]
-        )
+        await write_outbox(work, self._context.settings.topic_prefix)

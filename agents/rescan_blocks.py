@@ -95,7 +95,6 @@ class RescanBlocks(MatchDeposits):
 
     def __init__(self, context: Context, reader: ChainReader) -> None:
         super().__init__(context)
-        self._context = context
         self._reader = reader
         self._network = reader.network
 

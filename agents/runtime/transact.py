@@ -10,6 +10,7 @@ from agents.runtime.outlet import Outlet
 from agents.runtime.stage import Work
 from sql import stream
 from sql.pool import Pool
+from sql.stream import OutboxRow
 
 
 def transact(context: Context) -> AbstractAsyncContextManager[Work]:
@@ -28,8 +29,13 @@ async def transact_on(
     async with pool.acquire() as conn, conn.transaction():
         work = Work(conn)
         yield work
-        rows = await stream.fill_outbox(
-            conn, [(topic_prefix + topic, key, payload) for topic, key, payload in work.outbox]
-        )
+        rows = await write_outbox(work, topic_prefix)
     if outlet is not None:
         outlet.offer(rows)
+
+
+async def write_outbox(work: Work, topic_prefix: str) -> list[OutboxRow]:
+    """Write what was emitted into the outbox, as part of the transaction that it is about."""
+    return await stream.fill_outbox(
+        work.conn, [(topic_prefix + topic, key, payload) for topic, key, payload in work.outbox]
+    )
