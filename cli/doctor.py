@@ -80,18 +80,22 @@ async def examine_broker(config: Settings) -> tuple[Broker | None, list[Finding]
     """Look at the broker and its topics."""
     from aiokafka.errors import KafkaError
 
-    from agents.runtime.kafka_survey import survey_broker
-    from cli.findings import green, judge_topics, red
+    from agents.runtime.kafka_io import topic_settings
+    from agents.runtime.kafka_survey import read_topic_settings, survey_broker
+    from cli.findings import green, judge_topic_settings, judge_topics, red
     from topics.catalogue import ALL_TOPICS
 
+    rules = {config.topic_prefix + topic.name: topic_settings(topic.name) for topic in ALL_TOPICS}
     try:
         broker = await survey_broker(config)
+        there = {topic: rules[topic] for topic in rules if topic in broker.partitions}
+        found = await read_topic_settings(config, there)
     except (KafkaError, OSError, TimeoutError) as error:
         return None, [red("broker", f"no broker lets us in: {words_of(error)}", AWAY)]
-    names = [config.topic_prefix + topic.name for topic in ALL_TOPICS]
     return broker, [
         green("broker", config.kafka_bootstrap),
-        judge_topics(config, names, broker.partitions),
+        judge_topics(config, list(rules), broker.partitions),
+        *judge_topic_settings(there, found),
     ]
 
 

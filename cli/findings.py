@@ -78,6 +78,38 @@ def judge_topics(config: Settings, wanted: Sequence[str], there: Mapping[str, in
     return green("topics", f"all {len(wanted)}, {config.topic_partitions} partitions each")
 
 
+def judge_topic_settings(
+    wanted: Mapping[str, Mapping[str, str]], found: Mapping[str, Mapping[str, str]]
+) -> list[Finding]:
+    """Judge whether topics are set to what `millrace init` sets those that it makes."""
+    findings = [
+        red(f"topic {topic}", _differences(found[topic], rules), _mend(topic, rules))
+        for topic, rules in wanted.items()
+        if topic in found and _differences(found[topic], rules)
+    ]
+    if unknown := [topic for topic in wanted if topic not in found]:
+        remedy = "Give our user the right to DescribeConfigs on our topics (docs/operations.md)."
+        detail = f"Kafka does not tell those of {', '.join(unknown)}"
+        findings.append(yellow("topic settings", detail, remedy))
+    if wanted and not findings:
+        return [green("topic settings", "as `millrace init` sets them")]
+    return findings
+
+
+def _differences(found: Mapping[str, str], rules: Mapping[str, str]) -> str:
+    odd = [name for name, value in rules.items() if found.get(name) != value]
+    return ", ".join(f"{name} is {found.get(name)}, not {rules[name]}" for name in odd)
+
+
+def _mend(topic: str, rules: Mapping[str, str]) -> str:
+    changes = ",".join(f"{name}={value}" for name, value in rules.items())
+    return (
+        "Records may be dropped or refused. Let an administrator of Kafka run: kafka-configs.sh"
+        " --bootstrap-server … --alter --entity-type topics"
+        f" --entity-name {topic} --add-config {changes}"
+    )
+
+
 def judge_cluster(cluster_id: str, progress: Sequence[Progress]) -> Finding:
     """Judge whether the stages' offsets are of this broker."""
     others = {row.cluster_id for row in progress} - {cluster_id}

@@ -23,7 +23,9 @@ RECORD_BYTES_MAX = 16 * 1024 * 1024
 """Records are far smaller; but a single transaction can hold 4 MB of transfers."""
 COMMAND_BYTES_MAX = 1024 * 1024
 """Kafka's own limit, which producers' batches keep to; what is no command is kept in Postgres."""
-TOPIC_CONFIGS = {
+TOPIC_SETTINGS = {
+    # Never by key: what was ordered or booked first would be dropped for what came last.
+    "cleanup.policy": "delete",
     # The broker's clock, whatever a producer's says: Kafka drops what is stamped long ago before
     # anybody reads it, and refuses what is stamped more than an hour ahead.
     "message.timestamp.type": "LogAppendTime",
@@ -48,13 +50,22 @@ async def create_topics(settings: Settings, names: Sequence[str]) -> list[str]:
         await admin.close()
 
 
+def topic_settings(name: str) -> dict[str, str]:
+    """Return what the topic must be set to, by Kafka's names; `name` is without the prefix."""
+    if name == WITHDRAWAL_COMMANDS.name:
+        # Kafka unpacks what strangers packed and then measures it: 100 kB can hold gigabytes.
+        more = {"max.message.bytes": str(COMMAND_BYTES_MAX), "compression.type": "uncompressed"}
+    else:
+        more = {"max.message.bytes": str(RECORD_BYTES_MAX)}
+    return TOPIC_SETTINGS | more
+
+
 def _new_topic(settings: Settings, name: str) -> NewTopic:
-    bytes_max = COMMAND_BYTES_MAX if name == WITHDRAWAL_COMMANDS.name else RECORD_BYTES_MAX
     return NewTopic(
         settings.topic_prefix + name,
         settings.topic_partitions,
         settings.topic_replication,
-        topic_configs=TOPIC_CONFIGS | {"max.message.bytes": str(bytes_max)},
+        topic_configs=topic_settings(name),
     )
 
 

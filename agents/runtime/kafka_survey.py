@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from agents.runtime.kafka_access import client_options, require_access
 from settings.model import Settings
@@ -33,6 +34,29 @@ async def survey_broker(settings: Settings) -> Broker:
             str(cluster["cluster_id"]),
             {topic["topic"]: len(topic["partitions"]) for topic in topics},
         )
+    finally:
+        await admin.close()
+
+
+async def read_topic_settings(
+    settings: Settings, wanted: Mapping[str, Mapping[str, str]]
+) -> dict[str, dict[str, str]]:
+    """Return what topics are set to, of what is `wanted` of them. Raises KafkaError or OSError.
+
+    Topics of which Kafka does not tell us are left out: it takes the right to DescribeConfigs.
+    """
+    admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=10_000)
+    await admin.start()
+    try:
+        answers = await admin.describe_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, *one) for one in wanted.items()]
+        )
+        return {
+            topic: {name: value for name, value, *_ in entries}
+            for answer in answers
+            for code, _, _, topic, entries in answer.resources
+            if code == 0
+        }
     finally:
         await admin.close()
 

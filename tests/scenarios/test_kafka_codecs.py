@@ -41,3 +41,22 @@ async def test_the_broker_itself_refuses_a_command_that_is_far_too_large(
         with pytest.raises(MessageSizeTooLargeError):
             await producer.send_and_wait(topic, b"x" * COMMAND_BYTES_MAX)
         await producer.send_and_wait(topic, b"x" * (COMMAND_BYTES_MAX - 1000))
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_the_broker_refuses_a_command_that_is_small_only_while_it_is_packed(
+    settings: Settings, codec: str
+) -> None:
+    """What a worker could not unpack would end each that tries, and stay there."""
+    topic, bomb = settings.topic_prefix + WITHDRAWAL_COMMANDS.name, bytes(16 * COMMAND_BYTES_MAX)
+    async with AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        compression_type=codec,
+        max_request_size=2 * len(bomb),
+    ) as producer:
+        before = await producer.send_and_wait(topic, b"{}")
+        with pytest.raises(MessageSizeTooLargeError):
+            await producer.send_and_wait(topic, bomb)
+    async with AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap) as producer:
+        after = await producer.send_and_wait(topic, b"{}")
+    assert after.offset == before.offset + 1

@@ -67,6 +67,12 @@ def test_each_state_has_its_colour_and_what_is_not_green_says_what_to_do(
     assert bool(finding.remedy) == (state != "green")
 
 
+def test_topics_whose_settings_kafka_does_not_tell_are_no_good_news() -> None:
+    (found,) = findings.judge_topic_settings({"a": {"k": "v"}}, {})
+    assert (found.state, bool(found.remedy)) == ("yellow", True)
+    assert findings.judge_topic_settings({}, {}) == []
+
+
 @pytest.mark.parametrize(
     ("row", "end", "state"),
     [

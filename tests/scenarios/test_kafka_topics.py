@@ -1,0 +1,58 @@
+"""`millrace doctor` on topics of a real broker that were made by hand."""
+
+from __future__ import annotations
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from agents.runtime.kafka_io import create_topics
+from cli.doctor import examine_broker
+from cli.findings import Finding
+from settings.model import Settings
+from topics.blocks import BLOCKS
+from topics.catalogue import ALL_TOPICS
+from topics.withdrawals import WITHDRAWAL_COMMANDS
+
+
+async def test_doctor_finds_nothing_wrong_with_topics_that_init_made(
+    kafka: str, topic_prefix: str
+) -> None:
+    found = await examine(
+        Settings(kafka_bootstrap=kafka, topic_prefix=f"{topic_prefix}a.", topic_partitions=1)
+    )
+    assert {finding.state for finding in found} == {"green"}
+    assert "topic settings" in [finding.check for finding in found]
+
+
+async def test_doctor_names_each_topic_that_is_set_otherwise_and_how_to_mend_it(
+    kafka: str, topic_prefix: str
+) -> None:
+    """By a producer's clock, Kafka would drop orders before anybody reads them."""
+    settings = Settings(kafka_bootstrap=kafka, topic_prefix=f"{topic_prefix}b.", topic_partitions=1)
+    commands, blocks = settings.topic_prefix + WITHDRAWAL_COMMANDS.name, f"{topic_prefix}b.blocks"
+    assert blocks == settings.topic_prefix + BLOCKS.name
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    rules = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(2**24)}
+    await admin.create_topics(
+        [
+            NewTopic(commands, 1, 1, topic_configs=rules),
+            NewTopic(blocks, 1, 1, topic_configs=rules | {"message.timestamp.type": "CreateTime"}),
+        ]
+    )
+    await admin.close()
+    found = {one.check: one for one in await examine(settings) if one.state != "green"}
+    assert sorted(found) == [f"topic {blocks}", f"topic {commands}"]
+    assert found[f"topic {commands}"].detail == (
+        "max.message.bytes is 16777216, not 1048576, compression.type is producer, not uncompressed"
+    )
+    detail = "message.timestamp.type is CreateTime, not LogAppendTime"
+    assert found[f"topic {blocks}"].detail == detail
+    assert f"--entity-name {blocks} " in found[f"topic {blocks}"].remedy
+    assert "message.timestamp.type=LogAppendTime" in found[f"topic {blocks}"].remedy
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Make the topics that are missing, and look at all of them."""
+    await create_topics(settings, [topic.name for topic in ALL_TOPICS])
+    _, found = await examine_broker(settings)
+    return found
