@@ -17,7 +17,7 @@ from chain_adapters.types import InvalidAddress, InvalidMemo
 from cli.dev_env import NAME, write_env
 from cli.errors import MISUSED, Problem, explain
 from cli.main import app
-from cli.withdraw import still
+from cli.place_order import still
 from cli.work import require_port
 from settings.model import Network, Settings, load_settings
 from topics.withdrawals import WithdrawalCommand
