@@ -146,21 +146,25 @@ RETURNING id;
 SELECT count(*) FROM dead_letters WHERE closed_at IS NULL;
 
 -- name: take_lease$
--- Take a lease; nothing comes back if somebody else holds it. One that is good for far longer than any
--- is given out was so before the clock was set back, and nobody has renewed it since.
+-- Take a lease; nothing comes back if somebody else holds it. One renewed in the future was so before the
+-- clock was set back; a minute is more than this waits for whoever is renewing.
 INSERT INTO leases AS held (name, holder, expires_at)
 VALUES (:name::text, :holder::uuid, now() + make_interval(secs => :lease_s::double precision))
 ON CONFLICT (name) DO UPDATE SET
     holder = excluded.holder,
+    renewed_at = excluded.renewed_at,
     expires_at = excluded.expires_at
 WHERE
     held.holder = excluded.holder
-    OR held.expires_at NOT BETWEEN now() AND now() + make_interval(secs => 10 * :lease_s::double precision)
+    OR held.expires_at < now()
+    OR held.renewed_at > now() + interval '1 minute'
 RETURNING holder;
 
 -- name: renew_lease$
 -- Renew a lease that nobody else has taken since; nothing comes back if it is lost, be it free again.
-UPDATE leases SET expires_at = now() + make_interval(secs => :lease_s::double precision)
+UPDATE leases SET
+    renewed_at = now(),
+    expires_at = now() + make_interval(secs => :lease_s::double precision)
 WHERE name = :name::text AND holder = :holder::uuid
 RETURNING holder;
 

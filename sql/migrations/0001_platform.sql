@@ -112,6 +112,7 @@ CREATE INDEX dead_letters_open ON dead_letters (created_at) WHERE closed_at IS N
 CREATE TABLE leases (
     name text PRIMARY KEY,
     holder uuid NOT NULL,
+    renewed_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz NOT NULL
 );
 

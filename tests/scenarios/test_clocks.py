@@ -37,10 +37,24 @@ async def test_a_lease_of_before_the_clock_was_set_back_can_be_taken(pool: Pool)
     async with pool.acquire() as conn:
         assert await stream.take_lease(conn, name, dead, LEASE_S)
         await conn.execute(
-            "UPDATE leases SET expires_at = expires_at + $2 WHERE name = $1", name, SET_BACK
+            "UPDATE leases SET renewed_at = renewed_at + $2, expires_at = expires_at + $2"
+            " WHERE name = $1",
+            name,
+            SET_BACK,
         )
         assert await stream.take_lease(conn, name, living, LEASE_S)
         assert not await stream.take_lease(conn, name, dead, LEASE_S)
+
+
+async def test_a_lease_is_not_taken_by_a_worker_whose_own_leases_are_far_shorter(
+    pool: Pool,
+) -> None:
+    name, holder, hasty = secrets.token_hex(4), uuid4(), uuid4()
+    async with pool.acquire() as conn:
+        assert await stream.take_lease(conn, name, holder, 20 * LEASE_S)
+        assert not await stream.take_lease(conn, name, hasty, LEASE_S)
+        assert await stream.renew_lease(conn, name, holder, 20 * LEASE_S)
+        assert not await stream.take_lease(conn, name, hasty, LEASE_S)
 
 
 async def test_a_holder_that_lives_keeps_its_lease_when_the_clock_is_set_back(pool: Pool) -> None:
@@ -48,7 +62,10 @@ async def test_a_holder_that_lives_keeps_its_lease_when_the_clock_is_set_back(po
     async with pool.acquire() as conn:
         assert await stream.take_lease(conn, name, holder, LEASE_S)
         await conn.execute(
-            "UPDATE leases SET expires_at = expires_at + $2 WHERE name = $1", name, SET_BACK
+            "UPDATE leases SET renewed_at = renewed_at + $2, expires_at = expires_at + $2"
+            " WHERE name = $1",
+            name,
+            SET_BACK,
         )
         assert await stream.renew_lease(conn, name, holder, LEASE_S)
         assert not await stream.take_lease(conn, name, uuid4(), LEASE_S)
