@@ -1,4 +1,4 @@
-"""What one endpoint said of signed bytes counts, whatever nonsense the others answer afterwards."""
+"""What one endpoint said of signed bytes counts, unless another has the transaction in a block."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from chain_adapters.solana.adapter import SolanaAdapter
 from chain_adapters.tron.adapter import TronAdapter
 from chain_adapters.types import BroadcastOutcome, SignedTransaction
 
+ID = "0x" + 64 * "a"
 GENESIS = "9" * 32
 
 NONSENSE = {
@@ -24,6 +25,7 @@ NONSENSE = {
     "a field that is no text": b'{"id":"\xff","blockHash":"\xff"}',
     "nested": b'{"more":' + b"[" * 20_000 + b"]" * 20_000 + b"}",
     "null": b"null",
+    "a place that is no block": b'{"blockHash":null}',
 }
 
 
@@ -34,6 +36,8 @@ class Chain(NamedTuple):
     answers: dict[str, bytes]
     asked_of_others: str
     """What an endpoint is asked that was not the first to answer."""
+    known: bytes
+    """The answer to that of an endpoint that has the transaction in a block."""
     outcome: BroadcastOutcome
 
 
@@ -50,6 +54,7 @@ CHAINS = {
             "eth_getTransactionReceipt": b'"result":null',
         },
         "eth_getTransactionReceipt",
+        b'"result":{"blockHash":"0x5"}',
         BroadcastOutcome.NONCE_USED,
     ),
     "solana": Chain(
@@ -60,6 +65,7 @@ CHAINS = {
             "getSignatureStatuses": b'"result":{"value":[null]}',
         },
         "sendTransaction",
+        f'"result":"{ID}"'.encode(),
         BroadcastOutcome.REFUSED,
     ),
     "tron": Chain(
@@ -70,6 +76,7 @@ CHAINS = {
             "wallet/gettransactioninfobyid": b"{}",
         },
         "wallet/gettransactioninfobyid",
+        msgspec.json.encode({"id": ID}),
         BroadcastOutcome.REFUSED,
     ),
 }
@@ -91,17 +98,27 @@ def node(answers: dict[str, bytes]) -> TestServer:
     return TestServer(application)
 
 
+async def outcome_of(chain: Chain, others_answer: bytes) -> BroadcastOutcome:
+    """Return what becomes of a broadcast that the first of two endpoints refuses."""
+    async with (
+        node(chain.answers) as witness,
+        node(chain.answers | {chain.asked_of_others: others_answer}) as other,
+    ):
+        adapter = chain.open([str(server.make_url("/")) for server in (witness, other)])
+        said = await adapter.broadcast(SignedTransaction(ID, b"\x02"))
+        await adapter.close()
+    return said.outcome
+
+
 @pytest.mark.parametrize("nonsense", NONSENSE.values(), ids=NONSENSE)
 @pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
 async def test_nonsense_of_another_endpoint_takes_no_answer_back(
     chain: Chain, nonsense: bytes
 ) -> None:
     spoilt = nonsense if chain.asked_of_others.startswith("wallet/") else b'"result":' + nonsense
-    async with (
-        node(chain.answers) as witness,
-        node(chain.answers | {chain.asked_of_others: spoilt}) as other,
-    ):
-        adapter = chain.open([str(server.make_url("/")) for server in (witness, other)])
-        said = await adapter.broadcast(SignedTransaction("0x" + 64 * "a", b"\x02"))
-        await adapter.close()
-    assert said.outcome is chain.outcome
+    assert await outcome_of(chain, spoilt) is chain.outcome
+
+
+@pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
+async def test_what_another_endpoint_has_in_a_block_is_not_refused(chain: Chain) -> None:
+    assert await outcome_of(chain, chain.known) is BroadcastOutcome.ACCEPTED

@@ -67,6 +67,7 @@ def test_the_hash_of_another_transaction_is_no_outcome() -> None:
         (NATIVE, Fault(3, "execution reverted"), "recipient_reverts"),
         (NATIVE, Fault(-32000, "invalid opcode: INVALID"), "recipient_reverts"),
         (TOKEN, Fault(3, "execution reverted: paused"), "token_transfer_reverts"),
+        (TOKEN, Fault(3, "paused"), "token_transfer_reverts"),
         (TOKEN, Fault(-32015, "VM execution error. Reverted"), "token_transfer_reverts"),
         (NATIVE, Fault(-32000, "insufficient funds for transfer"), "sender_lacks_funds"),
     ],
@@ -90,6 +91,14 @@ def test_the_bid_covers_a_doubled_base_fee_and_the_usual_tip() -> None:
     assert quoting.choose_bid(fees, answer("0x1"), 21_000) == Bid(21_000, 46 * gwei, 2 * gwei)
 
 
+@pytest.mark.parametrize("reward", [None, [], [[]]])
+def test_without_tips_of_others_the_least_is_bid(reward: object) -> None:
+    fees = answer({"baseFeePerGas": ["0x7"], "reward": reward})
+    bid = quoting.choose_bid(fees, answer("0x1"), 21_000)
+    assert (bid.tip_minor, bid.price_minor_max) == (10**8, 14 + 10**8)
+    assert quoting.current_price(fees, bid) == 7 + 10**8
+
+
 def test_without_base_fee_the_bid_is_a_legacy_gas_price() -> None:
     bid = quoting.choose_bid(Reply(1, error=Fault(-32601, "?")), answer("0x8"), 21_000)
     assert bid == Bid(21_000, 9, 9, legacy=True)
@@ -110,6 +119,7 @@ def test_a_balance_longer_than_a_word_is_none() -> None:
 def test_the_price_is_lowered_to_the_cap_but_not_below_what_is_mined() -> None:
     bid = Bid(10, 100, 1)
     assert quoting.cap_bid(bid, 600, 51).price_minor_max == 60
+    assert quoting.cap_bid(bid, 510, 51).price_minor_max == 51
     with pytest.raises(PaymentRefused) as refused:
         quoting.cap_bid(bid, 500, 51)
     assert refused.value.reason == "fee_above_cap"

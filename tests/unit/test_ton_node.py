@@ -8,16 +8,12 @@ import pytest
 from pytoniq_core import begin_cell
 
 from chain_adapters.ton.decode import Held
-from chain_adapters.types import (
-    NodeUnavailable,
-)
+from chain_adapters.types import NodeUnavailable
 from devstack.chains.ton import TonNode
 from tests.support.chain_worlds.ton import TonWorld, open_ton_world
 from tests.support.ton_vectors import boc, body, comment, internal_transfer
 
 TON = 10**9
-THROWS = begin_cell().store_uint(0xFF00F22A, 32).end_cell()
-"""SETCP0, THROW 42: a contract that refuses everything."""
 ACCEPTS = begin_cell().store_uint(0xFF00, 16).end_cell()
 """SETCP0: a contract that takes everything."""
 

@@ -30,8 +30,6 @@ from tests.support.ton_vectors import boc
 TON = 10**9
 THROWS = begin_cell().store_uint(0xFF00F22A, 32).end_cell()
 """SETCP0, THROW 42: a contract that refuses everything."""
-ACCEPTS = begin_cell().store_uint(0xFF00, 16).end_cell()
-"""SETCP0: a contract that takes everything."""
 
 
 @pytest.fixture
