@@ -72,7 +72,9 @@ class ConfirmWithdrawals(LocalStage[BlockRecord]):
     async def _take_back(
         self, work: Work, network: str, policies: Mapping[str, WithdrawalPolicy]
     ) -> None:
-        unmined = await transactions_sql.unmine_transactions(work.conn, network)
+        # As on any network: one that is configured no longer has none of its own.
+        depth_max = max((n.reorg_depth_max for n in self._context.settings.networks), default=0)
+        unmined = await transactions_sql.unmine_transactions(work.conn, network, depth_max)
         if not unmined:
             return
         await self._unsettle(work, network, unmined, policies)

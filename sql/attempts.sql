@@ -39,12 +39,18 @@ SELECT
     w.withdrawal_id,
     w.valid_until IS NOT NULL AS expired
 FROM waiting AS w
-LEFT JOIN transactions AS p
-    ON
-        p.network = :network::text
-        AND w.sender = p.sender
-        AND p.nonce = w.nonce - 1
-        AND p.state = 'mined'
+LEFT JOIN LATERAL (
+    SELECT t.mined_at
+    FROM withdrawals AS b
+    INNER JOIN transactions AS t ON b.withdrawal_id = t.withdrawal_id AND t.state = 'mined'
+    WHERE
+        b.network = :network::text
+        AND b.sender = w.sender
+        AND b.nonce = w.nonce - 1
+        AND NOT b.nonce_released
+    ORDER BY t.mined_at
+    LIMIT 1 -- there is one at most; looked up for each, or all that were ever paid are read
+) AS p ON TRUE
 WHERE
     w.nonce IS NOT DISTINCT FROM w.lowest_nonce
     AND CASE

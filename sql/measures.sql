@@ -84,13 +84,28 @@ WHERE a.frozen_at IS NOT NULL;
 -- What the newest settled run of each network and of the books (network NULL) found: differences by
 -- scope and asset, one row with NULLs if there was none.
 WITH newest AS (
-    SELECT DISTINCT ON (r.network)
+    SELECT
         r.run_id,
         r.network,
         r.finished_at
-    FROM reconciliations AS r
-    WHERE r.settled
-    ORDER BY r.network ASC, r.run_id DESC
+    FROM networks AS n
+    CROSS JOIN LATERAL (
+        SELECT o.* FROM reconciliations AS o
+        WHERE o.network = n.network AND o.settled
+        ORDER BY o.run_id DESC
+        LIMIT 1
+    ) AS r
+    UNION ALL
+    (
+        SELECT
+            o.run_id,
+            o.network,
+            o.finished_at
+        FROM reconciliations AS o
+        WHERE o.network IS NULL AND o.settled
+        ORDER BY o.run_id DESC
+        LIMIT 1
+    )
 )
 
 SELECT

@@ -111,18 +111,19 @@ RETURNING delivery_id;
 -- name: prune_events
 -- Forget the oldest events of before a moment, with their deliveries and attempts, some at a time. What
 -- is still to be delivered is kept, be it because nobody delivered for so long or a clock was wrong.
+-- count(): looked up event by event, the oldest first. For EXISTS all events there are would be read.
 DELETE FROM events
-WHERE event_id IN (
+WHERE event_id = ANY(ARRAY(
     SELECT oldest.event_id FROM events AS oldest
     WHERE
         oldest.created_at < :before::timestamptz
-        AND NOT EXISTS (
-            SELECT 1 FROM deliveries
+        AND 0 = (
+            SELECT count(*) FROM deliveries
             WHERE deliveries.event_id = oldest.event_id AND deliveries.state = 'pending'
         )
     ORDER BY oldest.created_at
     LIMIT :limit_rows::bigint
-)
+))
 RETURNING event_id;
 
 -- name: renew_worker!

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Literal, NamedTuple, TypeAlias
 
+from sql.ledger import WHOLE_JOURNAL_S
 from sql.pool import Connection
 from sql.queries import load_queries
 
@@ -140,6 +141,7 @@ async def address_figures(
         stretch=stretch,
         limit_rows=limit_rows,
         only=None if only is None else list(only),
+        answer_s=WHOLE_JOURNAL_S,
     )
     figures = [AddressFigure._make((*row[:4], int(row["recorded_minor"]))) for row in rows]
     return figures, rows[0]["total"] if rows else 0
@@ -164,6 +166,7 @@ async def wallet_figures(
         height=height,
         overdue_before=overdue_before,
         overdue_below_height=overdue_below_height,
+        answer_s=WHOLE_JOURNAL_S,
     )
     return [
         WalletFigure._make((*row[:5], int(row[5]), int(row[6]), tuple(row["reference_ids"])))

@@ -319,8 +319,8 @@ found AS (
 SELECT run.run_id FROM run;
 
 -- name: last_runs
--- The newest run of each network and of the books.
-SELECT DISTINCT ON (r.network)
+-- The newest run of the books, which comes first, and of each network.
+SELECT
     r.run_id,
     r.network,
     r.height,
@@ -330,8 +330,24 @@ SELECT DISTINCT ON (r.network)
     r.started_at,
     r.finished_at
 FROM reconciliations AS r
-WHERE NOT :settled_only::boolean OR r.settled
-ORDER BY r.network ASC NULLS FIRST, r.run_id DESC;
+WHERE
+    r.run_id = any(ARRAY(
+        SELECT (
+            SELECT o.run_id FROM reconciliations AS o
+            WHERE o.network = n.network AND (NOT :settled_only::boolean OR o.settled)
+            ORDER BY o.run_id DESC
+            LIMIT 1
+        )
+        FROM networks AS n
+        UNION ALL
+        (
+            SELECT o.run_id FROM reconciliations AS o
+            WHERE o.network IS NULL AND (NOT :settled_only::boolean OR o.settled)
+            ORDER BY o.run_id DESC
+            LIMIT 1
+        )
+    ))
+ORDER BY r.network ASC NULLS FIRST;
 
 -- name: run_differences
 -- What these runs found.

@@ -202,9 +202,16 @@ async def record_broadcasts(
     return [BroadcastRow(*row) for row in rows]
 
 
-async def unmine_transactions(conn: Connection, network: str) -> dict[int, Inclusion]:
-    """Take back what was mined in blocks that left the chain; return it by withdrawal."""
-    rows = await _queries.unmine_transactions(conn, network=network)
+async def unmine_transactions(
+    conn: Connection, network: str, reorg_depth_max: int
+) -> dict[int, Inclusion]:
+    """Take back what was mined in blocks that left the chain; return it by withdrawal.
+
+    It is looked for down to `reorg_depth_max` blocks below where the chain was searched to.
+    """
+    rows = await _queries.unmine_transactions(
+        conn, network=network, reorg_depth_max=reorg_depth_max
+    )
     return {row["withdrawal_id"]: _inclusion(row[1:]) for row in rows}
 
 

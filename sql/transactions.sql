@@ -154,10 +154,12 @@ RETURNING
 
 -- name: unmine_transactions
 -- Put back in the queue what was mined in blocks that left the best chain. Blocks older than all we
--- remember are beyond any reorganisation we allow.
+-- remember are beyond any reorganisation we allow. A reorganisation sets settled_height back to where it
+-- began, and whoever was at blocks that it removed may set it forward again by no more than those: so
+-- below that nothing has to be looked at, however much was mined in blocks we remember. ARRAY and
+-- count(): looked up one by one, or all blocks and all that was ever paid are read.
 WITH gone AS (
     SELECT
-        t.network,
         t.transaction_id,
         t.height,
         t.block_id,
@@ -167,8 +169,13 @@ WITH gone AS (
         t.network = :network::text
         AND t.state = 'mined'
         AND t.height >= (SELECT min(b.height) FROM blocks AS b WHERE b.network = :network::text)
-        AND NOT EXISTS (
-            SELECT 1 FROM blocks AS b
+        AND t.height >= (
+            SELECT coalesce(c.settled_height, 0) - :reorg_depth_max::bigint
+            FROM cursors AS c
+            WHERE c.network = :network::text
+        )
+        AND 0 = (
+            SELECT count(*) FROM blocks AS b
             WHERE b.network = t.network AND b.height = t.height AND b.block_id = t.block_id
         )
     ORDER BY t.transaction_id
@@ -184,7 +191,10 @@ UPDATE transactions AS t SET
     confirm_height = NULL,
     mined_at = NULL
 FROM gone
-WHERE t.network = gone.network AND t.transaction_id = gone.transaction_id
+WHERE
+    t.network = :network::text
+    AND t.transaction_id = any(ARRAY(SELECT g.transaction_id FROM gone AS g))
+    AND t.transaction_id = gone.transaction_id
 RETURNING
     t.withdrawal_id, t.transaction_id, gone.height, gone.block_id,
     gone.fee_minor::text AS network_fee_minor;

@@ -67,6 +67,24 @@ RETURNING n.next_nonce;
 
 -- name: list_wallets
 -- The hot wallets, with their nonces and what waits in them: all, or a tenant's, or a network's.
+WITH waiting AS (
+    SELECT
+        w.network,
+        w.tenant,
+        w.withdrawal_id,
+        w.idempotency_key,
+        w.status = 'approved' AS is_approved,
+        w.status <> 'approved'
+        AND NOT EXISTS (
+            SELECT 1 FROM transactions AS t
+            WHERE
+                t.withdrawal_id = w.withdrawal_id
+                AND (t.state = 'mined' OR t.last_outcome IS DISTINCT FROM 'nonce_used')
+        ) AS is_nonce_used
+    FROM withdrawals AS w
+    WHERE w.status IN ('approved', 'signed', 'broadcast')
+)
+
 SELECT
     h.network,
     h.tenant,
@@ -74,35 +92,19 @@ SELECT
     n.next_nonce,
     n.halted_reason,
     n.chain_nonce,
-    (
-        SELECT count(*) FROM withdrawals AS w
-        WHERE w.network = h.network AND w.tenant = h.tenant AND w.status = 'approved'
-    ) AS approved,
-    (
-        SELECT count(*) FROM withdrawals AS w
-        WHERE
-            w.network = h.network AND w.tenant = h.tenant
-            AND w.status IN ('signed', 'broadcast')
-    ) AS sent,
-    (
-        SELECT coalesce(array_agg(w.idempotency_key ORDER BY w.withdrawal_id), '{}')
-        FROM withdrawals AS w
-        WHERE
-            w.network = h.network AND w.tenant = h.tenant
-            AND w.status IN ('signed', 'broadcast')
-            AND NOT EXISTS (
-                SELECT 1 FROM transactions AS t
-                WHERE
-                    t.withdrawal_id = w.withdrawal_id
-                    AND (t.state = 'mined' OR t.last_outcome IS DISTINCT FROM 'nonce_used')
-            )
+    count(*) FILTER (WHERE w.is_approved) AS approved,
+    count(*) FILTER (WHERE NOT w.is_approved) AS sent,
+    coalesce(
+        array_agg(w.idempotency_key ORDER BY w.withdrawal_id) FILTER (WHERE w.is_nonce_used), '{}'
     ) AS nonce_used
 FROM addresses AS h
 LEFT JOIN nonces AS n ON h.network = n.network AND h.address = n.sender
+LEFT JOIN waiting AS w ON h.network = w.network AND h.tenant = w.tenant
 WHERE
     h.purpose = 'hot'
     AND (:tenant::text IS NULL OR h.tenant = :tenant::text)
     AND (:network::text IS NULL OR h.network = :network::text)
+GROUP BY h.network, h.address, n.network, n.sender
 ORDER BY h.network, h.tenant;
 
 -- name: foreign_nonces

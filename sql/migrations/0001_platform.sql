@@ -106,7 +106,8 @@ CREATE TABLE dead_letters (
     created_at timestamptz NOT NULL DEFAULT now(),
     closed_at timestamptz -- redriven or discarded
 );
-CREATE INDEX dead_letters_open ON dead_letters (created_at) WHERE closed_at IS NULL;
+CREATE INDEX dead_letters_open ON dead_letters (id) WHERE closed_at IS NULL;
+CREATE INDEX dead_letters_closed ON dead_letters (closed_at) WHERE closed_at IS NOT NULL;
 
 -- Work that one worker at a time may do. A holder that stops renewing loses it at expires_at.
 CREATE TABLE leases (

@@ -65,6 +65,8 @@ CREATE TABLE deliveries (
 ) WITH (fillfactor = 60);
 CREATE INDEX deliveries_due ON deliveries (endpoint_id, next_attempt_at) WHERE state = 'pending';
 CREATE INDEX deliveries_endpoint ON deliveries (endpoint_id, delivery_id);
+-- What an operator looks for after trouble: few among very many.
+CREATE INDEX deliveries_given_up ON deliveries (delivery_id) WHERE state IN ('failed', 'cancelled');
 
 -- The log: one row per request sent, or refused before it was sent.
 CREATE TABLE delivery_attempts (
