@@ -11,7 +11,7 @@ from cli.asset import decimals_by_asset
 from cli.errors import misused
 from cli.operator import operator_of
 from cli.options import ID_MAX, Actor, JsonWanted, Limit, Owner, OwnerWanted, Tenant
-from cli.output import as_json, print_fields, print_rows, whole
+from cli.output import as_json, print_fields, print_rows, whole, without_amount
 from cli.shown import show_addresses
 from cli.tenant import require_tenant
 
@@ -50,7 +50,7 @@ def list_(
         raise misused("what is unassigned has no owner")
     rows = session.run(_list(tenant, owner, limit, unassigned=unassigned))
     if json_wanted:
-        rows = [{k: v for k, v in row.items() if k != "amount"} for row in rows]
+        rows = [without_amount(row) for row in rows]
     else:  # what comes to a wallet is the tenant's, and what has no owner yet is nobody's
         rows = [{**row, "owner": row["owner"] or f"({row['purpose']})"} for row in rows]
     columns = UNASSIGNED_COLUMNS if unassigned else COLUMNS
@@ -69,7 +69,7 @@ def waiting(
     """List all tenants' deposits that are not confirmed yet, first those due for longest."""
     rows = session.run(_waiting(network, limit))
     if json_wanted:
-        rows = [{k: v for k, v in row.items() if k != "amount"} for row in rows]
+        rows = [without_amount(row) for row in rows]
     print_rows(rows, json_wanted=json_wanted, empty="No deposit waits.", columns=WAITING_COLUMNS)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cli.asset import decimals_by_asset
-from cli.output import as_json, print_fields, whole
+from cli.output import as_json, print_fields, whole, without_amount
 from cli.shown import show_addresses
 
 if TYPE_CHECKING:
@@ -51,11 +51,6 @@ def print_order(row: Mapping[str, Any], *, json_wanted: bool) -> None:
     if not json_wanted and "amount" in row:
         fields["amount_minor"] = f"{row['amount_minor']} ({row['amount']} {row['asset']})"
     print_fields(fields, json_wanted=json_wanted)
-
-
-def without_amount(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a withdrawal as JSON has it."""
-    return {name: value for name, value in row.items() if name != "amount"}
 
 
 def waits_for(

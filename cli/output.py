@@ -84,6 +84,11 @@ def as_json(row: Any) -> dict[str, Any]:  # noqa: ANN401 - any NamedTuple
     }
 
 
+def without_amount(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row without its `amount` in whole units, which is for people and not for JSON."""
+    return {name: value for name, value in row.items() if name != "amount"}
+
+
 def _is_amount(name: str) -> bool:
     return "minor" in name.split("_")
 

@@ -12,8 +12,8 @@ from cli import session
 from cli.errors import misused, not_found
 from cli.operator import operator_of
 from cli.options import Actor, AssetNamed, JsonWanted, Limit, Owner, OwnerWanted, Tenant
-from cli.orders import print_order, show, show_all, without_amount
-from cli.output import as_json, print_fields, print_rows
+from cli.orders import print_order, show, show_all
+from cli.output import as_json, print_fields, print_rows, without_amount
 from cli.place_order import FINAL, place_order
 from cli.tenant import require_tenant
 
