@@ -105,12 +105,12 @@ class Network(StrictModel):
     """Blocks remembered below the highest that has been searched for deposits and payments."""
     start_height: int | None = Field(ge=0, default=None)
     """First block to read on a new database; None starts at the tip. No meaning after that."""
-    poll_interval_s: float = Field(gt=0, default=1.0)
+    poll_interval_s: float = Field(gt=0, allow_inf_nan=False, default=1.0)
     traces: Literal["auto", "always", "never"] = "auto"
     """Whether transfers made inside contracts are read from traces."""
-    replace_after_s: float = Field(gt=0, default=180.0)
+    replace_after_s: float = Field(gt=0, allow_inf_nan=False, default=180.0)
     """A withdrawal not mined for so long is replaced with a higher fee."""
-    rebroadcast_after_s: float = Field(gt=0, default=30.0)
+    rebroadcast_after_s: float = Field(gt=0, allow_inf_nan=False, default=30.0)
     fee_minor_max: MinorUnits = 10**17
     """No transaction may bid more than this for its fee, in the native asset."""
 
@@ -179,7 +179,8 @@ class Settings(BaseSettings):
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     kafka_sasl_user: str | None = None
     kafka_sasl_password: SecretStr | None = None
-    topic_prefix: str = "millrace."
+    topic_prefix: str = Field(pattern=r"^[A-Za-z0-9._-]{0,200}$", default="millrace.")
+    """Of letters, digits, points, dashes and underscores: Kafka takes no others."""
     topic_partitions: int = Field(ge=1, default=8)
     topic_replication: int = Field(ge=1, default=1)
     wallet_enc_key: EncryptionKey | None = None
@@ -192,14 +193,14 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     stage_batch_max: int = Field(ge=1, default=200)
-    stage_stall_s: float = Field(gt=0, default=60.0)
+    stage_stall_s: float = Field(gt=0, allow_inf_nan=False, default=60.0)
     """A worker that has lag and makes no progress for so long ends itself."""
-    lease_s: float = Field(gt=0, default=5.0)
+    lease_s: float = Field(gt=0, allow_inf_nan=False, default=5.0)
     dead_letter_max_minute: int = Field(ge=1, default=100)
     """More dead letters in a minute than this stop the worker: the fault is ours, not theirs."""
     address_pool_min: int = Field(ge=1, default=200)
-    reconcile_every_s: float = Field(gt=0, default=300.0)
-    webhook_timeout_s: float = Field(gt=0, default=20.0)
+    reconcile_every_s: float = Field(gt=0, allow_inf_nan=False, default=300.0)
+    webhook_timeout_s: float = Field(gt=0, allow_inf_nan=False, default=20.0)
     webhook_allow_private: bool = False
     """Lets webhooks go to loopback and private addresses. For development stacks only."""
     networks: tuple[Network, ...] = ()

@@ -125,6 +125,8 @@ def test_a_command_that_breaks_the_schema_names_the_field_and_is_not_sent() -> N
     ("name", "value", "field"),
     [
         ("MILLRACE_DATABASE_POOL_SIZE", "hunter2", "database_pool_size"),
+        ("MILLRACE_LEASE_S", "1e400", "lease_s"),
+        ("MILLRACE_TOPIC_PREFIX", "hunter 2", "topic_prefix"),
         ("MILLRACE_DATABASE_POOL_SIZE", "2", "database_pool_size"),
         ("MILLRACE_NETWORKS", '[{"network": "hunter2"}]', "networks.0.network"),
         ("MILLRACE_NETWORKS", "[{hunter2", "MILLRACE_NETWORKS is not JSON"),
