@@ -6,6 +6,7 @@ import shlex
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -36,9 +37,14 @@ def _run(name: str, url: str, folder: Path) -> None:
     (line,) = {
         text.strip() for text in MANUAL.splitlines() if text.strip().startswith(f"{name} --")
     }
-    command = shlex.split(line.replace("$MILLRACE_DATABASE_URL", url))
+    parts = urlsplit(url)
+    bare = urlunsplit(parts._replace(netloc=f"{parts.username}@{parts.hostname}:{parts.port}"))
+    command = shlex.split(line.replace("$OWNER_URL", bare))
     command[0] = str(open_install() / "bin" / name)
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    password = {"PGPASSWORD": str(parts.password)}
+    done = subprocess.run(
+        command, cwd=folder, env=password, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -70,6 +76,12 @@ async def restored(
     yield copy
     await copy.close()
     await execute(postgres, f"DROP DATABASE {RESTORED} WITH (FORCE)")
+
+
+def test_no_command_of_the_manual_has_a_password_on_its_line() -> None:
+    assert "DATABASE_URL" not in " ".join(
+        line for line in MANUAL.splitlines() if line.strip().startswith("pg_") or "psql" in line
+    )
 
 
 async def test_a_restored_dump_is_the_database_that_was(restored: Connection, pool: Pool) -> None:
