@@ -226,13 +226,50 @@ async def test_every_call_is_observed() -> None:
     ]
 
 
-async def test_what_one_endpoint_has_outweighs_that_another_lacks_it() -> None:
-    async def look(endpoint: Endpoint) -> str:
-        answer = await ask(endpoint)
-        if answer == "nothing":
-            raise Absent(answer)
-        return answer
+async def test_an_endpoint_that_failed_shows_anew_which_network_it_serves() -> None:
+    broken, chain_id = False, 5
 
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if broken:
+            return web.Response(status=503)
+        return await answering("fine", chain_id)(request)
+
+    async with serve(handle) as url, client(url) as rpc:
+        assert await rpc.first(ask) == "fine"
+        broken = True
+        with pytest.raises(NodeUnavailable):
+            await rpc.first(ask)
+        broken, chain_id = False, 1
+        with pytest.raises(WrongNetwork):
+            await rpc.first(ask)
+
+
+async def look(endpoint: Endpoint) -> str:
+    answer = await ask(endpoint)
+    if answer == "nothing":
+        raise Absent(answer)
+    return answer
+
+
+async def test_an_endpoint_that_lagged_behind_another_is_asked_after_it() -> None:
+    asked: list[int] = []
+    async with (
+        serve(answering("nothing")) as lagging,
+        serve(answering("found")) as ahead,
+        client(
+            lagging,
+            ahead,
+            observe=lambda _network, _method, index, _seconds, _ok: asked.append(index),
+            clock=lambda: 0.0,
+        ) as rpc,
+    ):
+        assert await rpc.first(look) == "found"
+        asked.clear()
+        assert await rpc.first(look) == "found"
+    assert asked == [1]
+
+
+async def test_what_one_endpoint_has_outweighs_that_another_lacks_it() -> None:
     async with serve(answering("nothing")) as lagging, serve(answering("found")) as ahead:
         async with client(lagging, ahead) as rpc:
             assert await rpc.first(look) == "found"
