@@ -127,11 +127,9 @@ def _first_lacking(payment: Ready, total: Mapping[str | None, int]) -> Shortage 
 
 
 def leave_room(
-    payments: Sequence[Ready], in_flight: Mapping[str, int], in_flight_max: int | None
+    payments: Sequence[Ready], in_flight: Mapping[str, int], in_flight_max: int
 ) -> list[Ready]:
     """Return those that may be sent beside what waits for a block already, in order. Pure."""
-    if in_flight_max is None:
-        return list(payments)
     sent = dict(in_flight)
     taken: list[Ready] = []
     for payment in payments:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from ledger import rules
 from ledger.chart import BUCKETS, Kind
+from ledger.decide import StoredEntry, StoredLine, repeats
 from ledger.entries import AccountRef, Entry, Outcome
 from ledger.memory import MemoryLedger
 from ledger.validate import is_storable, problem_of
@@ -105,7 +107,7 @@ def test_without_fee_and_gas_there_are_no_empty_lines() -> None:
     assert lines_of(entry) == [("ETH pending", "ETH hot_wallet", 90)]
 
 
-def test_each_event_has_a_key_of_its_own() -> None:
+def one_of_each() -> list[Entry]:
     order = {"fee_minor": 1, "withdrawal_id": 1}
     mined = {"deposit_id": 1, "revision": 0}
     settled = rules.withdrawal_settled(
@@ -114,7 +116,7 @@ def test_each_event_has_a_key_of_its_own() -> None:
     failed = rules.withdrawal_failed_on_chain(
         TENANT, "a", "ETH", 5, **order, revision=0, native_asset="ETH", gas_minor=1
     )
-    events = [
+    return [
         rules.deposit_credited(TENANT, "a", "ETH", 5, **mined),
         rules.deposit_reversed(TENANT, "a", "ETH", 5, **mined),
         rules.deposit_assigned(TENANT, "a", "ETH", 5, **mined),
@@ -129,8 +131,26 @@ def test_each_event_has_a_key_of_its_own() -> None:
         rules.hold(TENANT, "a", "ETH", 5, reason="BID_LOCK", hold_id="1"),
         rules.unhold(TENANT, "a", "ETH", 5, reason="BID_LOCK", hold_id="1"),
     ]
+
+
+def test_each_event_has_a_key_of_its_own() -> None:
+    events = one_of_each()
     assert len({entry.idempotency_key for entry in events}) == len(events)
     assert all(problem_of(entry) == "" for entry in events)
+
+
+def test_a_freeze_holds_up_what_a_user_orders_and_nothing_that_happened() -> None:
+    held_up = {entry.kind for entry in one_of_each() if entry.enforce_frozen}
+    assert held_up == {Kind.WITHDRAWAL_HELD, Kind.BID_LOCK}
+
+
+def test_money_from_outside_is_capital_until_its_block_leaves_the_chain() -> None:
+    mined = {"deposit_id": 17, "revision": 1}
+    funded = rules.wallet_funded(TENANT, "ETH", "hot_wallet", 5, **mined)
+    gone = rules.wallet_funding_reversed(TENANT, "ETH", "hot_wallet", 5, **mined)
+    assert lines_of(funded) == [("ETH hot_wallet", "ETH capital", 5)]
+    assert lines_of(gone) == [("ETH capital", "ETH hot_wallet", 5)]
+    assert (problem_of(funded), problem_of(gone)) == ("", "")
 
 
 async def balances_after(*batches: list[Entry]) -> dict[str, int]:
@@ -208,6 +228,47 @@ async def test_an_entry_that_can_never_be_posted_is_named_and_harms_no_other(fau
     results = await ledger.post([INVALID[fault], good])
     assert [r.outcome for r in results] == [Outcome.INVALID, Outcome.POSTED]
     assert results[0].detail
+
+
+WALLETS, ALICE, DEBT = (
+    AccountRef(TENANT, "", "ETH", "deposit_wallets"),
+    user(TENANT, "alice", "available"),
+    user(TENANT, "alice", "receivable"),
+)
+
+
+@pytest.mark.parametrize(
+    ("lines", "same"),
+    [
+        ([(ALICE, WALLETS, 100)], True),
+        ([(DEBT, WALLETS, 100)], True),  # all of it was spent
+        ([(DEBT, WALLETS, 30), (ALICE, WALLETS, 70)], True),
+        ([(ALICE, WALLETS, 99)], False),
+        ([(ALICE, WALLETS, 101)], False),
+        ([(DEBT, WALLETS, 30), (ALICE, WALLETS, 71)], False),
+        ([(DEBT, WALLETS, 30)], False),
+        ([(ALICE, WALLETS, 100), (ALICE, WALLETS, 1)], False),
+        ([(WALLETS, ALICE, 100)], False),
+        ([(user(TENANT, "bob", "available"), WALLETS, 100)], False),
+        ([], False),
+    ],
+)
+def test_an_entry_under_a_key_that_is_taken_repeats_it_only_line_by_line(
+    lines: list[tuple[AccountRef, AccountRef, int]], *, same: bool
+) -> None:
+    stored = StoredEntry(1, Kind.DEPOSIT_REVERSED, [StoredLine(*line) for line in lines])
+    assert repeats(reversal(TENANT, "alice", 100, 1), stored) is same
+    assert not repeats(reversal(TENANT, "alice", 100, 1), stored._replace(kind=Kind.DEPOSIT))
+
+
+def test_a_credit_that_repaid_a_debt_is_known_again_and_one_to_somebody_else_is_not() -> None:
+    split = [StoredLine(WALLETS, DEBT, 30), StoredLine(WALLETS, ALICE, 70)]
+    others = [StoredLine(WALLETS, user(TENANT, "bob", "available"), 100)]
+    credit = deposit(TENANT, "alice", 100, 1)
+    twice = msgspec.structs.replace(credit, lines=credit.lines * 2)
+    assert repeats(credit, StoredEntry(1, Kind.DEPOSIT, split))
+    assert repeats(twice, StoredEntry(1, Kind.DEPOSIT, split * 2))
+    assert not repeats(credit, StoredEntry(1, Kind.DEPOSIT, others))
 
 
 def test_texts_postgres_cannot_hold_are_known() -> None:
