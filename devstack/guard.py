@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-ORPHAN_GRACE_S = 3.0
+ORPHAN_GRACE_S = 10.0
 PR_SET_PDEATHSIG = 1
 
 
