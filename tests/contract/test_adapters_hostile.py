@@ -106,6 +106,17 @@ def drop_last_answer(_: Calls, answers: Answers) -> bytes:
     return send(answers[:-1] or answers)
 
 
+def answer_others(method: str) -> Spoil:
+    """Answer other requests than those that were asked together with the method."""
+
+    def spoil(calls: Calls, answers: Answers) -> bytes:
+        if method in {call["method"] for call in calls}:
+            answers = [{**answer, "id": answer["id"] + 1000} for answer in answers]
+        return send(answers)
+
+    return spoil
+
+
 def other_hash(receipt: dict[str, Any]) -> dict[str, Any]:
     return {**receipt, "blockHash": "0x" + 64 * "e"}
 
@@ -124,6 +135,8 @@ LIES: dict[str, Spoil] = {
     "receipts of another block": spoil_results(
         RECEIPTS, lambda found: [other_hash(receipt) for receipt in found]
     ),
+    "answers to others": answer_others(BLOCK),
+    "traces for others": answer_others("debug_traceBlockByHash"),
     "another height": spoil_results(BLOCK, lambda found: {**found, "number": "0x1"}),
     "another hash": spoil_results(BLOCK, lambda found: {**found, "hash": "0x" + 64 * "e"}),
     "hashes of transactions only": spoil_results(
