@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import cramjam
 import pytest
 
-from sql import attempts, history, measures, notifications, reconciliation, transactions
+from sql import attempts, history, measures, notifications, reconciliation, stream, transactions
 from sql.pool import Connection, Pool, open_pool
 from tests.support.races import until_blocked
 
@@ -69,6 +70,9 @@ INSERT INTO deliveries (event_id, endpoint_id, state, next_attempt_at)
 SELECT 'evt ' || n, 'ep',
     CASE WHEN n = 5 THEN 'failed' WHEN n = 6 THEN 'pending' ELSE 'delivered' END, '2020-01-01'
 FROM generate_series(1, {ROWS}) AS n;
+INSERT INTO outbox (topic, key, payload, created_at)
+SELECT 'topic', '', '\\x{bytes(cramjam.zstd.compress(b"")).hex()}', '2020-01-01'
+FROM generate_series(1, {ROWS}) AS n;
 """
 
 READ = """
@@ -109,6 +113,7 @@ ASKED_BY_WORKERS: dict[str, Callable[[Connection], Awaitable[Any]]] = {
     "the newest reconciliations": lambda conn: reconciliation.last_runs(conn, settled_only=True),
     "old dead letters": lambda conn: history.prune_dead_letters(conn, OLD, 10),
     "old reconciliations": lambda conn: history.prune_runs(conn, OLD, 10),
+    "the next to be published": lambda conn: stream.read_outbox(conn, 1, 10),
     "old events": lambda conn: notifications.prune_events(conn, OLD, 10),
 }
 
