@@ -94,7 +94,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "network_fee_asset": "ETH",
     },
     "withdrawal.failed": WITHDRAWAL
-    | {"transaction_id": TRANSACTION, "reason": "failed_on_chain", "detail": "The network took the transaction's fee and undid the rest."},
+    | {
+        "transaction_id": TRANSACTION,
+        "reason": "failed_on_chain",
+        "detail": "The network took the transaction's fee and undid the rest.",
+    },
     "withdrawal.reversed": WITHDRAWAL | {"transaction_id": TRANSACTION, "account_frozen": False},
     "account.frozen": ACCOUNT
     | {
