@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 
 import pytest
@@ -191,6 +192,16 @@ NONSENSE = {
 }
 
 
+@pytest.fixture
+def recursion_as_in_workers() -> Iterator[None]:
+    """Libraries that only tests use let Python nest a hundred times deeper."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(limit)
+
+
+@pytest.mark.usefixtures("recursion_as_in_workers")
 @pytest.mark.parametrize("pushed", NONSENSE.values(), ids=NONSENSE)
 async def test_nonsense_that_is_pushed_is_polled_around(
     anvil: Anvil, world: AnvilWorld, pushed: bytes
