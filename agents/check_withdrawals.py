@@ -176,8 +176,6 @@ async def hold(
     accepted = [row for row in judged if row.decision.verdict is not Verdict.REJECT]
     entries = [hold_entry(added[row.order.key]) for row in accepted]
     results = await post(work.conn, entries) if entries else []
-    for entry, result in zip(entries, results, strict=True):
-        catalogue.ledger_entries_total.labels(entry.kind, result.outcome).inc()
     outcomes = {row.order.key: result for row, result in zip(accepted, results, strict=True)}
     return [step_of(row, added[row.order.key], outcomes.get(row.order.key)) for row in judged]
 

@@ -8,13 +8,13 @@ behind the reversal of its first. Repeats are dropped by idempotency key.
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal
 
 import structlog
-from prometheus_client import Counter as Metric
+from prometheus_client import Counter
 
 from agents.parts.deposit_events import is_from_customer
 from agents.parts.ledger_entries import entry_of, original_of, with_gas, with_undoings
@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 Item = tuple[LedgerFact, Entry]
 _Volume = Literal["deposits", "withdrawals"]
-_VOLUMES: Final[dict[_Volume, Metric]] = {
+_VOLUMES: Final[dict[_Volume, Counter]] = {
     "deposits": catalogue.deposit_volume_total,
     "withdrawals": catalogue.withdrawal_volume_total,
 }
@@ -81,14 +81,9 @@ class PostLedger(LocalStage[LedgerRecord]):
                 for event in events_of(fact, result, now) + paid_debt_events(entry, result, now)
             ],
         )
-        self._count(items, results)
+        self._count_volumes(items, results)
 
-    def _count(self, items: Sequence[Item], results: Sequence[PostResult]) -> None:
-        outcomes = Counter(
-            (entry.kind, result.outcome) for (_, entry), result in zip(items, results, strict=True)
-        )
-        for labels, count in outcomes.items():
-            catalogue.ledger_entries_total.labels(*labels).inc(count)
+    def _count_volumes(self, items: Sequence[Item], results: Sequence[PostResult]) -> None:
         volumes: defaultdict[tuple[_Volume, str, str], int] = defaultdict(int)
         for (fact, _), result in zip(items, results, strict=True):
             volume = _volume_of(fact)

@@ -137,8 +137,6 @@ async def release_holds(work: Outgoing, withdrawals: list[Withdrawal]) -> None:
         for w in withdrawals
     ]
     results = await post(work.conn, entries)
-    for entry, result in zip(entries, results, strict=True):
-        catalogue.ledger_entries_total.labels(entry.kind, result.outcome).inc()
     for withdrawal, result in zip(withdrawals, results, strict=True):
         if result.outcome not in (Outcome.POSTED, Outcome.DUPLICATE):
             raise RuntimeError(

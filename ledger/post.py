@@ -7,6 +7,7 @@ Python while the lines are being written. The database checks everything again
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
@@ -18,6 +19,7 @@ from ledger.chart import DEBTS, REORGANISED_CREDIT
 from ledger.decide import Account, Decider, Key, Plan, PlannedLine, StoredEntry, StoredLine
 from ledger.entries import AccountRef, Entry, PostResult
 from ledger.validate import encode_metadata, problem_of_accounts, problem_of_content
+from metrics import catalogue
 from sql.ledger import NO_METADATA, JournalLine
 from sql.pool import Connection
 
@@ -60,9 +62,18 @@ async def post(conn: Connection, entries: Sequence[Entry]) -> list[PostResult]:
         except (asyncpg.UniqueViolationError, RememberedInVain, _RefusedUnseen):
             await conn.execute("ROLLBACK TO SAVEPOINT posting")
         else:
+            _count(entries, decider.plan.results)
             return decider.plan.results
         look_up = True
     raise RuntimeError(f"others took the keys {ATTEMPTS_MAX} times in a row")
+
+
+def _count(entries: Sequence[Entry], results: Sequence[PostResult]) -> None:
+    outcomes = Counter(
+        (entry.kind, result.outcome) for entry, result in zip(entries, results, strict=True)
+    )
+    for labels, count in outcomes.items():
+        catalogue.ledger_entries_total.labels(*labels).inc(count)
 
 
 class _RefusedUnseen(Exception):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 
 from sql import attempts, history, measures, notifications, reconciliation, stream, transactions
 from sql.pool import Connection, Pool, open_pool
-from tests.support.races import until_blocked
+from tests.support.races import read_patiently
 
 NETWORK = "test:large"
 ROWS = 20_000
@@ -193,17 +192,4 @@ async def test_all_deposits_are_compared_however_long_that_takes(
     filled: Pool, database_url: str, compare: Callable[[Connection], Awaitable[object]]
 ) -> None:
     """Workers give other statements up in time: their server may be gone without a word."""
-    async with (
-        await open_pool(database_url, 2, answer_s=0.2) as hasty,
-        filled.acquire() as rival,
-        hasty.acquire() as conn,
-    ):
-        held_up = rival.transaction()
-        await held_up.start()
-        await rival.execute("LOCK TABLE deposits IN ACCESS EXCLUSIVE MODE")
-        reading = asyncio.ensure_future(compare(conn))
-        await until_blocked(filled)
-        with pytest.raises(TimeoutError):
-            await hasty.execute("SELECT FROM deposits")
-        await held_up.rollback()
-        await reading
+    await read_patiently(filled, database_url, "deposits", compare)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -14,10 +12,11 @@ from ledger import rules
 from ledger.chart import REORGANISED_CREDIT, Kind
 from ledger.entries import AccountRef, Entry, Line, Outcome, PostResult
 from ledger.post import FEW_ENTRIES, post
-from sql.pool import Connection, Pool, open_pool
+from metrics.catalogue import REGISTRY
+from sql.pool import Connection, Pool
 from tests.support.ledger import deposit, open_tenant, reversal, user
 from tests.support.ledger_faults import INVALID, TENANT
-from tests.support.races import until_blocked
+from tests.support.races import read_patiently
 
 
 @pytest.fixture
@@ -29,6 +28,22 @@ async def tenant(pool: Pool) -> str:
 async def post_all(pool: Pool, *entries: Entry) -> list[PostResult]:
     async with pool.acquire() as conn, conn.transaction():
         return await post(conn, entries)
+
+
+async def test_every_entry_is_counted_by_what_became_of_it_whoever_posts_it(
+    pool: Pool, tenant: str
+) -> None:
+    credit, spent = deposit(tenant, "alice", 5, 1), reversal(tenant, "alice", 5, 1)
+    fates = [(credit, "posted"), (credit, "duplicate"), (spent, "posted")]
+    before = [entries_counted(entry, fate) for entry, fate in fates]
+    await post_all(pool, credit)
+    await post_all(pool, credit, spent)
+    assert [entries_counted(*fate) for fate in fates] == [count + 1 for count in before]
+
+
+def entries_counted(entry: Entry, outcome: str) -> float:
+    labels = {"kind": entry.kind, "outcome": outcome}
+    return REGISTRY.get_sample_value("millrace_ledger_entries_total", labels) or 0
 
 
 async def test_no_broken_entry_reaches_the_database(pool: Pool, tenant: str) -> None:
@@ -207,20 +222,7 @@ async def test_500_entries_are_planned_without_reading_the_accounts_over_and_ove
 
 @pytest.mark.parametrize("verify", [tables.verify_ledger, tables.verify_running_balances])
 async def test_the_whole_journal_is_read_however_long_that_takes(
-    pool: Pool, database_url: str, verify: Callable[[Connection], Coroutine[Any, Any, list[Any]]]
+    pool: Pool, database_url: str, verify: Callable[[Connection], Awaitable[list[object]]]
 ) -> None:
     """Workers give other statements up in time: their server may be gone without a word."""
-    async with (
-        await open_pool(database_url, 2, answer_s=0.2) as hasty,
-        pool.acquire() as rival,
-        hasty.acquire() as conn,
-    ):
-        held_up = rival.transaction()
-        await held_up.start()
-        await rival.execute("LOCK TABLE journal_lines IN ACCESS EXCLUSIVE MODE")
-        reading = asyncio.create_task(verify(conn))
-        await until_blocked(pool, reading)
-        with pytest.raises(TimeoutError):
-            await hasty.execute("SELECT FROM journal_lines")
-        await held_up.rollback()
-        assert await reading == []
+    assert await read_patiently(pool, database_url, "journal_lines", verify) == []

@@ -10,7 +10,6 @@ import pytest
 from agents.runtime.transact import transact
 from chain_adapters.simulated import Mischief
 from custody.approve import NotWaiting, approve_withdrawal, reject_withdrawal
-from metrics.catalogue import REGISTRY
 from sql.pool import Pool
 from sql.withdrawals import Withdrawal
 from tests.support.withdrawals import CONFIRMATIONS, FEE_MINOR, TOKEN, SimulatedWorld
@@ -250,25 +249,6 @@ async def test_a_payment_the_chain_would_refuse_gives_the_money_back(
     assert await world.balance("available") == START_MINOR
     assert world.event_types()[-1] == "withdrawal.failed"
     assert await world.next_nonce() == 0
-
-
-async def test_holds_and_releases_are_counted_with_the_journals_other_entries(
-    world: SimulatedWorld,
-) -> None:
-    before = {kind: entries_posted(kind) for kind in ("WITHDRAWAL_HELD", "WITHDRAWAL_RELEASED")}
-    command = world.command("order-1")
-    world.chain.reverting.add(command["address"])
-    await world.request(command, world.command("order-2"))
-    after = {kind: entries_posted(kind) for kind in before}
-    assert {kind: after[kind] - before[kind] for kind in before} == {
-        "WITHDRAWAL_HELD": 2,
-        "WITHDRAWAL_RELEASED": 1,
-    }
-
-
-def entries_posted(kind: str) -> float:
-    labels = {"kind": kind, "outcome": "posted"}
-    return REGISTRY.get_sample_value("millrace_ledger_entries_total", labels) or 0
 
 
 async def test_a_payment_mined_without_effect_gives_the_money_back(world: SimulatedWorld) -> None:

@@ -26,6 +26,7 @@ from cli.setup import set_up
 from settings.model import Settings
 from sql import stream
 from sql.pool import Connection, Pool
+from tests.support.races import held_table
 from tests.support.silent_relay import silent_relay
 from topics.blocks import BLOCKS, BlockRemoved
 
@@ -103,8 +104,7 @@ async def held_up(
         worker(settings, "deposits", folder, **environ) as (process, log),
     ):
         await until_ready(log)
-        async with pool.acquire() as conn, conn.transaction():
-            await conn.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
+        async with held_table(pool, "inbox"):
             await tell(publisher, settings)
             yield process, log
 
