@@ -21,6 +21,7 @@ from agents.runtime.context import Context
 from agents.runtime.faults import PASSING_FAULTS, RETRY_S_MAX, RETRY_S_MIN
 from agents.runtime.record import Log, Record
 from agents.runtime.stage import Invalid, InvariantBroken, Stage, Work
+from agents.runtime.transact import write_outbox
 from metrics import catalogue
 from sql import stream
 from sql.pool import Connection
@@ -184,7 +185,7 @@ class StageRunner:
                 work = Work(conn)
                 if fresh:
                     await self.stage.apply(work, fresh, prepared)
-                rows = await self._hand_over(conn, done, letters, work)
+                rows = await self._hand_over(done, letters, work)
             self._context.outlet.offer(rows)  # giving the connection back need not be waited for
         self._count_parked(len(letters), ours=not self.stage.topic.from_outside)
 
@@ -209,7 +210,7 @@ class StageRunner:
         letter = self._letter(record, f"{type(fault).__name__}: {fault}{trace}")
         async with self._context.pool.acquire() as conn, conn.transaction():
             done = await self._advance_inbox(conn, [record])
-            await self._hand_over(conn, done, [letter], Work(conn))
+            await self._hand_over(done, [letter], Work(conn))
         self._count_parked(1)
 
     async def _advance_inbox(
@@ -230,19 +231,12 @@ class StageRunner:
         return done
 
     async def _hand_over(
-        self,
-        conn: Connection,
-        done: dict[Partition, int],
-        letters: Sequence[DeadLetter],
-        work: Work,
+        self, done: dict[Partition, int], letters: Sequence[DeadLetter], work: Work
     ) -> list[OutboxRow]:
-        prefix = self._context.settings.topic_prefix
         await stream.park_records(
-            conn, [x for x in letters if x.record_offset >= done[x.topic, x.partition]]
+            work.conn, [x for x in letters if x.record_offset >= done[x.topic, x.partition]]
         )
-        return await stream.fill_outbox(
-            conn, [(prefix + topic, key, payload) for topic, key, payload in work.outbox]
-        )
+        return await write_outbox(work, self._context.settings.topic_prefix)
 
     def _letter(self, record: Record, error: str) -> DeadLetter:
         log.error(
