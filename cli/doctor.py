@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,8 @@ MARKS = {"green": "✔", "yellow": "!", "red": "✘"}
 
 def doctor(json_wanted: JsonWanted = False) -> None:
     """Look at configuration, database, broker, nodes, keys and workers. Exit status 1 if red."""
-    found = session.run(examine(session.settings()))
+    config = session.settings(tell_unknown=False)
+    found = [*examine_variables(config), *session.run(examine(config))]
     if json_wanted:
         print_json([finding._asdict() for finding in found])
     else:
@@ -45,6 +47,14 @@ def _tell(finding: Finding) -> None:
     console().print(Text(f"{mark} ", style=finding.state) + f"{finding.check}: {finding.detail}")
     if finding.remedy:
         console().print(Text(f"    {finding.remedy}"))
+
+
+def examine_variables(config: Settings) -> list[Finding]:
+    """Look for misspelt variables."""
+    from cli.findings import judge_variables
+    from settings.unknown import unknown_variables
+
+    return judge_variables(unknown_variables(config, os.environ))
 
 
 async def examine(config: Settings) -> list[Finding]:
@@ -150,12 +160,13 @@ async def _examine_work(
     conn: Connection, config: Settings, broker: Broker | None, progress: list[Progress]
 ) -> list[Finding]:
     from cli import findings
-    from sql import catalogue, health, stream
+    from sql import catalogue, health, measures, stream
 
     return [
         *([findings.judge_cluster(broker.cluster_id, progress)] if broker else []),
         *findings.judge_networks(config, await catalogue.list_networks(conn)),
         *findings.judge_leases(expected_leases(config), await health.list_leases(conn)),
+        *findings.judge_withdrawals(await measures.measure_withdrawals(conn)),
         findings.judge_outbox(await stream.measure_outbox(conn)),
         findings.judge_dead_letters(await stream.count_dead_letters(conn)),
     ]

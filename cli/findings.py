@@ -7,22 +7,28 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from cli.errors import NOT_SET_UP
+from cli.waits import WORDS
 from settings.model import Settings
 from sql.catalogue import NetworkRow
 from sql.health import LeaseRow, Progress
+from sql.measures import WithdrawalMeasure
 from sql.stream import OutboxMeasure, Partition
 
 CLOCK_SKEW_S_MAX = 2.0
 OUTBOX_S_MAX = 30.0
 LAG_RECORDS_MAX = 10_000
 LAG_BLOCKS_MAX = 20
+UNSEEN_S_MAX = 30.0
+
+
+State = Literal["green", "yellow", "red"]
 
 
 class Finding(NamedTuple):
     """One thing that was looked at."""
 
     check: str
-    state: Literal["green", "yellow", "red"]
+    state: State
     """yellow: works, and should not stay so."""
     detail: str
     remedy: str = ""
@@ -180,6 +186,18 @@ def judge_configuration(config: Settings) -> list[Finding]:
     return [red("configuration", "it names no network", remedy)]
 
 
+def judge_variables(unknown: Mapping[str, str | None]) -> list[Finding]:
+    """Name each variable that looks like a setting and is none."""
+    return [
+        yellow(
+            f"variable {name}",
+            "there is no such setting, so it changes nothing",
+            f"Is {nearest} meant?" if nearest else "Take it out, if it is meant for Millrace.",
+        )
+        for name, nearest in unknown.items()
+    ]
+
+
 def judge_networks(config: Settings, rows: Collection[NetworkRow]) -> list[Finding]:
     """Judge how far each configured network is followed and matched."""
     known = {row.network: row for row in rows}
@@ -219,6 +237,27 @@ def judge_keys(network: str, free: int, wanted: int) -> Finding:
     if free < wanted // 2:
         return yellow(check, detail, f"{wanted} are wanted. Is the role signer up?")
     return green(check, detail)
+
+
+def judge_withdrawals(measures: Iterable[WithdrawalMeasure]) -> list[Finding]:
+    """Name what approved withdrawals wait for; those that wait their turn alone are well."""
+    waiting = [m for m in measures if m.status == "approved"]
+    found = [_judge_waiting(measure) for measure in waiting]
+    return found or [green("withdrawals", "none waits to be signed")]
+
+
+def _judge_waiting(measure: WithdrawalMeasure) -> Finding:
+    check = f"withdrawals {measure.network}"
+    since = f"the oldest approved {measure.oldest_s:.0f} s ago"
+    if measure.waits_for is None:
+        detail = f"{measure.withdrawals} that no signer has looked at, {since}"
+        if measure.oldest_s <= UNSEEN_S_MAX:
+            return green(check, detail)
+        return yellow(check, detail, "Is a worker of the role signer up? It signs.")
+    words = WORDS[measure.waits_for]
+    state: State = "green" if measure.waits_for == "earlier_payment" else "yellow"
+    detail = f"{measure.withdrawals} wait: {measure.waits_for}, {since}"
+    return Finding(check, state, detail, f"{words[0].upper()}{words[1:]}.")
 
 
 def judge_outbox(measure: OutboxMeasure) -> Finding:

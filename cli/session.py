@@ -52,8 +52,11 @@ def tell(error: BaseException) -> int | None:
     return problem.status
 
 
-def settings() -> Settings:
-    """Return the configuration; of the development stack, if that runs here and nothing is set."""
+def settings(*, tell_unknown: bool = True) -> Settings:
+    """Return the configuration; of the development stack, if that runs here and nothing is set.
+
+    What is set and means nothing is told, unless the caller does so.
+    """
     from cli.dev_env import adopt_dev_env
     from settings.model import load_settings
 
@@ -64,7 +67,21 @@ def settings() -> Settings:
     file = os.environ.get("MILLRACE_CONFIG")
     if file and not Path(file).is_file():
         raise misused(f"MILLRACE_CONFIG names {file}, which is no file")
-    return load_settings()
+    config = load_settings()
+    if tell_unknown:
+        _tell_unknown(config)
+    return config
+
+
+def _tell_unknown(config: Settings) -> None:
+    from settings.unknown import unknown_variables
+
+    words = [
+        f"{name} (is {nearest} meant?)" if nearest else name
+        for name, nearest in unknown_variables(config, os.environ).items()
+    ]
+    if words:
+        say(f"millrace: there is no such setting, so it changes nothing: {', '.join(words)}")
 
 
 def quiet_logs() -> None:

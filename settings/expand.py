@@ -8,6 +8,11 @@ import re
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
+def variables_in(text: str) -> list[str]:
+    """Return the NAME of each ${NAME} in `text`."""
+    return _VARIABLE.findall(text)
+
+
 def expand(text: str) -> str:
     """Return `text` with each ${NAME} replaced. Raises ValueError, naming a variable not set."""
 

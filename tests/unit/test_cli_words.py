@@ -143,6 +143,27 @@ def test_a_bad_configuration_names_the_field_and_not_the_value(
     assert "hunter2" not in result.stderr
 
 
+AWAY = {
+    "MILLRACE_KAFKA_BOOTSTRAP": "127.0.0.1:9",
+    "MILLRACE_DATABASE_URL": "postgresql://u:hunter2@127.0.0.1:9/x",
+}
+
+
+def test_a_variable_that_is_no_setting_is_told_of_by_every_command() -> None:
+    result = millrace("tenant", "list", MILLRACE_TOPIC_PREFX="hunter2", **AWAY)
+    assert "MILLRACE_TOPIC_PREFX (is MILLRACE_TOPIC_PREFIX meant?)" in result.stderr
+    assert "database cannot be reached" in result.stderr
+    assert "hunter2" not in result.stderr
+
+
+def test_a_variable_that_is_no_setting_is_a_finding_of_doctor() -> None:
+    result = millrace("doctor", "--json", MILLRACE_TOPIC_PREFX="hunter2", **AWAY)
+    found = {row["check"]: row for row in json.loads(result.stdout)}
+    finding = found["variable MILLRACE_TOPIC_PREFX"]
+    assert (finding["state"], finding["remedy"]) == ("yellow", "Is MILLRACE_TOPIC_PREFIX meant?")
+    assert "PREFX" not in result.stderr
+
+
 def test_a_configuration_file_that_is_not_there_is_an_error() -> None:
     result = millrace("tenant", "list", MILLRACE_CONFIG="/nowhere/millrace.toml")
     assert result.exit_code == MISUSED
