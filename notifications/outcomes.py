@@ -25,7 +25,7 @@ def judge(attempt: Attempt, random: Callable[[], float]) -> OutcomeRow:
     """Return what is to be written of an attempt."""
     claim, started_at, answer = attempt
     ended_at = started_at + timedelta(seconds=answer.duration_s)
-    verdict = judge_attempt(
+    step = judge_attempt(
         claim.attempts + 1,
         answer.result,
         parse_retry_after(answer.retry_after, ended_at),
@@ -34,8 +34,8 @@ def judge(attempt: Attempt, random: Callable[[], float]) -> OutcomeRow:
     )
     return OutcomeRow(
         claim.delivery_id,
-        verdict.state,
-        verdict.next_attempt_at,
+        step.state,
+        step.next_attempt_at,
         started_at,
         answer.duration_s,
         answer.status,

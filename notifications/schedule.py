@@ -24,7 +24,7 @@ timeout, unreachable: no answer. forbidden: an address that must not be reached,
 """
 
 
-class Verdict(NamedTuple):
+class NextStep(NamedTuple):
     """What is to become of a delivery after an attempt."""
 
     state: Literal["pending", "delivered", "failed"]
@@ -44,17 +44,17 @@ def judge_attempt(
     retry_after_s: float | None,
     now: datetime,
     random: Callable[[], float],
-) -> Verdict:
+) -> NextStep:
     """Decide on a delivery after its attempt number `attempt` (from 1).
 
     `random` returns a number from 0 up to 1. A Retry-After can make the wait longer, never shorter.
     """
     if result == "delivered":
-        return Verdict("delivered", now)
+        return NextStep("delivered", now)
     if result == "gone" or attempt >= len(RETRY_DELAYS_S):
-        return Verdict("failed", now)
+        return NextStep("failed", now)
     delay_s = RETRY_DELAYS_S[attempt] * (1 + JITTER * (2 * random() - 1))
-    return Verdict("pending", now + timedelta(seconds=max(delay_s, retry_after_s or 0)))
+    return NextStep("pending", now + timedelta(seconds=max(delay_s, retry_after_s or 0)))
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:

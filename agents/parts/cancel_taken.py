@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from typing import NamedTuple
 
-from agents.parts.taken_coins import Verdict, give_up, is_final, judge
+from agents.parts.taken_coins import Taking, give_up, is_final, judge
 from agents.runtime.stage import Work
 from agents.runtime.transact import transact_on
 from chain_adapters.adapter import CoinReader
@@ -185,7 +185,7 @@ def _require_unpaid(
 ) -> None:
     """Refuse if it pays enough for this order, or for both if another one is what it paid."""
     needed_minor = withdrawal.amount_minor + (0 if paid is None else paid.amount_minor)
-    if judge(withdrawal._replace(amount_minor=needed_minor), taker, spending) is Verdict.PAID:
+    if judge(withdrawal._replace(amount_minor=needed_minor), taker, spending) is Taking.PAID:
         what = "what was ordered" if paid is None else "enough for both orders"
         raise MayBePaid(f"{taker.transaction_id} pays the recipient {what}")
 
@@ -202,7 +202,7 @@ async def _require_paid(
     found = [taker for taker in takers if taker.transaction_id == id_]
     if not found or not vital[paid.withdrawal_id].intersection(spending.coins):
         raise MayBePaid(f"{id_} took no coin that {named} needs")
-    if judge(paid, found[0], spending) is not Verdict.PAID:
+    if judge(paid, found[0], spending) is not Taking.PAID:
         raise MayBePaid(f"{id_} pays the recipient less than {named} orders")
 
 

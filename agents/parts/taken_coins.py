@@ -46,7 +46,7 @@ log = structlog.get_logger(__name__)
 FOREIGN = "a coin was used by a transaction that is not ours"
 
 
-class Verdict(StrEnum):
+class Taking(StrEnum):
     """What a transaction that took a withdrawal's coin is to that withdrawal."""
 
     PAID = "paid"
@@ -109,7 +109,7 @@ async def _retake(work: Work, network: str, taker: Taker, spending: Spending) ->
         return
     await losses_sql.record_loss(work.conn, network, taker, spending.coins)
     (withdrawal,) = locked
-    if judge(withdrawal, taker, spending) is not Verdict.LOST:
+    if judge(withdrawal, taker, spending) is not Taking.LOST:
         await _halt(work, network, withdrawal, told_of(withdrawal, taker))
 
 
@@ -140,10 +140,10 @@ async def _settle(
     if not locked or not await still_taken(work, network, taker, spending, others.keys()):
         return
     (withdrawal,) = locked
-    verdict = judge(withdrawal, taker, spending)
-    if verdict is Verdict.LOST and may_be_paid(withdrawal, others.values()):
-        verdict = Verdict.DOUBT
-    if verdict is Verdict.PAID:
+    taking = judge(withdrawal, taker, spending)
+    if taking is Taking.LOST and may_be_paid(withdrawal, others.values()):
+        taking = Taking.DOUBT
+    if taking is Taking.PAID:
         latest = await find_rival(work, network, withdrawal, spending)
         if latest is not None:
             if not is_plain(withdrawal, spending):
@@ -152,8 +152,8 @@ async def _settle(
             return
     if not taker.ours:
         await _halt(work, network, withdrawal)
-    if verdict is not Verdict.LOST:
-        catalogue.coin_takings_total.labels(network, Verdict.DOUBT).inc()
+    if taking is not Taking.LOST:
+        catalogue.coin_takings_total.labels(network, Taking.DOUBT).inc()
         log.critical("took a coin, an operator has to judge it", **_names(withdrawal, taker))
     elif await is_final(work, network, withdrawal, taker):
         await give_up(work, network, withdrawal, taker, spending)
@@ -173,14 +173,14 @@ async def still_taken(
     return bool(vital[taker.withdrawal_id].intersection(spending.coins))
 
 
-def judge(withdrawal: Withdrawal, taker: Taker, spending: Spending) -> Verdict:
+def judge(withdrawal: Withdrawal, taker: Taker, spending: Spending) -> Taking:
     """Return what a transaction that took a coin of a withdrawal is to it. Pure."""
     if taker.ours:
-        return Verdict.LOST
+        return Taking.LOST
     paid_minor = sum(minor for to, minor in spending.outputs if to == withdrawal.address)
     if paid_minor >= withdrawal.amount_minor:
-        return Verdict.PAID
-    return Verdict.DOUBT if paid_minor else Verdict.LOST
+        return Taking.PAID
+    return Taking.DOUBT if paid_minor else Taking.LOST
 
 
 def may_be_paid(withdrawal: Withdrawal, others: Iterable[Spending | None]) -> bool:
@@ -219,7 +219,7 @@ async def give_up(
     log.critical("given up: can never land", **_names(withdrawal, taker))
     await give_up_lost(work, withdrawal, detail)
     await losses_sql.record_loss(work.conn, network, taker, spending.coins)
-    catalogue.coin_takings_total.labels(network, Verdict.LOST).inc()
+    catalogue.coin_takings_total.labels(network, Taking.LOST).inc()
 
 
 async def _halt(work: Work, network: str, withdrawal: Withdrawal, reason: str = FOREIGN) -> None:
@@ -277,7 +277,7 @@ async def _adopt(
     )
     emit_events(work, [event])
     log.warning("paid under another id", **_names(withdrawal, taker))
-    catalogue.coin_takings_total.labels(network, Verdict.PAID).inc()
+    catalogue.coin_takings_total.labels(network, Taking.PAID).inc()
 
 
 def found_attempt(
