@@ -25,6 +25,7 @@ from sql.measures import (
     WithdrawalMeasure,
 )
 from sql.pool import Connection
+from sql.withdrawals import WAIT_REASONS, WaitReason
 from topics import event_data, events
 from topics.events import emit_events
 
@@ -54,7 +55,7 @@ class MeasureState(Loop):
             show_withdrawals(networks, await measures.measure_withdrawals(conn))
             show_wallets(assets, wallets)
             show_reconciliations(networks, assets, await measures.measure_reconciliations(conn))
-            await _show_stock(conn, networks)
+            await _show_stock(conn, networks, self.context.settings.address_pool_min)
             await _show_queues(conn)
         await self._tell_short(wallets)
 
@@ -99,15 +100,20 @@ def show_networks(networks: Iterable[NetworkMeasure]) -> None:
 def show_withdrawals(
     networks: Iterable[NetworkMeasure], withdrawals: Iterable[WithdrawalMeasure]
 ) -> None:
-    """Set how many withdrawals are open, and for how long the oldest."""
-    found = {(w.network, w.status): w for w in withdrawals}
+    """Set how many withdrawals are open, for how long, and what approved ones wait for."""
     names = [network.network for network in networks]
+    found = [measure for measure in withdrawals if measure.network in names]
+    open_, waiting = Counter[tuple[str, str]](), Counter[tuple[str, WaitReason | None]]()
+    for measure in found:
+        open_[measure.network, measure.status] += measure.withdrawals
+        waiting[measure.network, measure.waits_for] += measure.withdrawals
+    for name in names:
+        for status in OPEN_STATUSES:
+            catalogue.withdrawals_open.labels(name, status).set(open_[name, status])
+        for reason in WAIT_REASONS:
+            catalogue.withdrawals_waiting.labels(name, reason).set(waiting[name, reason])
     for status in OPEN_STATUSES:
-        of_status = [found.get((name, status)) for name in names]
-        for name, measure in zip(names, of_status, strict=True):
-            count = measure.withdrawals if measure else 0
-            catalogue.withdrawals_open.labels(name, status).set(count)
-        oldest_s = max((measure.oldest_s for measure in of_status if measure), default=0.0)
+        oldest_s = max((m.oldest_s for m in found if m.status == status), default=0.0)
         catalogue.withdrawal_oldest_seconds.labels(status).set(oldest_s)
 
 
@@ -151,10 +157,13 @@ def show_reconciliations(
     catalogue.ledger_unbalanced.set(books["ledger"] > 0)
 
 
-async def _show_stock(conn: Connection, networks: Iterable[NetworkMeasure]) -> None:
+async def _show_stock(
+    conn: Connection, networks: Iterable[NetworkMeasure], keys_wanted: int
+) -> None:
     keys = await custody.count_free_keys(conn, [network.network for network in networks])
     for network in keys:
         catalogue.key_pool_free.labels(network.network).set(network.free_keys)
+        catalogue.key_pool_wanted.labels(network.network).set(keys_wanted)
     catalogue.accounts_frozen.set(await measures.count_frozen(conn))
 
 

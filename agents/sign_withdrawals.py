@@ -2,8 +2,8 @@
 
 Runs in the signer's process alone. Nonce, bytes and transaction id are committed together and
 before anything is sent, so whatever dies, no nonce is lost and none is used twice. What cannot be
-quoted or paid now stays approved; resend_withdrawals hands it over again. So does what may not be
-paid now: of a suspended tenant, a frozen owner, a halted network.
+quoted or paid now stays approved, and so does what may not be paid now: of a suspended tenant, a
+frozen owner, a halted network. What it waits for is noted; resend_withdrawals hands it over again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import structlog
 from agents.parts.expiry import final_clock
 from agents.parts.quotes import measure_low_wallets, price_payments
 from agents.parts.twins import leave_out_twins
+from agents.parts.waits import Queue, note_waits
 from agents.runtime.context import Context
 from agents.runtime.stage import Stage, Work
 from chain_adapters.types import PaymentRefused
@@ -55,7 +56,9 @@ class Batch(NamedTuple):
     """The payments of one network, and the wallets that cannot afford theirs."""
 
     network: str
+    rows: list[PaymentRow]
     priced: list[Priced]
+    """Those of them that have a wallet which is not halted."""
     low_wallets: dict[str, HotWallet]
     open_before: frozenset[int]
     """Payments that waited for a block before a node told what the wallets hold."""
@@ -90,12 +93,11 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
             senders = {row.sender for row in rows if row.sender is not None}
             open_before = await wallets_sql.open_payments(conn, network, senders)
             clock_before = await self._final_clock(conn, network)
-        rows = [row for row in rows if row.halted_reason is None]
-        priced = await price_payments(adapter, rows)
+        priced = await price_payments(adapter, (row for row in rows if row.halted_reason is None))
         native_asset = self._context.settings.network(network).native_asset
         height = 0 if cursor is None else cursor.height
         low = await measure_low_wallets(adapter, priced, native_asset, height)
-        return Batch(network, priced, low, open_before, clock_before)
+        return Batch(network, rows, priced, low, open_before, clock_before)
 
     async def _final_clock(self, conn: Connection, network: str) -> int | None:
         if self._context.adapters[network].in_flight_max is None:
@@ -118,7 +120,7 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
     ) -> None:
         """Sign what is still approved, give back the money of what can never be paid."""
         # All at once and before any account: whoever cancels one holds that and waits for those.
-        ids = [one.row.withdrawal_id for batch in prepared for one in batch.priced]
+        ids = [row.withdrawal_id for batch in prepared for row in batch.rows]
         await withdrawals_sql.lock_withdrawals(work.conn, ids, APPROVED)
         await give_up(work, [one for batch in prepared for one in batch.priced if one.is_hopeless])
         now = datetime.now(UTC)
@@ -131,33 +133,40 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
 
     async def _sign_batch(self, work: Work, batch: Batch) -> None:
         network = batch.network
-        ids = [one.row.withdrawal_id for one in batch.priced if one.quote is not None]
-        payable = await withdrawals_sql.payable_withdrawals(work.conn, ids)
-        payments = pay.ready_payments(batch.priced, payable)
-        chain = pay.chain_nonces(payments)
+        ids = [row.withdrawal_id for row in batch.rows]
+        bars = await withdrawals_sql.signing_bars(work.conn, ids)
+        queue = Queue(batch.rows, batch.priced, bars)
+        chain = pay.chain_nonces(queue.payments)
         ours = await wallets_sql.lock_nonces(work.conn, network, chain)
         foreign = pay.find_foreign_use(chain, ours)
         await self._halt(work, network, foreign)
         stopped = {one.sender for one in foreign} | {
             s for s, row in ours.items() if row.halted_reason
         }
-        payments = [payment for payment in payments if payment.sender not in stopped]
-        payments = await self._leave_room(work, network, payments)
-        payments, ours = self._settle_nonces(batch, payments, chain, ours)
-        affordable = await self._leave_out_short(work, batch, payments)
-        purses = await self._open_purses(work, network, affordable, ours)
+        queue.keep([p for p in queue.payments if p.sender not in stopped], "wallet_halted")
+        queue.keep(await self._leave_room(work, network, queue.payments), "earlier_payment")
+        expected, ours = self._settle_nonces(batch, queue.payments, chain, ours)
+        queue.keep(expected, "earlier_payment")
+        queue.keep(await self._leave_out_short(work, batch, queue.payments), "sender_lacks_funds")
+        purses = await self._open_purses(work, network, queue.payments, ours)
         signed, failed = pay.sign_in_order(
-            self._context.adapters[network], self._signer, affordable, purses
+            self._context.adapters[network], self._signer, queue.payments, purses
         )
+        queue.refuse(failed)
         self._tell_unsigned(work, network, failed, purses)
         await wallets_sql.advance_nonces(
             work.conn,
             network,
             {sender: purse.nonce for sender, purse in purses.items() if purse.nonce is not None},
         )
-        await store(work, network, await leave_out_twins(work, network, signed))
+        stored = await leave_out_twins(work, network, signed)
+        await store(work, network, stored)
+        queue.sign(stored)
+        await note_waits(work, queue.waits, batch.priced)
 
-    async def _leave_room(self, work: Work, network: str, payments: list[Ready]) -> list[Ready]:
+    async def _leave_room(
+        self, work: Work, network: str, payments: Sequence[Ready]
+    ) -> Sequence[Ready]:
         """Keep to what the chain lets wait at a time; the others are handed over again later."""
         in_flight_max = self._context.adapters[network].in_flight_max
         if in_flight_max is None:
@@ -170,10 +179,10 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
     def _settle_nonces(
         self,
         batch: Batch,
-        payments: list[Ready],
+        payments: Sequence[Ready],
         chain: Mapping[str, int | None],
         ours: dict[str, NonceRow],
-    ) -> tuple[list[Ready], dict[str, NonceRow]]:
+    ) -> tuple[Sequence[Ready], dict[str, NonceRow]]:
         """Return payments whose nonce the chain expects, where it takes one at a time.
 
         A nonce that a preparation took in vain comes back; while it may yet land, payments wait.

@@ -21,14 +21,11 @@ LAG_BLOCKS_MAX = 20
 UNSEEN_S_MAX = 30.0
 
 
-State = Literal["green", "yellow", "red"]
-
-
 class Finding(NamedTuple):
     """One thing that was looked at."""
 
     check: str
-    state: State
+    state: Literal["green", "yellow", "red"]
     """yellow: works, and should not stay so."""
     detail: str
     remedy: str = ""
@@ -254,10 +251,11 @@ def _judge_waiting(measure: WithdrawalMeasure) -> Finding:
         if measure.oldest_s <= UNSEEN_S_MAX:
             return green(check, detail)
         return yellow(check, detail, "Is a worker of the role signer up? It signs.")
-    words = WORDS[measure.waits_for]
-    state: State = "green" if measure.waits_for == "earlier_payment" else "yellow"
     detail = f"{measure.withdrawals} wait: {measure.waits_for}, {since}"
-    return Finding(check, state, detail, f"{words[0].upper()}{words[1:]}.")
+    if measure.waits_for == "earlier_payment":  # where a wallet pays one at a time that is usual
+        return green(check, detail)
+    words = WORDS[measure.waits_for]
+    return yellow(check, detail, f"{words[0].upper()}{words[1:]}.")
 
 
 def judge_outbox(measure: OutboxMeasure) -> Finding:

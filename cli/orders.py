@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cli.asset import decimals_by_asset
 from cli.output import as_json, print_fields, whole, without_amount
 from cli.shown import show_addresses
+from cli.waits import SEEN_NOW, WORDS
 
 if TYPE_CHECKING:
     from settings.model import Settings
@@ -56,7 +57,7 @@ def print_order(row: Mapping[str, Any], *, json_wanted: bool) -> None:
 def waits_for(
     withdrawal: Withdrawal, found: Obstacles | None, decimals: Mapping[str, int]
 ) -> Iterator[str]:
-    """Yield what keeps an approved withdrawal from being signed, as far as the database knows."""
+    """Yield what keeps an approved withdrawal from being signed, or did when the signer looked."""
     if found is None:
         return
     if found.tenant_status != "active":
@@ -72,6 +73,8 @@ def waits_for(
     if found.wallet is not None and found.free_minor < withdrawal.amount_minor:
         free = _whole(found.free_minor, decimals.get(withdrawal.asset))
         yield f"wallet_short: by the books it has {free} {withdrawal.asset} left to pay with"
+    if found.waits_for is not None and found.waits_for not in SEEN_NOW:
+        yield f"{found.waits_for}: {WORDS[found.waits_for]}"
 
 
 def _fields(withdrawal: Withdrawal) -> dict[str, Any]:

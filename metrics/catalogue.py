@@ -41,6 +41,7 @@ LABELS: dict[str, str] = {
     "endpoint": "position in `rpc_urls`, from 0; never the URL, which may hold a key",
     "event": "`added` or `removed`",
     "status": "status of the row, as in the database",
+    "reason": "what an approved withdrawal waits for, one of those in docs/cli.md",
     "stage": "name of a stage",
     "topic": "name of a topic",
     "partition": "number of a partition",
@@ -157,6 +158,9 @@ network_halted = _shared(
 key_pool_free = _shared(
     "key_pool_free", "Public keys ready to become deposit addresses.", "network"
 )
+key_pool_wanted = _shared(
+    "key_pool_wanted", "How many of them the signer keeps ready: address_pool_min.", "network"
+)
 
 # Deposits
 
@@ -271,6 +275,13 @@ withdrawal_volume_total = _counter(
 )
 withdrawals_open = _shared(
     "withdrawals_open", "Withdrawals in a status that is not final.", "network", "status"
+)
+withdrawals_waiting = _shared(
+    "withdrawals_waiting",
+    "Approved withdrawals by what they waited for when the signer last looked at them. What it has"
+    " not looked at yet is not among them.",
+    "network",
+    "reason",
 )
 withdrawal_oldest_seconds = _shared(
     "withdrawal_oldest_seconds",

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sql.pool import Connection
 from sql.queries import load_queries
+from sql.withdrawals import WaitReason
 
 _queries = load_queries("measures")
 
@@ -24,12 +25,15 @@ class NetworkMeasure(NamedTuple):
 
 
 class WithdrawalMeasure(NamedTuple):
-    """Open withdrawals of one network in one status."""
+    """Open withdrawals of one network in one status that wait for the same."""
 
     network: str
     status: str
+    waits_for: WaitReason | None
+    """Of approved ones; None: the signer has not looked at them yet."""
     withdrawals: int
     oldest_s: float
+    """Since the oldest took its status."""
 
 
 class HotWalletMeasure(NamedTuple):
@@ -71,7 +75,7 @@ async def measure_networks(conn: Connection) -> list[NetworkMeasure]:
 
 
 async def measure_withdrawals(conn: Connection) -> list[WithdrawalMeasure]:
-    """Return the open withdrawals by network and status; those without any are left out."""
+    """Return the open withdrawals by network, status and reason to wait, where there are any."""
     return [WithdrawalMeasure(*row) for row in await _queries.measure_withdrawals(conn)]
 
 

@@ -23,16 +23,18 @@ GROUP BY n.network, c.network
 ORDER BY n.network;
 
 -- name: measure_withdrawals
--- Open withdrawals by network and status, and how long the oldest has been in it.
+-- Open withdrawals by network, status and what approved ones wait for, and how long the oldest has been
+-- in that status.
 SELECT
     w.network,
     w.status,
+    w.waits_for,
     count(*) AS withdrawals,
     extract(EPOCH FROM now() - min(w.updated_at))::double precision AS oldest_s
 FROM withdrawals AS w
 WHERE w.status IN ('awaiting_approval', 'approved', 'signed', 'broadcast')
-GROUP BY w.network, w.status
-ORDER BY w.network, w.status;
+GROUP BY w.network, w.status, w.waits_for
+ORDER BY w.network, w.status, w.waits_for;
 
 -- name: measure_hot_wallets
 -- What each hot wallet holds by the ledger, and what is to be paid from it.

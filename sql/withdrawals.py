@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from sql.pool import Connection
 from sql.queries import load_queries
@@ -17,6 +17,23 @@ OrderKey = tuple[str, str]
 
 SENT = ("signed", "broadcast")
 """Statuses of a withdrawal that may be in a block any moment: nodes have it, or may have."""
+
+WaitReason = Literal[
+    "tenant_suspended",
+    "account_frozen",
+    "network_halted",
+    "wallet_halted",
+    "no_hot_wallet",
+    "no_quote",
+    "token_missing",
+    "fee_above_cap",
+    "sender_lacks_funds",
+    "too_many_coins",
+    "earlier_payment",
+    "not_signed",
+]
+"""Why the signer left an approved withdrawal; docs/cli.md says what each means."""
+WAIT_REASONS: tuple[WaitReason, ...] = get_args(WaitReason)
 
 
 class WithdrawalPolicy(NamedTuple):
@@ -110,6 +127,8 @@ class Obstacles(NamedTuple):
     wallet: str | None
     """The hot wallet's address; None if the tenant has none yet."""
     wallet_halted: str | None
+    waits_for: WaitReason | None
+    """Why the signer left it when it last looked; None: it has not looked yet."""
     free_minor: int
     """What the hot wallet holds by the books beside payments that are signed already."""
 
@@ -248,13 +267,23 @@ async def lock_withdrawals(
     return [read_withdrawal(row) for row in rows]
 
 
-async def payable_withdrawals(conn: Connection, withdrawal_ids: Iterable[int]) -> frozenset[int]:
-    """Return those that are approved and whose tenant, owner and network may pay now.
+async def signing_bars(
+    conn: Connection, withdrawal_ids: Iterable[int]
+) -> dict[int, WaitReason | None]:
+    """Return those that are approved, and what of their tenant, owner or network forbids signing.
 
     The caller has locked them: a look that waited for a lock would be an old one.
     """
-    ids = sorted(set(withdrawal_ids))
-    rows = await _queries.payable_withdrawals(conn, withdrawal_ids=ids)
+    rows = await _queries.signing_bars(conn, withdrawal_ids=sorted(set(withdrawal_ids)))
+    return {row["withdrawal_id"]: row["bar"] for row in rows}
+
+
+async def note_waits(conn: Connection, waits: Mapping[int, WaitReason]) -> frozenset[int]:
+    """Write what withdrawals wait for that are still approved; return those it is new of.
+
+    The caller has locked them.
+    """
+    rows = await _queries.note_waits(conn, withdrawal_ids=list(waits), reasons=list(waits.values()))
     return frozenset(row["withdrawal_id"] for row in rows)
 
 
@@ -264,7 +293,7 @@ async def await_signing(
     """Return once a freeze or suspension that is committed holds for every signature.
 
     Who was signing for the tenant, or for the owner in the asset, has committed by then; who signs
-    later reads of it (see payable_withdrawals). Must not be in the transaction that froze: that
+    later reads of it (see signing_bars). Must not be in the transaction that froze: that
     has an account, and who signs takes accounts after withdrawals.
     """
     await _queries.await_signing(conn, tenant=tenant, owner=owner, asset=asset)

@@ -143,25 +143,37 @@ WHERE w.withdrawal_id = any(:withdrawal_ids::bigint []) AND w.status = any(:stat
 ORDER BY w.withdrawal_id
 FOR UPDATE;
 
--- name: payable_withdrawals
--- Those of these withdrawals that may be signed at this moment: approved, of an active tenant, of an
--- owner who is not frozen, on a network that is not halted.
-SELECT w.withdrawal_id
+-- name: signing_bars
+-- What forbids at this moment to sign those of these withdrawals that are approved; NULL: nothing does.
+SELECT
+    w.withdrawal_id,
+    CASE
+        WHEN t.status <> 'active' THEN 'tenant_suspended'
+        WHEN EXISTS (
+            SELECT 1 FROM accounts AS a
+            WHERE
+                a.tenant = w.tenant AND a.owner = w.owner AND a.asset = w.asset
+                AND a.bucket = 'available' AND a.frozen_at IS NOT NULL
+        ) THEN 'account_frozen'
+        WHEN EXISTS (
+            SELECT 1 FROM cursors AS c
+            WHERE c.network = w.network AND c.halted_reason IS NOT NULL
+        ) THEN 'network_halted'
+    END AS bar
 FROM withdrawals AS w
-INNER JOIN tenants AS t ON w.tenant = t.tenant AND t.status = 'active'
+INNER JOIN tenants AS t ON w.tenant = t.tenant
+WHERE w.withdrawal_id = any(:withdrawal_ids::bigint []) AND w.status = 'approved';
+
+-- name: note_waits
+-- Remember what those of these withdrawals that are still approved wait for; which had no such note. The
+-- caller has locked them.
+UPDATE withdrawals AS w SET waits_for = n.waits_for
+FROM unnest(:withdrawal_ids::bigint [], :reasons::text []) AS n (withdrawal_id, waits_for)
 WHERE
-    w.withdrawal_id = any(:withdrawal_ids::bigint [])
+    w.withdrawal_id = n.withdrawal_id
     AND w.status = 'approved'
-    AND NOT EXISTS (
-        SELECT 1 FROM accounts AS a
-        WHERE
-            a.tenant = w.tenant AND a.owner = w.owner AND a.asset = w.asset
-            AND a.bucket = 'available' AND a.frozen_at IS NOT NULL
-    )
-    AND NOT EXISTS (
-        SELECT 1 FROM cursors AS c
-        WHERE c.network = w.network AND c.halted_reason IS NOT NULL
-    );
+    AND w.waits_for IS DISTINCT FROM n.waits_for
+RETURNING w.withdrawal_id;
 
 -- name: await_signing
 -- Wait for whoever signs approved withdrawals of a tenant, or of one owner in one asset. Who takes them
@@ -195,6 +207,7 @@ SELECT
     c.halted_reason AS network_halted,
     h.address AS wallet,
     n.halted_reason AS wallet_halted,
+    w.waits_for,
     (coalesce(b.balance_minor, 0) - coalesce(p.amount_minor, 0))::text AS free_minor
 FROM withdrawals AS w
 INNER JOIN tenants AS t ON w.tenant = t.tenant

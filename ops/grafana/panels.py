@@ -261,6 +261,15 @@ WITHDRAWALS = Dashboard(
             ),
         ),
         Panel(
+            "Approved, by what they wait for",
+            "none",
+            _one(
+                f"max by (network, reason) (millrace_withdrawals_waiting{_CHOSEN}) > 0",
+                "{{network}} {{reason}}",
+            ),
+            "When the signer last looked; docs/cli.md says what ends it.",
+        ),
+        Panel(
             "Oldest in its status",
             "s",
             _one("max by (status) (millrace_withdrawal_oldest_seconds)", "{{status}}"),

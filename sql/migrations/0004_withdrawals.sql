@@ -30,6 +30,12 @@ CREATE TABLE withdrawals (
     )),
     reason text,                   -- machine-readable, of a rejection or failure
     detail text,
+    -- Why the signer left an approved one when it last looked at it; NULL: it has not looked yet.
+    waits_for text CHECK (waits_for IN (
+        'tenant_suspended', 'account_frozen', 'network_halted', 'wallet_halted', 'no_hot_wallet',
+        'no_quote', 'token_missing', 'fee_above_cap', 'sender_lacks_funds', 'too_many_coins',
+        'earlier_payment', 'not_signed'
+    )),
     -- Counts how often it was settled and its block left the chain, or given up and in a block after all.
     revision integer NOT NULL DEFAULT 0,
     decided_by text,               -- 'limits', or the operator who approved or rejected
@@ -49,6 +55,7 @@ CREATE TABLE withdrawals (
     CHECK (NOT nonce_released OR (status = 'failed' AND num_nonnulls(nonce, coin) = 1)),
     CHECK (status IN ('requested', 'rejected') OR (network IS NOT NULL AND amount_minor > 0)),
     CHECK ((status IN ('rejected', 'failed')) = (reason IS NOT NULL)),
+    CHECK (waits_for IS NULL OR status = 'approved'),
     CHECK (status NOT IN ('signed', 'broadcast', 'confirmed') OR sender IS NOT NULL),
     CHECK (status NOT IN ('approved', 'signed', 'broadcast', 'confirmed') OR decided_by IS NOT NULL)
 );
@@ -104,6 +111,7 @@ BEGIN
             RAISE EXCEPTION 'withdrawal % cannot go from % to %',
                 old.withdrawal_id, old.status, new.status USING ERRCODE = 'check_violation';
         END IF;
+        new.waits_for := NULL;
         new.updated_at := now();
     END IF;
     RETURN new;

@@ -117,6 +117,8 @@ REFUSED: list[tuple[str, list[Row]]] = [
     ("withdrawals", [{"network": "NULL"}]),
     ("withdrawals", [{"amount_minor": "0"}]),
     ("withdrawals", [{"reason": "'x'"}]),
+    ("withdrawals", [{"waits_for": "'x'"}]),
+    ("withdrawals", [{"waits_for": "'no_quote'", "status": "'awaiting_approval'"}]),
     *(("withdrawals", [{"status": f"'{status}'"}]) for status in ("rejected", "failed")),
     *(
         ("withdrawals", [{"status": f"'{status}'"}])

@@ -108,6 +108,7 @@ ASKED_BY_WORKERS: dict[str, Callable[[Connection], Awaitable[Any]]] = {
         conn, NETWORK, final_clock=None, after_s=60
     ),
     "what left the chain": lambda conn: transactions.unmine_transactions(conn, NETWORK, 64),
+    "what withdrawals wait for": measures.measure_withdrawals,
     "what reconciliations found": measures.measure_reconciliations,
     "the newest reconciliations": lambda conn: reconciliation.last_runs(conn, settled_only=True),
     "old dead letters": lambda conn: history.prune_dead_letters(conn, OLD, 10),

@@ -222,6 +222,7 @@ async def test_who_owes_keys_and_queues_are_counted(books: Books) -> None:
     before = {
         name: shown(name) or 0 for name in ("accounts_frozen", "outbox_depth", "dead_letters_open")
     }
+    keys_wanted = books.pipeline.context.settings.address_pool_min
     await books.deposit(700)
     await owe(books, "debtor")
     async with books.pool.acquire() as conn:
@@ -245,4 +246,5 @@ async def test_who_owes_keys_and_queues_are_counted(books: Books) -> None:
     )
     assert (shown("outbox_oldest_seconds") or 0) >= 60
     assert shown("key_pool_free", network=books.network) == 5
+    assert shown("key_pool_wanted", network=books.network) == keys_wanted
     await books.pipeline.relay()

@@ -180,7 +180,7 @@ async def test_only_approved_orders_are_payable(world: SimulatedWorld) -> None:
     ids = [order.withdrawal_id for order in orders]
     assert [order.status for order in orders] == ["awaiting_approval", "rejected", "broadcast"]
     async with world.pool.acquire() as conn, conn.transaction():
-        assert await withdrawals_sql.payable_withdrawals(conn, ids) == frozenset()
+        assert await withdrawals_sql.signing_bars(conn, ids) == {}
 
 
 async def test_an_order_rejected_after_its_quote_is_not_signed(world: SimulatedWorld) -> None:

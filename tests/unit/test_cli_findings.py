@@ -13,7 +13,9 @@ from cli.findings import Finding
 from settings.model import Network, Settings
 from sql.catalogue import NetworkRow
 from sql.health import LeaseRow, Progress
+from sql.measures import WithdrawalMeasure
 from sql.stream import OutboxMeasure
+from sql.withdrawals import WAIT_REASONS, WaitReason
 
 NETWORK = "eip155:1"
 CONFIG = Settings(
@@ -34,6 +36,18 @@ def network_row(**changes: Any) -> NetworkRow:  # noqa: ANN401
         NETWORK, "ethereum", "ETH", 12, "depth", 100, 100, 100, None, datetime.now(UTC), None, None
     )
     return row._replace(**changes)
+
+
+def judge_approved(reason: WaitReason | None, oldest_s: float = 0) -> Finding:
+    measures = [
+        WithdrawalMeasure(NETWORK, "approved", reason, 3, oldest_s),
+        WithdrawalMeasure(NETWORK, "broadcast", None, 5, 9000),
+    ]
+    (finding,) = findings.judge_withdrawals(measures)
+    return finding
+
+
+BLOCKED = tuple(reason for reason in WAIT_REASONS if reason != "earlier_payment")
 
 
 @pytest.mark.parametrize(
@@ -58,6 +72,11 @@ def network_row(**changes: Any) -> NetworkRow:  # noqa: ANN401
         (findings.judge_outbox(OutboxMeasure(9, 31.0)), "red"),
         (findings.judge_dead_letters(0), "green"),
         (findings.judge_dead_letters(1), "red"),
+        *((judge_approved(reason), "yellow") for reason in BLOCKED),
+        (judge_approved("earlier_payment"), "green"),
+        (judge_approved(None, oldest_s=29), "green"),
+        (judge_approved(None, oldest_s=31), "yellow"),
+        (findings.judge_withdrawals([])[0], "green"),
     ],
 )
 def test_each_state_has_its_colour_and_what_is_not_green_says_what_to_do(

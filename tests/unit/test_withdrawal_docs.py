@@ -9,6 +9,8 @@ import pytest
 
 from agents.check_withdrawals import REFUSED_HOLDS
 from chain_adapters.ethereum.address import parse_address
+from cli.waits import WORDS
+from sql.withdrawals import WAIT_REASONS
 from topics.withdrawals import WithdrawalCommand
 
 ROOT = Path(__file__).parents[2]
@@ -66,3 +68,13 @@ def test_every_reason_of_the_code_is_described() -> None:
 def test_every_state_is_described() -> None:
     statuses = MIGRATION.split("CHECK (status IN (", 1)[1].split("))", 1)[0]
     assert table_after("## States") == set(re.findall(r"'(\w+)'", statuses))
+
+
+def test_every_reason_to_wait_is_described_and_known_to_the_database() -> None:
+    status = (ROOT / "docs" / "cli.md").read_text().split("### `millrace withdraw status`", 1)[1]
+    described = set(
+        re.findall(r"^\| `(\w+)(?:: …)?` \|", status.split("\n### ", 1)[0], re.MULTILINE)
+    )
+    assert described == {*WAIT_REASONS, "wallet_short"}
+    allowed = MIGRATION.split("CHECK (waits_for IN (", 1)[1].split("))", 1)[0]
+    assert set(re.findall(r"'(\w+)'", allowed)) == set(WAIT_REASONS) == set(WORDS)
