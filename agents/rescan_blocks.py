@@ -10,7 +10,8 @@ which the stages wait, and only if they are beyond doubt:
 
 Heights that match_deposits has not done yet are left to it. A deposit that is there already stays
 as it is, unless its token was unknown and is listed now; new ones are confirmed as by
-match_deposits and confirm_deposits, and payments by confirm_withdrawals at the next block.
+match_deposits and confirm_deposits, and payments by confirm_withdrawals at the next block. What was
+decided about these blocks and is not in the journal is told to the ledger again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import NamedTuple
 
 from agents.confirm_withdrawals import ConfirmWithdrawals
 from agents.match_deposits import Changes, MatchDeposits
+from agents.parts.lost_facts import lost_facts
 from agents.parts.seen_transfers import probe
 from agents.runtime.context import Context
 from agents.runtime.stage import Retryable, Work
@@ -34,6 +36,7 @@ from sql import deposits as deposits_sql
 from sql import rescan as rescan_sql
 from sql.deposits import Deposit
 from topics.blocks import BlockAdded, block_added
+from topics.ledger import LEDGER, LedgerFact, batch_facts
 
 BLOCKS_AT_ONCE = 16
 ATTEMPTS = 5
@@ -76,6 +79,8 @@ class Found(NamedTuple):
     """Deposits that were not there, or came back after their block had left the chain."""
     orphaned: list[Deposit]
     """Deposits that stood in a block which is not on the chain."""
+    told_again: list[LedgerFact]
+    """What the ledger lacked of what was decided before."""
 
 
 async def read_reach(context: Context, network: str) -> Reach:
@@ -105,7 +110,7 @@ class RescanBlocks(MatchDeposits):
         Retryable if the chain keeps changing under it.
         """
         (await read_reach(self._context, self._network)).check(start, end)
-        found = Found([], [])
+        found = Found([], [], [])
         parent: Block | None = None
         for first in range(start, end + 1, BLOCKS_AT_ONCE):
             heights = range(first, min(first + BLOCKS_AT_ONCE, end + 1))
@@ -140,12 +145,20 @@ class RescanBlocks(MatchDeposits):
             if not await self._are_canonical(work, blocks):
                 return False
             records = [record for block in blocks for record in block_added(self._network, block)]
+            told_again = await self._tell_again(work, blocks[0].height, blocks[-1].height)
             # In this order: who settles a payment holds that and waits for the cursor, as here.
             await ConfirmWithdrawals(self._context).search_again(work, self._network, records)
             detected, orphaned = await self._rematch(work, records)
         found.detected.extend(detected)
         found.orphaned.extend(orphaned)
+        found.told_again.extend(told_again)
         return True
+
+    async def _tell_again(self, work: Work, first: int, last: int) -> list[LedgerFact]:
+        facts = await lost_facts(work.conn, self._network, first, last, tip_height=last)
+        for record in batch_facts(facts):
+            work.emit(LEDGER, self._network, record)
+        return facts
 
     async def _are_canonical(self, work: Work, blocks: Sequence[Block]) -> bool:
         oldest = await rescan_sql.oldest_block(work.conn, self._network)

@@ -37,6 +37,7 @@ def rescan(
                 "to": last,
                 "detected": [as_json(deposit) for deposit in found.detected],
                 "orphaned": [as_json(deposit) for deposit in found.orphaned],
+                "told_again": len(found.told_again),
             }
         )
         return
@@ -47,6 +48,9 @@ def rescan(
     if found.orphaned:
         orphaned = counted(len(found.orphaned), "deposit", "deposits")
         say(f"{orphaned} stood in blocks that left the chain: orphaned")
+    if found.told_again:
+        entries = counted(len(found.told_again), "entry", "entries")
+        say(f"{entries} had not come to the ledger: told again")
 
 
 async def _rescan(wanted: str | None, first: int, last: int | None) -> tuple[int, int, Found]:

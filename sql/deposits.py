@@ -256,6 +256,12 @@ async def confirm_deposits(
     return [Deposit(*row) for row in rows]
 
 
+async def decided_deposits(conn: Connection, network: str, first: int, last: int) -> list[Deposit]:
+    """Return the deposits of listed assets in blocks from `first` to `last`, of any status."""
+    rows = await _queries.decided_deposits(conn, network=network, first=first, last=last)
+    return [Deposit(*row) for row in rows]
+
+
 async def read_deposits(conn: Connection, deposit_ids: Sequence[int]) -> list[Deposit]:
     """Return deposits by id, in no order."""
     rows = await _queries.read_deposits(conn, deposit_ids=list(deposit_ids))

@@ -256,6 +256,35 @@ waiting AS (
 
 SELECT * FROM confirmed;
 
+-- name: decided_deposits
+-- The deposits of listed assets in these blocks.
+SELECT
+    d.deposit_id,
+    d.revision,
+    d.tenant,
+    d.owner,
+    d.purpose,
+    d.asset,
+    d.amount_minor::text AS amount_minor,
+    d.network,
+    d.address,
+    d.transaction_id,
+    d.transfer_index,
+    d.height,
+    d.memo,
+    d.status,
+    d.ignored_reason,
+    d.sender,
+    d.contract,
+    d.confirm_height,
+    d.block_id
+FROM deposits AS d
+WHERE
+    d.network = :network::text
+    AND d.height BETWEEN :first::bigint AND :last::bigint
+    AND d.asset IS NOT NULL
+ORDER BY d.deposit_id;
+
 -- name: read_deposits
 -- Deposits by their ids.
 SELECT

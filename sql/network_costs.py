@@ -86,6 +86,14 @@ async def confirm_costs(
     return [NetworkCost(*row) for row in rows]
 
 
+async def decided_costs(
+    conn: Connection, network: str, first: int, last: int
+) -> list[tuple[NetworkCost, str]]:
+    """Return the costs in blocks from `first` to `last`, each with its status."""
+    rows = await _queries.decided_costs(conn, network=network, first=first, last=last)
+    return [(NetworkCost(*cost), status) for *cost, status in rows]
+
+
 async def disown_cost(
     conn: Connection, network: str, transaction_id: str
 ) -> tuple[NetworkCost, bool] | None:

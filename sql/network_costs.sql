@@ -106,6 +106,27 @@ RETURNING
     c.cost_id, c.revision, c.tenant, c.purpose, c.asset, c.amount_minor::text AS amount_minor,
     c.network, c.address, c.transaction_id, c.height, c.block_id;
 
+-- name: decided_costs
+-- The costs in these blocks, and what became of each.
+SELECT
+    c.cost_id,
+    c.revision,
+    c.tenant,
+    c.purpose,
+    c.asset,
+    c.amount_minor::text AS amount_minor,
+    c.network,
+    c.address,
+    c.transaction_id,
+    c.height,
+    c.block_id,
+    c.status
+FROM network_costs AS c
+WHERE
+    c.network = :network::text
+    AND c.height BETWEEN :first::bigint AND :last::bigint
+ORDER BY c.cost_id;
+
 -- name: disown_cost
 -- A transaction turns out to be a withdrawal's: what it cost is booked with that, from now on and
 -- wherever it is mined again. Tell what was booked.

@@ -299,6 +299,14 @@ async def settle_withdrawals(
     return sorted((read_withdrawal(row), _inclusion(row[WITHDRAWAL_COLUMNS:])) for row in rows)
 
 
+async def decided_withdrawals(
+    conn: Connection, network: str, first: int, last: int
+) -> list[tuple[Withdrawal, Inclusion]]:
+    """Return what is settled by transactions in blocks from `first` to `last`, and by which."""
+    rows = await _queries.decided_withdrawals(conn, network=network, first=first, last=last)
+    return [(read_withdrawal(row), _inclusion(row[WITHDRAWAL_COLUMNS:])) for row in rows]
+
+
 async def supersede_attempts(conn: Connection, withdrawal_ids: Iterable[int]) -> None:
     """Send the other attempts no more."""
     await _queries.supersede_attempts(conn, withdrawal_ids=sorted(set(withdrawal_ids)))

@@ -352,6 +352,41 @@ RETURNING
     w.detail, w.revision, w.decided_by, w.sender, w.nonce, w.created_at, w.updated_at,
     due.transaction_id, due.height, due.block_id, due.fee_minor::text AS network_fee_minor;
 
+-- name: decided_withdrawals
+-- Withdrawals that transactions in these blocks have decided on.
+SELECT
+    w.withdrawal_id,
+    w.tenant,
+    w.idempotency_key,
+    w.owner,
+    w.asset,
+    w.network,
+    w.address,
+    w.memo,
+    w.amount_minor::text AS amount_minor,
+    w.fee_minor::text AS fee_minor,
+    w.status,
+    w.reason,
+    w.detail,
+    w.revision,
+    w.decided_by,
+    w.sender,
+    w.nonce,
+    w.created_at,
+    w.updated_at,
+    t.transaction_id,
+    t.height,
+    t.block_id,
+    t.fee_minor::text AS network_fee_minor
+FROM transactions AS t
+INNER JOIN withdrawals AS w ON t.withdrawal_id = w.withdrawal_id
+WHERE
+    t.network = :network::text
+    AND t.state = 'mined'
+    AND t.height BETWEEN :first::bigint AND :last::bigint
+    AND w.status IN ('confirmed', 'failed')
+ORDER BY w.withdrawal_id;
+
 -- name: supersede_attempts!
 -- The other attempts at these withdrawals can no longer land, and are not sent any more.
 UPDATE transactions SET state = 'superseded'

@@ -29,6 +29,7 @@ from tests.support.chain_worlds import AnvilWorld, open_anvil_world
 from tests.support.command_line import CommandLine
 from tests.support.pipeline import Pipeline
 from topics.blocks import BLOCKS, BlockRemoved
+from topics.ledger import LEDGER
 
 REORG_DEPTH_MAX = 3
 
@@ -82,17 +83,20 @@ class Followed:
         await self.pipeline.start()
         self.follower = await self.pipeline.follower(self.network)
 
-    async def pay(self, address: str, amount_minor: int) -> int:
+    async def pay(self, address: str, amount_minor: int, *, lose_facts: bool = False) -> int:
         """Send money, mine it and follow the chain; return the height."""
         payment = Payment(self.payer, address, None, amount_minor)
         await self.world.adapter.broadcast(await self.world.order(payment))
         await self.world.mine()
-        return await self.follow()
+        return await self.follow(lose_facts=lose_facts)
 
-    async def follow(self) -> int:
+    async def follow(self, *, lose_facts: bool = False) -> int:
+        """Follow the chain to its tip; perhaps Kafka loses what was to be posted."""
         async with aclosing(self.world.adapter.watch_tip()) as tips:
             tip = await anext(tips)
         await self.follower.catch_up(tip)
+        if lose_facts:
+            await self.lose_facts()
         await self.pipeline.settle()
         return tip.height
 
@@ -103,6 +107,14 @@ class Followed:
             rows = [(address, "alice", None, None)]
             await addresses_sql.add_addresses(conn, self.network, "acme", "deposit", rows)
             await addresses_sql.advance_counter(conn, self.network, 1, 0)
+
+    async def lose_facts(self) -> None:
+        """Let every stage but post_ledger do its work, and Kafka lose what that should post."""
+        topic = self.settings.topic_prefix + LEDGER.name
+        post_ledger = self.pipeline.runners.pop()
+        await self.pipeline.settle()
+        self.pipeline.runners.append(post_ledger)
+        self.pipeline.done[PostLedger.name] = len(self.pipeline.kafka.topics[topic])
 
     async def available_minor(self) -> int:
         rows = await self.millrace.json("balance", "--tenant", "acme")
@@ -145,6 +157,23 @@ async def test_a_missed_deposit_is_found_and_credited_once(followed: Followed) -
     assert (again["detected"], again["orphaned"]) == ([], [])
     await followed.pipeline.settle()
     assert await followed.available_minor() == 700
+
+
+async def test_a_credit_that_kafka_lost_is_told_again_once(followed: Followed) -> None:
+    before = await followed.available_minor()
+    address = followed.world.new_address()
+    await followed.watch(address)
+    height = await followed.pay(address, 41, lose_facts=True)
+    assert await followed.statuses() == ["confirmed", "confirmed"]
+    assert await followed.available_minor() == before
+
+    found = await followed.millrace.json("rescan", "--from", "0")
+    assert (found["detected"], found["told_again"]) == ([], 1)
+    await followed.pipeline.settle()
+    assert await followed.available_minor() == before + 41
+
+    again = await followed.millrace.json("rescan", "--from", str(height))
+    assert again["told_again"] == 0
 
 
 async def test_blocks_no_longer_remembered_are_rescanned_without_harm(followed: Followed) -> None:
@@ -214,6 +243,25 @@ async def test_a_chain_that_is_not_the_followed_one_is_left_alone(
     await followed.follow()
     assert (await followed.millrace.run("rescan", "--from", str(tip))).exit_code == 0
     assert await followed.statuses() == statuses
+
+
+async def test_a_reversal_that_kafka_lost_is_told_again_once(followed: Followed) -> None:
+    before = await followed.available_minor()
+    address = followed.world.new_address()
+    await followed.watch(address)
+    await followed.pay(address, 43)
+    assert await followed.available_minor() == before + 43
+    await followed.world.reorganise(1)
+    await followed.world.mine()
+    await followed.follow(lose_facts=True)
+    assert (await followed.statuses())[0] == "orphaned"
+    assert await followed.available_minor() == before + 43
+
+    found = await followed.millrace.json("rescan", "--from", "0")
+    assert found["told_again"] == 1
+    await followed.pipeline.settle()
+    assert await followed.available_minor() == before
+    assert (await followed.millrace.json("rescan", "--from", "0"))["told_again"] == 0
 
 
 @pytest.mark.parametrize(
