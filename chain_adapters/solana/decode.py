@@ -149,6 +149,10 @@ def check_details(element: msgspec.Raw) -> None:
 def normalise_transaction(read: WireTransaction) -> Transaction | None:
     """Return one transaction with the transfers that took effect, None for a vote that moves
     nothing.
+
+    All accounts together lose the fee. NodeUnavailable if they lose less: what a fee or a balance
+    is told too high would be credited. They lost more until 2025, while rent was still collected
+    (SIMD-0084).
     """
     keys, id_, meta = read.transaction.account_keys, read.transaction.signatures[0], read.meta
     if meta is None:
@@ -157,9 +161,12 @@ def normalise_transaction(read: WireTransaction) -> Transaction | None:
     if not before or len(before) != len(after) or not keys:
         raise NodeUnavailable("the node leaves out balances of a transaction")
     payer, lost_minor = keys[0].pubkey, before[0] - after[0]
+    idle = moves_nothing(meta)
+    if meta.fee > (lost_minor if idle else sum(before) - sum(after)):
+        raise NodeUnavailable("a transaction leaves more lamports than there were")
     if meta.err is not None:
         return Transaction(id_, payer, succeeded=False, fee_minor=lost_minor)
-    if moves_nothing(meta) and lost_minor >= meta.fee:
+    if idle:
         if names_vote_program(keys):
             return None
         return Transaction(id_, payer, succeeded=True, fee_minor=lost_minor)

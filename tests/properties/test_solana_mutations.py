@@ -129,6 +129,32 @@ def test_one_odd_transaction_leaves_the_others_readable(position: int, odd: obje
     assert {credit for credit in EXPECTED if credit[0] != lost} == credits_of(found)
 
 
+LAMPORTS = [p for p in PATHS if {"preBalances", "postBalances", "fee"} & set(p[-2:])]
+NUMBERS = [p for p in LAMPORTS if isinstance(number := place(ORIGINAL, p), int) and number > 0]
+
+
+def read_changed(path: Place, change: int) -> Block | None:
+    """Read the block with one number of lamports changed, to 0 at least."""
+    block = copy.deepcopy(ORIGINAL)
+    place(block, path[:-1])[path[-1]] = max(place(ORIGINAL, path) + change, 0)
+    return read(block)
+
+
+@settings(max_examples=300, deadline=None)
+@given(path=st.sampled_from(NUMBERS), change=st.integers(1, 2**40))
+def test_lamports_out_of_nothing_make_no_block(path: Place, change: int) -> None:
+    assert read_changed(path, -change if "preBalances" in path else change) is None
+
+
+@settings(max_examples=300, deadline=None)
+@given(path=st.sampled_from(NUMBERS), change=st.integers(1, 2**40))
+def test_lamports_that_vanish_add_no_credit(path: Place, change: int) -> None:
+    found = read_changed(path, change if "preBalances" in path else -change)
+    told = {(i, a, c): amount for i, a, c, amount in EXPECTED}
+    for i, a, c, amount in credits_of(found) if found is not None else ():
+        assert amount <= told[i, a, c]
+
+
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_a_truncated_answer_makes_no_block(data: st.DataObject) -> None:

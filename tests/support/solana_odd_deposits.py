@@ -349,6 +349,30 @@ CASES = [
         tokens([holding(1, 5)], [], postTokenBalances=None),
         WAIT,
     ),
+    Case(
+        "out of nothing",
+        "our balance rises, and nobody lost that much",
+        craft((PAYER, 10**6, 995_000), (OURS, 0, 7)),
+        WAIT,
+    ),
+    Case(
+        "fee too high",
+        "the fee is told above what we, who paid it, lost: the rest would be ours",
+        craft((OURS, 10**6, 995_000), (ACCOUNT, 9, 9), fee=5007),
+        WAIT,
+    ),
+    Case(
+        "fee too high beside a transfer",
+        "so that the payer would seem to have received",
+        craft((OURS, 10**6, 994_993), (OTHER, 0, 7), fee=6000),
+        WAIT,
+    ),
+    Case(
+        "fee of a failure too high",
+        "a failed transaction costs its fee and no less",
+        craft((OURS, 10**6, 995_000), (ACCOUNT, 9, 9), fee=5007, err="AccountNotFound"),
+        WAIT,
+    ),
     Case("balance missing", "fewer after than before", craft(*PAID, postBalances=[1]), WAIT),
     Case(
         "account missing",
