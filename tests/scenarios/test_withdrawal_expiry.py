@@ -10,6 +10,7 @@ from agents.replace_withdrawals import ReplaceWithdrawals
 from chain_adapters.types import Block, Payment, Quote
 from metrics.catalogue import REGISTRY
 from sql import chain as chain_sql
+from sql import wallets as wallets_sql
 from sql.pool import Pool
 from tests.support.fateful_node import Fate
 from tests.support.withdrawals import CONFIRMATIONS, SimulatedWorld
@@ -147,6 +148,54 @@ async def test_what_expired_and_can_never_be_paid_gives_the_money_back(
     assert (failed.status, failed.reason) == ("failed", "recipient_reverts")
     assert await world.balance("available") == held + withdrawal.amount_minor + withdrawal.fee_minor
     assert await world.balance("pending") == 0
+
+
+async def test_what_was_given_up_is_sent_no_more(world: SimulatedWorld) -> None:
+    await lose(world, "w")
+    world.chain.reverting.add((await world.withdrawal("w")).address)
+    await pass_expiry(world)
+    world.node.fates.clear()
+    await world.replace.run_once()
+    assert [a.state for a in await world.attempts("w")] == ["expired"]
+    world.node.fates.append(Fate.LANDED)
+    await world.resend.run_once()
+    assert list(world.node.fates) == [Fate.LANDED], "something was sent"
+
+
+async def test_of_a_halted_wallet_nothing_is_given_up_either(world: SimulatedWorld) -> None:
+    """What somebody has to look into is not ended, and no money given back, behind his back."""
+    await lose(world, "w")
+    world.chain.reverting.add((await world.withdrawal("w")).address)
+    await pass_expiry(world)
+    world.node.fates.clear()
+    async with world.pool.acquire() as conn:
+        await wallets_sql.halt_wallet(conn, world.network, world.hot_wallet, "for the test", None)
+    await world.replace.run_once()
+    assert (await world.withdrawal("w")).status == "signed"
+
+
+async def test_expired_payments_whose_successors_would_be_one_transaction_have_one_each(
+    world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipient = world.command("any")["address"]
+    world.node.fates.extend([Fate.NOT_LANDED] * 50)
+    await world.request(*(world.command(name, address=recipient) for name in ("w", "v")))
+    await pass_expiry(world)
+    world.node.fates.clear()
+    honest, same = world.node.quote, []
+
+    async def quote_alike(payment: Payment) -> Quote:
+        same.append(await honest(payment))
+        return same[0]
+
+    with monkeypatch.context() as chance:
+        chance.setattr(world.node, "quote", quote_alike)
+        await world.replace_due()
+    await world.mine()
+    await world.replace_due()
+    await world.recover()
+    assert {w.status for w in await world.withdrawals()} == {"confirmed"}
+    assert world.payments_to(recipient) == 2
 
 
 async def test_what_another_worker_replaced_while_a_node_said_it_can_never_be_paid_is_not_given_up(

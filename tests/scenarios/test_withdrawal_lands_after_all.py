@@ -13,6 +13,7 @@ from chain_adapters.types import Broadcast, BroadcastOutcome, SignedTransaction,
 from chain_adapters.types import Transfer as MovedTransfer
 from custody.approve import cancel_withdrawal
 from sql import ledger as ledger_sql
+from sql import wallets as wallets_sql
 from sql.pool import Pool
 from tests.support.fateful_node import Fate
 from tests.support.withdrawals import CONFIRMATIONS, FEE_MINOR, SimulatedWorld
@@ -38,6 +39,12 @@ async def expiring(pool: Pool, database_url: str) -> SimulatedWorld:
     made.chain.lifetime = LIFETIME
     await made.start()
     return made
+
+
+async def halted_reason(world: SimulatedWorld) -> str | None:
+    async with world.pool.acquire() as conn:
+        [wallet] = await wallets_sql.list_wallets(conn, world.tenant)
+    return wallet.halted_reason
 
 
 async def cancel_landed(world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -140,6 +147,29 @@ async def test_an_expired_payment_that_was_given_up_and_lands_takes_its_money_ag
     assert (await expiring.withdrawal("w")).status == "confirmed"
     assert await expiring.balance("available") == START_MINOR - AMOUNT_MINOR - FEE_MINOR
     assert await expiring.balance("pending") == 0
+    assert await halted_reason(expiring) is None
+
+
+async def test_a_given_up_payment_that_lands_when_its_nonce_is_given_away_halts_the_wallet(
+    expiring: SimulatedWorld,
+) -> None:
+    """The next payment may have its nonce: whose money that took, an operator has to find out."""
+    expiring.chain.has_nonces = True
+    landed = await lose(expiring)
+    expiring.chain.reverting.add((await expiring.withdrawal("w")).address)
+    await expiring.mine(LIFETIME + CONFIRMATIONS + 1)
+    expiring.node.fates.clear()
+    await expiring.replace_due()
+    assert (await expiring.withdrawal("w")).status == "failed"
+    expiring.chain.include([landed])
+    await expiring.follow()
+    await expiring.mine(CONFIRMATIONS)
+    reason = await halted_reason(expiring)
+    assert reason is not None
+    assert "'w'" in reason
+    assert "given up and paid all the same" in reason
+    assert (await expiring.withdrawal("w")).status == "failed"
+    assert await expiring.balance("available") == START_MINOR
 
 
 async def renewed(world: SimulatedWorld) -> Transaction:
@@ -178,10 +208,8 @@ async def test_two_payments_of_one_order_halt_the_wallet(expiring: SimulatedWorl
     withdrawal = await expiring.withdrawal("w")
     assert expiring.payments_to(withdrawal.address) == 2
     assert withdrawal.status == "confirmed"
-    async with expiring.pool.acquire() as conn:
-        reason = await conn.fetchval(
-            "SELECT halted_reason FROM nonces WHERE network = $1", expiring.network
-        )
+    reason = await halted_reason(expiring)
+    assert reason is not None
     assert "'w'" in reason
     assert "twice" in reason
 
