@@ -173,3 +173,39 @@ async def test_a_lost_answer_and_a_death_while_sending_pay_once(
     assert await world.received(command["address"]) == 500
     assert len(await world.attempts(order_id)) == 1
     await world.check_wallet()
+
+
+async def waits_for(world: PayingAnvilWorld, order_id: str) -> str | None:
+    """Return what an order waits for, as the signer noted it."""
+    note = "SELECT waits_for FROM withdrawals WHERE tenant = $1 AND idempotency_key = $2"
+    noted: str | None = await world.pool.fetchval(note, world.tenant, order_id)
+    return noted
+
+
+async def test_what_an_order_waits_for_is_noted_until_it_is_signed_and_paid(
+    world: PayingAnvilWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that has no token yet, a fee that is too high, a wallet without money; then none."""
+    code = await world.node.call("eth_getCode", world.contract, "latest")
+    held = await world.node.call("eth_getBalance", world.hot_wallet, "latest")
+    orders = [
+        world.command("no-token", 30, asset=world.token),
+        world.command("dear", 31),
+        world.command("empty", 32),
+    ]
+    await world.node.call("anvil_setCode", world.contract, "0x")
+    await world.request(orders[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(world.node.adapter, "_fee_minor_max", 1)
+        await world.request(orders[1])
+        assert await waits_for(world, "dear") == "fee_above_cap"
+    await world.node.call("anvil_setBalance", world.hot_wallet, "0x0")
+    await world.request(orders[2])
+    assert await waits_for(world, "no-token") == "token_missing"
+    assert await waits_for(world, "empty") == "sender_lacks_funds"
+    await world.node.call("anvil_setCode", world.contract, code)
+    await world.node.call("anvil_setBalance", world.hot_wallet, held)
+    for order in orders:
+        await world.finish(order["id"])
+        assert await waits_for(world, order["id"]) is None
+    await world.check_wallet()

@@ -88,6 +88,33 @@ async def test_a_wallet_that_is_short_by_the_books_is_named_with_what_it_has_lef
     }
 
 
+async def test_what_the_signer_met_is_named_with_what_to_do_and_the_doctor_counts_it(
+    world: SimulatedWorld, millrace: CommandLine
+) -> None:
+    world.node._fee_minor_max = 0
+    await world.request(world.command("order-1"))
+    assert await shown_to_wait_for(world, millrace) == [
+        "fee_above_cap: the network asks for more than fee_minor_max: wait, or raise it"
+    ]
+    shown = await millrace.run("withdraw", "status", "order-1", "--tenant", world.tenant)
+    assert "fee_above_cap" in shown.stdout
+    findings = await millrace.json("doctor", status=1)
+    (found,) = [row for row in findings if row["check"] == f"withdrawals {world.network}"]
+    assert found["detail"].startswith("1 wait: fee_above_cap, ")
+    assert "raise it" in found["remedy"]
+
+
+async def test_what_ended_since_the_signer_looked_is_named_no_more(
+    world: SimulatedWorld, millrace: CommandLine
+) -> None:
+    await approve_unsigned(world, millrace)
+    await millrace.json("tenant", "suspend", world.tenant)
+    await world.retry()
+    assert await shown_to_wait_for(world, millrace) == ["tenant_suspended"]
+    await millrace.json("tenant", "resume", world.tenant)
+    assert await shown_to_wait_for(world, millrace) == []
+
+
 async def test_a_tenant_without_a_hot_wallet_waits_for_one(
     world: SimulatedWorld, millrace: CommandLine
 ) -> None:
