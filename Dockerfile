@@ -20,5 +20,5 @@ ENV PATH=/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
 EXPOSE 9464
-ENTRYPOINT ["python", "-m", "cli.main"]
+ENTRYPOINT ["python", "-m", "cli"]
 CMD ["--help"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import socket
 from collections.abc import Mapping
 
 FAILED = 1
@@ -69,7 +70,7 @@ def explain(error: BaseException) -> Problem | None:
     if isinstance(error, Problem):
         return error
     told = (_of_settings, _of_words, _of_disk, _of_database, _of_kafka, _of_chain, _of_ours)
-    for explain_some in told:
+    for explain_some in (*told, _of_connections):  # last: the others know whose it was
         if problem := explain_some(error):
             return problem
     return None
@@ -156,6 +157,16 @@ def _of_kafka(error: BaseException) -> Problem | None:
 
     if isinstance(error, KafkaError):
         return Problem(f"the broker is away or refuses: {words_of(error)}", remedy=NO_BROKER)
+    return None
+
+
+def _of_connections(error: BaseException) -> Problem | None:
+    if isinstance(error, ConnectionError | TimeoutError | socket.gaierror):
+        return Problem(
+            f"a server does not answer: {words_of(error)}",
+            meaning="Whether the last step was done is not known.",
+            remedy="`millrace doctor` looks at every server. Look before you repeat the command.",
+        )
     return None
 
 

@@ -18,6 +18,7 @@ from pydantic_settings import (
 )
 
 from settings.toml_file import TomlFile
+from settings.url import check_bootstrap, check_database_url
 
 MinorUnits = Annotated[int, Field(ge=0, lt=10**78)]
 KEY_CHARACTERS_MIN = 16
@@ -31,7 +32,14 @@ def _long_enough(key: SecretStr) -> SecretStr:
     return key
 
 
+def _database(url: SecretStr) -> SecretStr:
+    check_database_url(url.get_secret_value())
+    return url
+
+
 EncryptionKey = Annotated[SecretStr, AfterValidator(_long_enough)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database)]
+Brokers = Annotated[str, AfterValidator(check_bootstrap)]
 
 
 Kind = Literal[
@@ -167,10 +175,10 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,  # it may be a secret
     )
 
-    database_url: SecretStr = SecretStr("postgresql://millrace@127.0.0.1:5432/millrace")
+    database_url: DatabaseUrl = SecretStr("postgresql://millrace@127.0.0.1:5432/millrace")
     database_pool_size: int = Field(ge=3, default=4)
     """Connections of one process. With fewer than three the role notify would wait for itself."""
-    kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_bootstrap: Brokers = "127.0.0.1:9092"
     """Host and port of one broker or several, with commas between them."""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """In Kafka's words. SASL_PLAINTEXT sends what PLAIN has to say in the clear."""

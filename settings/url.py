@@ -1,4 +1,4 @@
-"""URLs with a password in them, taken apart so that no error shows a piece of it."""
+"""Where servers are: URLs with a password in them, of which no error shows a piece, and brokers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from urllib.parse import urlsplit
 
 _HOST = re.compile(r"(\[[^]]*\]|[^][:]*)(:[0-9]*)?")
+_BROKER = re.compile(r"(\[[^]@]+\]|[^][@:]+):[0-9]+")
+PORT_MAX = 65535
 
 
 def check_url(url: str) -> str:
@@ -23,7 +25,30 @@ def check_url(url: str) -> str:
         raise _unreadable()
     if not at and ":" in hosts and "@" in parts.path + parts.query + parts.fragment:
         raise _unreadable()  # a password that begins with digits
+    _check_ports(hosts)
     return url
+
+
+def check_database_url(url: str) -> str:
+    """Return the URL of a Postgres database. ValueError, with nothing of it, if it is none."""
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ValueError("the URL must begin with postgresql://")
+    return check_url(url)
+
+
+def check_bootstrap(brokers: str) -> str:
+    """Return where Kafka's brokers are. ValueError, with nothing of it, if that cannot be."""
+    if not all(map(_BROKER.fullmatch, brokers.split(","))):
+        raise ValueError("each broker must be host:port, with commas between several")
+    _check_ports(brokers)
+    return brokers
+
+
+def _check_ports(hosts: str) -> None:
+    for host in hosts.split(","):
+        port = host.rpartition(":")[2]
+        if port.isdecimal() and int(port) > PORT_MAX:
+            raise ValueError(f"a port is above {PORT_MAX}")
 
 
 def _unreadable() -> ValueError:

@@ -135,9 +135,6 @@ async def test_a_broker_that_is_away_is_told(installed: CommandLine) -> None:
     assert result.exit_code == 1
     assert "broker" in result.stderr
     assert "MILLRACE_KAFKA_BOOTSTRAP" in result.stderr
-    nonsense = await installed.json("doctor", status=1, MILLRACE_KAFKA_BOOTSTRAP="nohost")
-    (broker,) = [found for found in nonsense if found["check"] == "broker"]
-    assert "nohost: it must be host:port" in broker["detail"]
 
 
 async def test_the_faucet_of_a_development_chain_pays_and_confirms(

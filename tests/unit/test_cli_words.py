@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import asyncpg
@@ -22,8 +20,6 @@ from cli.work import require_port
 from settings.model import Network, Settings, load_settings
 from topics.withdrawals import WithdrawalCommand
 
-HEAVY = {"asyncpg", "aiokafka", "faust", "web3", "pydantic", "aiohttp", "devstack.stack"}
-
 
 @pytest.fixture(autouse=True)
 def fresh_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -34,21 +30,6 @@ def fresh_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def millrace(*arguments: str, **environ: str) -> Result:
     load_settings.cache_clear()
     return CliRunner().invoke(app, list(arguments), env=environ)
-
-
-def test_help_loads_nothing_heavy() -> None:
-    program = (
-        "import sys\n"
-        "from cli.main import main\n"
-        "try:\n    main(['--help'])\n"
-        "except SystemExit:\n    print(sorted(sys.modules))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    loaded = set(done.stdout.rpartition("[")[2].replace("'", "").rstrip("]\n").split(", "))
-    assert "typer" in loaded
-    assert not loaded & HEAVY
 
 
 @pytest.mark.parametrize(
@@ -132,6 +113,16 @@ def test_a_command_that_breaks_the_schema_names_the_field_and_is_not_sent() -> N
         ("MILLRACE_NETWORKS", "[{hunter2", "MILLRACE_NETWORKS is not JSON"),
         ("MILLRACE_WALLET_ENC_KEY", "hunter2", "wallet_enc_key: a key needs"),
         ("MILLRACE_LOG_LEVEL", "hunter2", "log_level"),
+        ("MILLRACE_DATABASE_URL", "", "database_url: the URL must begin with postgresql://"),
+        ("MILLRACE_DATABASE_URL", "u:hunter2@127.0.0.1/x", "database_url: the URL must begin"),
+        ("MILLRACE_DATABASE_URL", "postgresql://u:hunter2/@h/x", "database_url: the URL cannot"),
+        ("MILLRACE_DATABASE_URL", "postgresql://u:hunter2@h:65536/x", "database_url: a port is"),
+        ("MILLRACE_DATABASE_URL", "postgresql://u:hunter2@g,h:65536/x", "database_url: a port is"),
+        ("MILLRACE_KAFKA_BOOTSTRAP", "", "kafka_bootstrap: each broker must be host:port"),
+        ("MILLRACE_KAFKA_BOOTSTRAP", "127.0.0.1", "kafka_bootstrap: each broker must be"),
+        ("MILLRACE_KAFKA_BOOTSTRAP", "kafka://hunter2:1", "kafka_bootstrap: each broker must be"),
+        ("MILLRACE_KAFKA_BOOTSTRAP", "u:hunter2@h:1", "kafka_bootstrap: each broker must be"),
+        ("MILLRACE_KAFKA_BOOTSTRAP", "h:9092,[::1]:65536", "kafka_bootstrap: a port is above"),
     ],
 )
 def test_a_bad_configuration_names_the_field_and_not_the_value(
@@ -260,6 +251,15 @@ def test_a_withdrawal_that_takes_its_time_is_told_by_who_must_act() -> None:
     assert "millrace withdraw approve o-1 --tenant acme" in waits.remedy
     held_up = still(command, "approved", 5, ["tenant_suspended"])
     assert "tenant_suspended" in held_up.meaning
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionRefusedError(), TimeoutError(), socket.gaierror(), ConnectionResetError()]
+)
+def test_a_connection_lost_in_the_middle_is_told(error: OSError) -> None:
+    problem = explain(error)
+    assert problem is not None
+    assert (problem.status, "does not answer" in problem.what) == (1, True)
 
 
 def test_a_word_that_is_not_utf_8_is_a_slip() -> None:

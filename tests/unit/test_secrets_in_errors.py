@@ -161,6 +161,11 @@ def test_a_url_that_can_be_read_is_taken(url: str) -> None:
     assert check_url(url) == url
 
 
+@pytest.mark.parametrize("brokers", ["a:1", "a.example:9092,b:65535", "[::1]:9092,10.0.0.1:1"])
+def test_brokers_that_can_be_read_are_taken(brokers: str) -> None:
+    assert Settings(kafka_bootstrap=brokers).kafka_bootstrap == brokers
+
+
 @pytest.mark.parametrize("url", [*ADDRESSES, "http://u:{}/x@127.0.0.1:1", "{}"])
 async def test_the_address_of_somebody_elses_node_is_not_repeated(url: str) -> None:
     with pytest.raises(ServerError, match="MILLRACE_RPC_URL") as caught:
