@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from chain_adapters.types import Block, Transaction, Transfer
+from chain_adapters.types import Block, NodeUnavailable, Transaction, Transfer
 from chain_adapters.utxo.address import addresses_of
 from chain_adapters.utxo.chain import UtxoChain
 from chain_adapters.utxo.plain import CoinId, Output, PlainBlock, PlainTransaction
@@ -79,11 +79,17 @@ def sender_of(spent: Sequence[Output], addresses: Mapping[bytes, str | None]) ->
     return addresses[spent[0].script]
 
 
-def fee_of(spent: Sequence[Output], outputs: Sequence[Output | None]) -> int | None:
-    """Return what is spent beyond the outputs, None if that is less than nothing."""
+def fee_of(spent: Sequence[Output], outputs: Sequence[Output | None]) -> int:
+    """Return what is spent beyond the outputs.
+
+    NodeUnavailable if that is less than nothing: no block has it (Bitcoin Core, CheckTxInputs), and
+    amounts told in JSON are not proven by ids.
+    """
     received = sum(output.amount_minor for output in outputs if output is not None)
     fee_minor = sum(output.amount_minor for output in spent) - received
-    return fee_minor if fee_minor >= 0 else None
+    if fee_minor < 0:
+        raise NodeUnavailable("a transaction pays more than it spends")
+    return fee_minor
 
 
 def lacking(block: PlainBlock) -> list[str]:

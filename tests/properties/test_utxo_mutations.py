@@ -4,6 +4,7 @@ in a block's scripts: it is read."""
 from __future__ import annotations
 
 import copy
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from chain_adapters.utxo.decode import normalise_block
 from chain_adapters.utxo.plain import merkle_root
 from tests.support.json_places import Place, paths, place
 from tests.support.utxo_vectors import (
+    Number,
     encode,
     json_block,
     load_exactly,
@@ -101,6 +103,21 @@ def test_a_part_left_out_adds_no_credit(path: Place) -> None:
     del place(answer, path[:-1])[path[-1]]
     block = read_or_none(encode(answer))
     assert block is None or credits_of(block) <= EXPECTED
+
+
+AMOUNTS = [p for p in PATHS if p[-1] == "value" and p[1] != 0]
+
+
+@settings(max_examples=300, deadline=None)
+@given(path=st.sampled_from(AMOUNTS), more=st.integers(1, 10**15))
+def test_amounts_out_of_nothing_make_no_block(path: Place, more: int) -> None:
+    """By a million satoshi at least: no fee of the block is as large."""
+    answer = copy.deepcopy(ORIGINAL)
+    told = place(answer, path[:-2])[path[-2]]
+    change = Decimal(more + 10**6).scaleb(-8)
+    amount = Decimal(repr(told["value"])) + (-change if "prevout" in path else change)
+    told["value"] = Number(f"{max(amount, Decimal(0)):f}")
+    assert read_or_none(encode(answer)) is None
 
 
 @settings(max_examples=200, deadline=None)
