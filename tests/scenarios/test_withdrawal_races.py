@@ -10,6 +10,7 @@ import pytest
 
 from agents.check_withdrawals import CheckWithdrawals
 from agents.replace_withdrawals import ReplaceWithdrawals
+from agents.runtime.stage import Retryable
 from agents.runtime.transact import transact
 from chain_adapters.types import Broadcast, BroadcastOutcome, Payment, Quote, SignedTransaction
 from custody.approve import cancel_withdrawal
@@ -58,6 +59,21 @@ async def test_a_payment_that_lands_while_it_is_cancelled_is_paid_and_not_given_
     assert world.payments_to(address) == 1
     assert await world.balance("available") == START_MINOR - 100 - FEE_MINOR
     assert await world.balance("pending") == 0
+
+
+async def test_a_wallet_halted_while_a_payment_is_priced_signs_none(
+    world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = world.node.quote
+
+    async def halt_meanwhile(payment: Payment) -> Quote:
+        await halt(world)
+        return await honest(payment)
+
+    await world.request(world.command("order-1"))
+    monkeypatch.setattr(world.node, "quote", halt_meanwhile)
+    (second,) = await world.request(world.command("order-2"))
+    assert second.status == "approved"
 
 
 async def test_a_wallet_halted_while_a_replacement_is_priced_signs_none(
@@ -197,6 +213,25 @@ async def test_limits_hold_for_two_workers_at_once_and_an_owner_who_is_no_user(
         await until_blocked(world.pool, checking)
     await checking
     assert [w.reason for w in await world.withdrawals()] == [None, "too_many"]
+
+
+async def test_an_order_that_two_workers_take_at_once_is_one_order(world: SimulatedWorld) -> None:
+    stage = CheckWithdrawals(world.context)
+    order = stage.topic.decode(json.dumps(world.command("order-1")).encode())
+
+    async def check() -> None:
+        async with transact(world.context) as work:
+            await stage.apply(work, [order], None)
+
+    async with transact(world.context) as work:
+        await stage.apply(work, [order], None)
+        checking = asyncio.create_task(check())
+        await until_blocked(world.pool, checking)
+    with pytest.raises(Retryable):
+        await checking
+    await check()
+    assert len(await world.withdrawals()) == 1
+    assert await world.balance("available") == START_MINOR - 100 - FEE_MINOR
 
 
 async def approve_unsigned(world: SimulatedWorld, *commands: dict[str, Any]) -> list[int]:
