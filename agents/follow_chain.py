@@ -76,6 +76,8 @@ class FollowChain:
         self._fence = Fence(lease_name(self.network), holder)
         self._topic_prefix = topic_prefix
         self._outlet = outlet
+        self._since_pruned = PRUNE_EVERY_BLOCKS
+        """Blocks since old ones were last forgotten; as we begin, nobody can tell."""
         self._place: Place | None = None
         """Where we know to be; the database refuses what is appended anywhere else."""
 
@@ -152,9 +154,11 @@ class FollowChain:
             if not await chain_sql.mark_published(conn, self.network, heights, self._fence):
                 raise LeaseLost(self.network)
         catalogue.blocks_total.labels(self.network, "added").inc(len(blocks))
-        if any(height % PRUNE_EVERY_BLOCKS == 0 for height in heights):
+        self._since_pruned += len(blocks)
+        if self._since_pruned >= PRUNE_EVERY_BLOCKS:
             async with self._fenced() as work:
                 await chain_sql.prune_blocks(work.conn, self.network, self._config.keep_blocks)
+            self._since_pruned = 0
 
     async def _publish_pending(self) -> None:
         """Publish what a follower before us wrote down and may not have published.

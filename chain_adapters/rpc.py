@@ -24,7 +24,8 @@ from chain_adapters.types import NodeUnavailable, WrongNetwork
 T = TypeVar("T")
 
 Observer = Callable[[str, str, int, float, bool], None]
-"""Told of every call: network, method, endpoint index, seconds, whether an answer came."""
+"""Told of every call not cancelled: network, method, endpoint index, seconds, whether an answer
+came."""
 
 ENDPOINT_LIMITED = frozenset({-32005, -32016, -32029, 429})
 """Error codes with which nodes and gateways say "too many requests" (EIP-1474 and providers)."""
@@ -157,13 +158,8 @@ class Endpoint:
         body = encode_batch(requests, first_id)
         method = "+".join(dict.fromkeys(request.method for request in requests))
         started = time.perf_counter()
-        fault: str | None = "cancelled"
-        try:
-            raw, fault = await client.http.exchange(self._url, body)
-        finally:
-            client.observe(
-                client.network, method, self.index, time.perf_counter() - started, fault is None
-            )
+        raw, fault = await client.http.exchange(self._url, body)
+        self._observe(method, started, fault)
         # Raised here, outside any except block, so that no aiohttp error with an URL is chained.
         if fault is not None:
             raise NodeUnavailable(fault)
@@ -188,16 +184,16 @@ class Endpoint:
         """
         client = self._client
         started = time.perf_counter()
-        fault: str | None = "cancelled"
-        try:
-            status, raw, fault = await client.http.fetch(self._url, path, query, body, form)
-        finally:
-            client.observe(
-                client.network, label, self.index, time.perf_counter() - started, fault is None
-            )
+        status, raw, fault = await client.http.fetch(self._url, path, query, body, form)
+        self._observe(label, started, fault)
         if fault is not None and status not in judged:
             raise NodeUnavailable(fault)
         return status, raw
+
+    def _observe(self, label: str, started: float, fault: str | None) -> None:
+        """Tell of a request that came to its end; one that was cancelled says nothing of a node."""
+        seconds = time.perf_counter() - started
+        self._client.observe(self._client.network, label, self.index, seconds, fault is None)
 
     async def check_network(self) -> None:
         """Let the endpoint show once per period of health that it serves the right network."""

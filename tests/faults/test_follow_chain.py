@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
+from agents import follow_chain
 from agents.follow_chain import FollowChain, Publish, lease_name
 from agents.runtime.lease import Lease, LeaseLost
 from chain_adapters.simulated import Mischief, SimulatedAdapter
@@ -154,6 +155,24 @@ async def test_a_node_that_hides_its_own_blocks_takes_nothing_off_the_chain(worl
     world.adapter.mischief.clear()
     await world.follow()
     assert await known_ids(world) == chain_ids(world)
+
+
+async def test_a_follower_that_begins_forgets_old_blocks_and_does_so_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow_chain, "PRUNE_EVERY_BLOCKS", 10)
+    world.chain.mine(25)
+    await world.follow()
+    follower = await rival(world)
+    follower._config = follower._config.model_copy(update={"keep_blocks": 20})
+    kept = []
+    for _ in range(11):
+        world.chain.mine(1)
+        await follower.catch_up(world.chain.tip)
+        await world.pipeline.settle()
+        kept.append(len(await known_ids(world)))
+    # Some more are kept for a while: the one that was not searched yet, and what came since.
+    assert kept == [22, *range(23, 32), 22]
 
 
 async def test_a_reorganisation_of_all_that_is_known_is_followed(world: World) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -224,6 +224,36 @@ async def test_every_call_is_observed() -> None:
         (NETWORK, "eth_chainId", 1, True),
         (NETWORK, "probe", 1, True),
     ]
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        lambda endpoint: endpoint.post([Request("probe")]),
+        lambda endpoint: endpoint.ask("probe", "/x", body={}),
+    ],
+)
+async def test_a_request_that_was_cancelled_says_nothing_of_the_endpoint(
+    begin: Callable[[Endpoint], Coroutine[None, None, object]],
+) -> None:
+    arrived = asyncio.Event()
+
+    async def hang(_: web.Request) -> web.Response:
+        arrived.set()
+        await asyncio.sleep(3600)
+        return web.Response()
+
+    seen: list[object] = []
+    async with (
+        serve(hang) as hanging,
+        client(hanging, timeout_s=30.0, observe=lambda *call: seen.append(call)) as rpc,
+    ):
+        asked = asyncio.create_task(begin(rpc.endpoints[0]))
+        await arrived.wait()
+        asked.cancel()
+        await asyncio.wait([asked])
+    assert asked.cancelled()
+    assert seen == []
 
 
 async def test_an_endpoint_that_failed_shows_anew_which_network_it_serves() -> None:
