@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, TypeAlias, get_args
@@ -281,7 +281,6 @@ EVENT_TYPES: dict[str, type[Envelope]] = {
 """Every event type by its name."""
 
 _encoder = msgspec.json.Encoder()
-_decode: Callable[[bytes], Event] = json_decoder(Event)  # type: ignore[arg-type]
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _DIGITS_OF_BYTES = _CROCKFORD.encode() * 8
 """The digit of the last five bits of each byte."""
@@ -290,11 +289,6 @@ _DIGITS_OF_BYTES = _CROCKFORD.encode() * 8
 def encode_event(event: Event) -> bytes:
     """Return the JSON of one event: the body of its webhook."""
     return _encoder.encode(event)
-
-
-def decode_event(payload: bytes) -> Event:
-    """Read the JSON of one event; raises topics.topic.Undecodable."""
-    return _decode(payload)
 
 
 def event_type(event: Event) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from topics.events import EVENT_TYPES, Event, decode_event, make_event_id
+from topics.events import EVENT_TYPES, EVENTS, Event, make_event_id
 
 OCCURRED_AT = datetime(2026, 3, 14, 15, 9, 26, 535000, tzinfo=UTC)
 TRANSACTION = "0x5c504ed432cb51138bcf09aa5e8a410dd4a1e204ef84bfed1be16dfba1b22060"
@@ -153,7 +153,13 @@ def example(name: str) -> Event:
         "occurred_at": OCCURRED_AT,
         "data": EXAMPLES[name],
     }
-    return decode_event(msgspec.json.encode(envelope))
+    return read_event(msgspec.json.encode(envelope))
+
+
+def read_event(body: bytes) -> Event:
+    """Read an event as the pipeline does, out of a record; raises topics.topic.Undecodable."""
+    (event,) = EVENTS.decode(b'{"events":[' + body + b"]}").events
+    return event
 
 
 def catalogue() -> str:

@@ -17,7 +17,8 @@ from custody.pay import ForeignUse, Priced, chain_nonces, find_foreign_use, read
 from sql.transactions import PaymentRow
 from sql.wallets import NonceRow
 from sql.withdrawals import WithdrawalPolicy
-from topics.events import decode_event, encode_event
+from tests.support.event_examples import read_event
+from topics.events import encode_event
 from topics.withdrawals import WithdrawalCommand
 
 COMMAND = {
@@ -97,7 +98,7 @@ def test_any_values_are_an_order_a_refusal_or_unanswerable(changes: dict[str, ob
         return
     if isinstance(answer, Refusal):
         event = orders.refused_event(answer, datetime.now(UTC))
-        assert decode_event(encode_event(event)) == event
+        assert read_event(encode_event(event)) == event
         assert answer.reason.startswith("bad_field:")
 
 
