@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from agents.confirm_withdrawals import ConfirmWithdrawals
+from agents.parts.expiry import final_clock
 from agents.replace_withdrawals import ReplaceWithdrawals
 from chain_adapters.types import Block, Payment, Quote
 from metrics.catalogue import REGISTRY
@@ -51,6 +52,21 @@ async def test_nothing_new_is_signed_before_the_old_one_has_expired_for_good(
     world.node.fates.clear()
     await world.replace.run_once()
     assert [a.state for a in await world.attempts("w")] == ["expired", "signed"]
+
+
+async def test_nothing_has_expired_for_good_beyond_what_the_network_calls_final(
+    world: SimulatedWorld,
+) -> None:
+    await world.mine(2 * world.chain.finality_depth)
+    config = world.context.settings.network(world.network)
+    clocks = {}
+    async with world.pool.acquire() as conn:
+        for finality in ("depth", "safe", "finalized"):
+            asked = config.model_copy(update={"finality": finality})
+            clocks[finality] = await final_clock(conn, asked)
+    tip = world.chain.tip  # whose clock is its height
+    deep = tip.height - CONFIRMATIONS + 1
+    assert clocks == {"depth": deep, "safe": tip.safe_height, "finalized": tip.finalized_height}
 
 
 async def test_an_expired_payment_is_made_once_by_another_transaction(

@@ -79,6 +79,16 @@ async def test_a_cancelled_payment_that_is_in_a_block_takes_its_money_again(
     assert await world.parked_facts() == 0
 
 
+async def test_a_cancelled_payment_is_sent_no_more(
+    world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await cancel_landed(world, monkeypatch)
+    assert [a.state for a in await world.attempts("w")] == ["superseded"]
+    world.node.fates.append(Fate.LANDED)
+    await world.resend.run_once()
+    assert list(world.node.fates) == [Fate.LANDED], "something was sent"
+
+
 async def test_what_was_spent_of_money_given_back_too_early_is_owed(
     world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
