@@ -28,6 +28,7 @@ from chain_adapters.ton.cells import (
     read_query_id,
     starts_with,
 )
+from chain_adapters.ton.flow import check_flow
 from chain_adapters.ton.marks import is_marked
 from chain_adapters.ton.wire import BlockHeader, Description, Message
 from chain_adapters.ton.wire import Transaction as WireTransaction
@@ -104,6 +105,7 @@ def normalise_block(
 
 def normalise_transaction(transaction: WireTransaction, facts: Facts) -> Transaction:
     """Return one transaction with what arrived by it."""
+    check_flow(transaction)
     account = transaction.account.lower()
     message = transaction.in_msg
     fee_minor = transaction.total_fees + cost_of_sending(account, transaction.out_msgs)
@@ -151,9 +153,10 @@ def opcode_of(message: Message) -> str | None:
 def worth(message: Message) -> int:
     """Return the native money that a message carries, in nanotons.
 
-    The fee for instant routing is part of it: messages come the usual way, which leaves it over.
+    The fee for instant routing is no part of it: since version 11 of the network (July 2025) it is
+    always 0, and since version 12 flags stand in its place, which an index may still call a fee.
     """
-    return (message.value or 0) + (message.ihr_fee or 0)
+    return message.value or 0
 
 
 def cost_of_sending(account: str, messages: list[Message]) -> int:

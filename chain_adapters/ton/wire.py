@@ -76,8 +76,12 @@ class Description(msgspec.Struct, gc=False):
 
 
 class State(msgspec.Struct, gc=False):
-    """An account's state, as far as its contract is concerned."""
+    """An account's balance and contract before or after a transaction.
 
+    Between two transactions of one block the index keeps neither.
+    """
+
+    balance: Nanotons | None = None
     code_hash: Text | None = None
 
 
@@ -104,6 +108,7 @@ class Transaction(msgspec.Struct, gc=False):
     trace_id: Hash | None = None
     account_state_before: State | None = None
     account_state_after: State | None = None
+    orig_status: Text | None = None
     emulated: bool = False
 
 

@@ -7,6 +7,7 @@ import copy
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -103,6 +104,34 @@ def test_a_part_left_out_adds_no_transfer(path: Place) -> None:
     transactions = copy.deepcopy(BASE)
     del place(transactions, path[:-1])[path[-1]]
     reads_nothing_new(transactions)
+
+
+WITH_BALANCES = [
+    n
+    for n, t in enumerate(BASE)
+    if t["account_state_after"].get("balance") is not None
+    and (t["account_state_before"].get("balance") is not None or t.get("orig_status") == "nonexist")
+]
+FLOWS = (
+    ("total_fees",),
+    ("account_state_before", "balance"),
+    ("account_state_after", "balance"),
+    ("in_msg", "value"),
+    ("out_msgs", 0, "value"),
+    ("out_msgs", 0, "fwd_fee"),
+)
+MONEY = [path for path in PATHS if path[0] in WITH_BALANCES and path[1:] in FLOWS]
+
+
+@settings(max_examples=300, deadline=None)
+@given(path=st.sampled_from(MONEY), change=st.integers(1, 10**12), less=st.booleans())
+def test_native_money_from_nowhere_makes_no_block(path: Place, change: int, less: bool) -> None:
+    told = int(place(BASE, path) or 0)
+    transactions = copy.deepcopy(BASE)
+    less = less and told >= change
+    place(transactions, path[:-1])[path[-1]] = str(told - change if less else told + change)
+    with pytest.raises(NodeUnavailable):
+        read_raw(encode(transactions), FACTS)
 
 
 @settings(max_examples=300, deadline=None)

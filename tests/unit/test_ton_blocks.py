@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from pytoniq_core import Cell
@@ -14,7 +15,17 @@ from chain_adapters.ton.jettons import LAYOUTS, Master, make_master, owner_in_st
 from chain_adapters.ton.reading import check_complete, check_walk
 from chain_adapters.ton.tokens import guess_owner
 from chain_adapters.types import NodeUnavailable, Transfer
-from tests.support.ton_vectors import RECORDED, encode, load_transactions, read_block
+from tests.support.ton_vectors import (
+    OWNER,
+    RECORDED,
+    SENDER,
+    encode,
+    load_transactions,
+    message,
+    read,
+    read_block,
+    transaction,
+)
 
 PAYER = "0:4e3664faee814fbdb6c1cb36d72bac52d15e186c11ecd664fe1b3f1a7cfd801d"
 PAID = "0:9da971af38d2f03abdf308d5f91636a97e5a2b07a66c39d71d7cbae3b032eddc"
@@ -81,6 +92,70 @@ def test_transfers_and_fees_explain_the_recorded_balances(name: str) -> None:
         assert int(after) - int(before or 0) == came - went - (found.fee_minor or 0)
 
 
+def with_balances(before: object, after: object, **changes: object) -> dict[str, Any]:
+    """A transaction by which 7 TON came and 1 TON went, for 40,000 and 266,669 nanotons."""
+    sent = message(source=OWNER.upper(), destination=SENDER.upper(), value="1000000000")
+    told: dict[str, Any] = {
+        "account_state_before": {"balance": before},
+        "account_state_after": {"balance": after},
+        **changes,
+    }
+    return transaction(message(), out=[sent], **told)
+
+
+LEFT_MINOR = 5_999_693_331
+"""Of 7 TON that came, after 1 TON that went and all fees."""
+
+
+def test_a_balance_that_says_otherwise_than_the_messages_makes_no_block() -> None:
+    assert read(with_balances("5", str(LEFT_MINOR + 5))).transfers[0].amount_minor == 7 * 10**9
+    for wrong in (LEFT_MINOR + 4, LEFT_MINOR + 6):
+        with pytest.raises(NodeUnavailable, match="balance"):
+            read(with_balances("5", str(wrong)))
+
+
+def test_an_account_that_was_not_there_had_nothing() -> None:
+    new = {"orig_status": "nonexist"}
+    assert read(with_balances(None, str(LEFT_MINOR), **new)).transfers
+    with pytest.raises(NodeUnavailable, match="balance"):
+        read(with_balances(None, str(LEFT_MINOR + 1), **new))
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        with_balances(None, "1"),
+        with_balances("1", None),
+        with_balances("1", "1", account_state_before=None),
+        with_balances("1", "1", account_state_after=None),
+        with_balances("1", "1", account=f"-1:{'5' * 64}"),
+    ],
+    ids=["before", "after", "no state before", "no state after", "masterchain"],
+)
+def test_where_balances_are_not_told_or_coins_are_made_none_is_compared(
+    unknown: dict[str, Any],
+) -> None:
+    assert read(unknown).succeeded
+
+
+def test_the_fee_for_instant_routing_is_no_money() -> None:
+    """Since version 12 of the network flags stand in its place."""
+    flagged = transaction(message(ihr_fee="3"))
+    assert [t.amount_minor for t in read(flagged).transfers] == [7 * 10**9]
+    assert read(flagged).fee_minor == 40_000
+
+
+def test_where_instant_routing_was_paid_the_balance_may_have_it() -> None:
+    came = message(ihr_fee="3")
+    sent = message(source=OWNER.upper(), destination=SENDER.upper(), ihr_fee="1", value="10")
+    for left in (7 * 10**9 - 40_000 - 266_669 - 10, 7 * 10**9 - 40_000 - 266_669 - 8):
+        states = {
+            "account_state_before": {"balance": "0"},
+            "account_state_after": {"balance": str(left)},
+        }
+        assert read(transaction(came, out=[sent], **states)).transfers
+
+
 @pytest.mark.parametrize("name", RECORDED)
 def test_the_order_of_answers_does_not_matter(name: str) -> None:
     transactions = load_transactions(name)
@@ -99,9 +174,9 @@ def test_ids_of_external_messages_are_worked_out_where_they_are_not_told(name: s
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_cells_are_read_as_another_implementation_reads_them(name: str) -> None:
-    for transaction in load_transactions(name):
-        for message in [transaction["in_msg"], *transaction["out_msgs"]]:
-            encoded = message["message_content"]["body"]
+    for recorded in load_transactions(name):
+        for told in [recorded["in_msg"], *recorded["out_msgs"]]:
+            encoded = told["message_content"]["body"]
             root, ours = Cell.one_from_boc(encoded), cells.read_cells(encoded)[0]
             assert (ours.length, len(ours.refs)) == (len(root.bits), len(root.refs))
             assert f"{ours.bits:0{ours.length}b}" == root.bits.to01() or ours.length == 0
