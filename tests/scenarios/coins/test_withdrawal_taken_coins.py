@@ -36,6 +36,7 @@ async def test_a_coin_that_somebody_else_spent_halts_the_wallet_and_its_money_co
     await world.retry()
     lost = await world.withdrawal("order")
     assert (lost.status, lost.reason) == ("failed", "coin_taken")
+    assert await world.states("order") == {"superseded": 1}, "it may be sent again"
     assert await world.balance("available") == ALICE_MINOR
     assert await world.balance("pending") == 0
     assert await world.halted() == FOREIGN
