@@ -10,15 +10,18 @@ from agents.check_withdrawals import CheckWithdrawals
 from agents.runtime.stage import Work
 from agents.runtime.transact import transact
 from agents.sign_withdrawals import SignWithdrawals
+from chain_adapters.simulated import Mischief
 from custody.approve import MayBePaid, approve_withdrawal, cancel_withdrawal
 from custody.hot_wallet import ensure_hot_wallet
+from ledger import rules
+from ledger.post import post
 from sql import chain as chain_sql
 from sql import ledger as ledger_sql
 from sql import withdrawals as withdrawals_sql
 from sql.pool import Pool
-from tests.support.withdrawals import CONFIRMATIONS, TOKEN, SimulatedWorld
+from tests.support.withdrawals import CONFIRMATIONS, FEE_MINOR, TOKEN, SimulatedWorld
 from topics.event_data import HotWallet
-from topics.events import HotWalletLow
+from topics.events import AccountUnfrozen, HotWalletLow
 from topics.withdrawals import WithdrawalCommand, WithdrawalsApproved
 
 START_MINOR = 10**6
@@ -215,6 +218,26 @@ async def test_an_approved_order_is_cancelled_once_and_never_signed(world: Simul
 
 
 # Odd orders
+
+
+async def test_money_given_back_pays_the_owners_debt_first_and_that_is_told(
+    world: SimulatedWorld,
+) -> None:
+    world.node.order_mischief([Mischief.UNAVAILABLE])
+    await world.request(world.command("order-1", 100))
+    owed_minor = 30
+    spent = await world.balance("available") + owed_minor
+    reversal = rules.deposit_reversed(
+        world.tenant, "alice", world.coin, spent, deposit_id=1, revision=0
+    )
+    async with world.pool.acquire() as conn, conn.transaction():
+        await post(conn, [reversal])
+    assert await world.balance("receivable") == owed_minor
+    await cancel(world, "order-1")
+    assert await world.balance("receivable") == 0
+    assert await world.balance("available") == 100 + FEE_MINOR - owed_minor
+    (told,) = [event.data for event in world.events() if isinstance(event, AccountUnfrozen)]
+    assert (told.owner, told.asset) == ("alice", world.coin)
 
 
 @pytest.mark.parametrize("upper", [True, False])
