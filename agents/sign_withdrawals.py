@@ -16,6 +16,7 @@ from typing import NamedTuple
 import structlog
 
 from agents.parts.expiry import final_clock
+from agents.parts.halting import halt_wallet
 from agents.parts.quotes import measure_low_wallets, price_payments
 from agents.parts.twins import leave_out_twins
 from agents.parts.waits import Queue, note_waits
@@ -260,8 +261,7 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         """Stop wallets whose keys are used elsewhere: their money may be going."""
         for use in foreign:
             reason = f"the chain expects nonce {use.chain_nonce}, we gave out {use.our_nonce}"
-            log.error("hot wallet halted", network=network, address=use.sender, reason=reason)
-            await wallets_sql.halt_wallet(work.conn, network, use.sender, reason, use.chain_nonce)
+            await halt_wallet(work, network, use.sender, reason, use.chain_nonce)
 
 
 def low_wallet(shortage: Shortage, network: str, native_asset: str) -> HotWallet:

@@ -9,13 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import structlog
-
+from agents.parts.halting import halt_wallet
 from agents.runtime.stage import Work
-from sql import wallets as wallets_sql
 from sql.transactions import OpenTransaction
-
-log = structlog.get_logger(__name__)
 
 
 class Landings(NamedTuple):
@@ -56,5 +52,4 @@ async def halt_wallets(work: Work, network: str, landings: Landings) -> None:
 
 async def _halt(work: Work, network: str, transaction: OpenTransaction, what: str) -> None:
     reason = f"withdrawal {transaction.idempotency_key!r} {what}, by {transaction.transaction_id}"
-    log.critical("hot wallet halted", network=network, address=transaction.sender, reason=reason)
-    await wallets_sql.halt_wallet(work.conn, network, transaction.sender, reason, None)
+    await halt_wallet(work, network, transaction.sender, reason)

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import structlog
-
+from agents.parts.halting import halt_wallet
 from agents.runtime.stage import Work
 from chain_adapters.adapter import ChainPayer
 from chain_adapters.types import AdapterError, BroadcastOutcome, SignedTransaction
@@ -19,8 +18,6 @@ from sql import withdrawals as withdrawals_sql
 from sql.transactions import BroadcastRow, RawTransaction
 from sql.withdrawals import Move
 from topics.events import emit_events
-
-log = structlog.get_logger(__name__)
 
 UNKNOWN = "unknown"
 """No answer: the transaction may be on its way or not."""
@@ -93,5 +90,4 @@ async def halt_foreign(work: Work, network: str, rows: Sequence[BroadcastRow]) -
     for use in await wallets_sql.foreign_nonces(work.conn, suspects):
         slot = "a coin" if use.nonce is None else f"nonce {use.nonce}"
         reason = f"{slot} was used by a transaction that is not ours"
-        log.error("hot wallet halted", network=network, address=use.sender, reason=reason)
-        await wallets_sql.halt_wallet(work.conn, network, use.sender, reason, None)
+        await halt_wallet(work, network, use.sender, reason)

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from agents.parts.finality import final_height_of
+from agents.parts.halting import halt_wallet
 from agents.parts.network_costs import cost_fact
 from agents.runtime.context import Context
 from agents.runtime.stage import Work
@@ -32,7 +33,6 @@ from sql import coin_losses as losses_sql
 from sql import coins as coins_sql
 from sql import network_costs as costs_sql
 from sql import transactions as transactions_sql
-from sql import wallets as wallets_sql
 from sql import withdrawals as withdrawals_sql
 from sql.attempts import Attempt
 from sql.coin_losses import Taker
@@ -223,8 +223,7 @@ async def give_up(
 
 
 async def _halt(work: Work, network: str, withdrawal: Withdrawal, reason: str = FOREIGN) -> None:
-    log.error("hot wallet halted", network=network, address=withdrawal.sender, reason=reason)
-    await wallets_sql.halt_wallet(work.conn, network, withdrawal.sender or "", reason, None)
+    await halt_wallet(work, network, withdrawal.sender or "", reason)
 
 
 async def find_rival(

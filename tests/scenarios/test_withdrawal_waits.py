@@ -166,7 +166,7 @@ async def test_what_could_be_quoted_and_not_signed_is_noted(
 async def test_what_is_cancelled_while_the_signer_waits_for_it_waits_for_nothing(
     world: SimulatedWorld,
 ) -> None:
-    """The signer takes withdrawals before all else, those too that it asks no node about."""
+    """It is of a halted wallet, so that no node is asked about it."""
     withdrawal_id = await approve_unsigned(world)
     async with world.pool.acquire() as conn:
         await wallets_sql.lock_nonces(conn, world.network, {world.hot_wallet: 0})
