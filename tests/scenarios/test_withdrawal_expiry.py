@@ -264,9 +264,10 @@ async def test_one_payment_at_a_time_where_the_chain_wants_it(world: SimulatedWo
 
 
 @pytest.mark.parametrize("blocks_before", [0, CONFIRMATIONS])
-async def test_a_payment_that_comes_back_gives_the_money_back(
+async def test_a_payment_that_comes_back_gives_its_money_back_and_no_other(
     world: SimulatedWorld, blocks_before: int
 ) -> None:
+    await world.request(world.command("other"))
     held = await world.balance("available")
     [withdrawal] = await world.request(world.command("w"))
     await world.mine(1 + blocks_before)
@@ -274,9 +275,25 @@ async def test_a_payment_that_comes_back_gives_the_money_back(
         assert (await world.withdrawal("w")).status == "confirmed"
     bring_back(world, withdrawal.address)
     await world.mine(CONFIRMATIONS + 1)
-    assert (await world.withdrawal("w")).status == "failed"
+    failed = await world.withdrawal("w")
+    assert failed.status == "failed"
+    assert (await world.withdrawal("other")).status == "confirmed"
     assert await world.balance("available") == held
     assert await world.balance("pending") == 0
+    world.pipeline.done["confirm_withdrawals"] = 0  # all blocks are told again
+    await world.settle()
+    assert (await world.withdrawal("w")).revision == failed.revision
+
+
+async def test_what_lands_of_one_payment_leaves_the_transactions_of_others_alone(
+    world: SimulatedWorld,
+) -> None:
+    world.node.fates.extend([Fate.LANDED, Fate.NOT_LANDED])
+    await world.request(world.command("w"))
+    await world.request(world.command("lost"))
+    await world.mine()
+    states = {name: [a.state for a in await world.attempts(name)] for name in ("w", "lost")}
+    assert states == {"w": ["mined"], "lost": ["signed"]}
 
 
 def bring_back(world: SimulatedWorld, address: str) -> None:

@@ -129,6 +129,7 @@ async def test_a_nonce_taken_from_a_signed_payment_halts_and_has_a_way_out(
     await cancel(world, "order-1")
     cancelled = await world.withdrawal("order-1")
     assert (cancelled.status, cancelled.reason) == ("failed", "nonce_used")
+    assert [a.state for a in await world.attempts("order-1")] == ["superseded"], "never to be sent"
     assert await resume(world) == 2
     await world.retry()
     await world.mine(CONFIRMATIONS)

@@ -54,3 +54,15 @@ async def test_after_a_reorganisation_every_attempt_is_sent_again_for_any_may_la
     world.chain.reorganise(CONFIRMATIONS, keep=False, length=CONFIRMATIONS + 1)
     await world.follow()
     assert [a.state for a in await world.attempts("order-1")] == ["broadcast", "broadcast"]
+
+
+async def test_a_payment_that_moved_to_another_block_before_it_was_settled_is_settled_once(
+    world: SimulatedWorld,
+) -> None:
+    await world.request(world.command("order-1"))
+    await world.mine()
+    world.chain.reorganise(1, length=2)
+    await world.follow()
+    await world.mine(CONFIRMATIONS)
+    settled = await world.withdrawal("order-1")
+    assert (settled.status, settled.revision) == ("confirmed", 0)
