@@ -172,7 +172,7 @@ async def _show_queues(conn: Connection) -> None:
     catalogue.outbox_depth.set(outbox.depth)
     catalogue.outbox_oldest_seconds.set(outbox.oldest_s)
     catalogue.dead_letters_open.set(await stream.count_dead_letters(conn))
-    deliveries = await notifications.measure_deliveries(conn, datetime.now(UTC))
+    deliveries = await notifications.measure_deliveries(conn)
     catalogue.webhook_deliveries_pending.set(deliveries.pending)
     catalogue.webhook_oldest_due_seconds.set(deliveries.oldest_due_s)
     catalogue.webhook_endpoints_disabled.set(deliveries.endpoints_disabled)

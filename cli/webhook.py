@@ -245,7 +245,6 @@ async def _replay(
         return await plan(
             conn,
             tenant,
-            datetime.now(UTC),
             event_ids=event_ids,
             since=since,
             until=until,
@@ -259,7 +258,7 @@ async def _rotate(tenant: str, endpoint_id: str) -> str:
     config = session.settings()
     box = open_box(config)
     async with _transaction(config, tenant) as conn:
-        return await rotate_secret(conn, box, tenant, endpoint_id, datetime.now(UTC))
+        return await rotate_secret(conn, box, tenant, endpoint_id)
 
 
 async def _switch(tenant: str, endpoint_id: str, *, on: bool) -> None:

@@ -249,7 +249,6 @@ class Deliverer:
         claims = await sql.claim_deliveries(
             conn,
             worker,
-            self._clock(),
             limit_rows=2 * self._limits.held_max - self._lanes.held,
             room_default=WINDOW_FIRST * CLAIMS_PER_WINDOW,
             rooms=self._lanes.rooms(),
@@ -334,26 +333,25 @@ class Deliverer:
         if rows and not health and not returned:
             await sql.record_outcomes(conn, self._worker, rows)
             return []
-        now = self._clock()
         async with conn.transaction():
-            disabled = await self._write_health(conn, health, gone_ids(attempts), now)
+            disabled = await self._write_health(conn, health, gone_ids(attempts))
             await sql.return_claims(conn, self._worker, returned)
             await sql.record_outcomes(conn, self._worker, rows)
             if disabled:
                 await sql.cancel_deliveries(conn, [row.endpoint_id for row in disabled])
+                now = self._clock()
                 await self._emit(conn, [disabled_event(row, now) for row in disabled])
         for row in health:
             self._lanes.mark(row.endpoint_id, failing=not row.succeeded)
         return [row.endpoint_id for row in disabled]
 
     async def _write_health(
-        self, conn: Connection, health: list[HealthRow], gone: list[str], now: datetime
+        self, conn: Connection, health: list[HealthRow], gone: list[str]
     ) -> list[DisabledRow]:
         await sql.record_health(conn, health)
         return await sql.disable_endpoints(
             conn,
             gone_ids=gone,
             failing_ids=[row.endpoint_id for row in health if not row.succeeded],
-            failing_before=now - self._limits.disable_after,
-            now=now,
+            failing_s=self._limits.disable_after.total_seconds(),
         )

@@ -102,7 +102,6 @@ async def rotate_secret(
     box: SecretBox,
     tenant: str,
     endpoint_id: str,
-    now: datetime,
     *,
     overlap: timedelta = ROTATION,
 ) -> str:
@@ -114,7 +113,7 @@ async def rotate_secret(
     await check_box(conn, box)
     secret = make_secret()
     sealed = seal_secret(box, endpoint_id, secret)
-    rotated = await sql.rotate_secret(conn, tenant, endpoint_id, sealed, now + overlap)
+    rotated = await sql.rotate_secret(conn, tenant, endpoint_id, sealed, overlap.total_seconds())
     _require(rotated, endpoint_id)
     return secret
 

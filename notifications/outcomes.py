@@ -24,18 +24,11 @@ class Attempt(NamedTuple):
 def judge(attempt: Attempt, random: Callable[[], float]) -> OutcomeRow:
     """Return what is to be written of an attempt."""
     claim, started_at, answer = attempt
-    ended_at = started_at + timedelta(seconds=answer.duration_s)
-    step = judge_attempt(
-        claim.attempts + 1,
-        answer.result,
-        parse_retry_after(answer.retry_after, ended_at),
-        ended_at,
-        random,
-    )
+    step = judge_attempt(claim.attempts + 1, answer.result, _retry_after_s(attempt), random)
     return OutcomeRow(
         claim.delivery_id,
         step.state,
-        step.next_attempt_at,
+        step.delay_s,
         started_at,
         answer.duration_s,
         answer.status,
@@ -53,7 +46,7 @@ def judge_health(attempts: Iterable[Attempt], is_failing: Callable[[str], bool])
     return [
         row
         for row in rows
-        if not row.succeeded or row.paused_until is not None or is_failing(row.endpoint_id)
+        if not row.succeeded or row.pause_s is not None or is_failing(row.endpoint_id)
     ]
 
 
@@ -62,14 +55,13 @@ def _health(endpoint_id: str, attempts: list[Attempt]) -> HealthRow:
     return HealthRow(
         endpoint_id,
         len(failed) < len(attempts),
-        min((attempt.started_at for attempt in failed), default=None),
-        max(filter(None, map(_paused_until, failed)), default=None),
+        max(filter(None, map(_retry_after_s, failed)), default=None),
     )
 
 
-def _paused_until(attempt: Attempt) -> datetime | None:
-    pause_s = parse_retry_after(attempt.answer.retry_after, attempt.started_at)
-    return None if pause_s is None else attempt.started_at + timedelta(seconds=pause_s)
+def _retry_after_s(attempt: Attempt) -> float | None:
+    answered_at = attempt.started_at + timedelta(seconds=attempt.answer.duration_s)
+    return parse_retry_after(attempt.answer.retry_after, answered_at)
 
 
 def gone_ids(attempts: Iterable[Attempt]) -> list[str]:

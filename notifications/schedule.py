@@ -1,4 +1,4 @@
-"""When an attempt is repeated and what its outcome means. Pure: clock and chance come from outside.
+"""When an attempt is repeated and what its outcome means. Pure: chance comes from outside.
 
 The delays are those of Standard Webhooks.
 """
@@ -6,7 +6,7 @@ The delays are those of Standard Webhooks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal, NamedTuple
 
@@ -28,7 +28,8 @@ class NextStep(NamedTuple):
     """What is to become of a delivery after an attempt."""
 
     state: Literal["pending", "delivered", "failed"]
-    next_attempt_at: datetime
+    delay_s: float
+    """Until the next attempt."""
 
 
 def judge_status(status: int) -> Result:
@@ -42,7 +43,6 @@ def judge_attempt(
     attempt: int,
     result: Result,
     retry_after_s: float | None,
-    now: datetime,
     random: Callable[[], float],
 ) -> NextStep:
     """Decide on a delivery after its attempt number `attempt` (from 1).
@@ -50,11 +50,11 @@ def judge_attempt(
     `random` returns a number from 0 up to 1. A Retry-After can make the wait longer, never shorter.
     """
     if result == "delivered":
-        return NextStep("delivered", now)
+        return NextStep("delivered", 0.0)
     if result == "gone" or attempt >= len(RETRY_DELAYS_S):
-        return NextStep("failed", now)
+        return NextStep("failed", 0.0)
     delay_s = RETRY_DELAYS_S[attempt] * (1 + JITTER * (2 * random() - 1))
-    return NextStep("pending", now + timedelta(seconds=max(delay_s, retry_after_s or 0)))
+    return NextStep("pending", max(delay_s, retry_after_s or 0.0))
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:

@@ -31,7 +31,8 @@ async def store_events(conn: Connection, events: Sequence[Event], now: datetime)
     """Keep events and plan one delivery to each enabled endpoint of their tenant that wants them.
 
     An event whose id is kept already is skipped, so storing a batch again is harmless. `now` is
-    when the first attempt is due. A webhook.test among them goes nowhere: use `test_endpoint`.
+    when they are kept from; the first attempt is due at once. A webhook.test among them goes
+    nowhere: use `test_endpoint`.
     """
     await sql.store_events(conn, [_row(event) for event in events], now)
 
@@ -60,7 +61,6 @@ async def test_endpoint(conn: Connection, tenant: str, endpoint_id: str, now: da
 async def replay(
     conn: Connection,
     tenant: str,
-    now: datetime,
     *,
     event_ids: Sequence[str] | None = None,
     since: datetime | None = None,
@@ -84,7 +84,6 @@ async def replay(
         since=since,
         until=until,
         endpoint_id=endpoint_id,
-        now=now,
     )
     for _ in range(REPLAY_ATTEMPTS - 1):
         # What was pruned in that moment is gone when asked again.

@@ -83,7 +83,7 @@ async def newest_secret(conn: Connection) -> SealedSecret | None:
 
 
 async def rotate_secret(
-    conn: Connection, tenant: str, endpoint_id: str, secret: bytes, previous_until: datetime
+    conn: Connection, tenant: str, endpoint_id: str, secret: bytes, overlap_s: float
 ) -> bool:
     """Put a new encrypted secret in place; False if there is no such endpoint."""
     rotated = await _queries.rotate_secret(
@@ -91,7 +91,7 @@ async def rotate_secret(
         tenant=tenant,
         endpoint_id=endpoint_id,
         secret=secret,
-        previous_until=previous_until,
+        overlap_s=overlap_s,
     )
     return rotated is not None
 

@@ -49,7 +49,7 @@ LIMIT 1;
 -- Put a new secret in place; the old one goes on signing beside it until its time is over.
 UPDATE endpoints SET
     previous_secret = secret,
-    previous_secret_until = :previous_until::timestamptz,
+    previous_secret_until = now() + make_interval(secs => :overlap_s::double precision),
     secret = :secret::bytea
 WHERE endpoint_id = :endpoint_id::text AND tenant = :tenant::text
 RETURNING endpoint_id;

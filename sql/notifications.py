@@ -46,7 +46,8 @@ class OutcomeRow(NamedTuple):
 
     delivery_id: int
     state: str
-    next_attempt_at: datetime
+    delay_s: float
+    """Until the next attempt, from the moment this is written down."""
     started_at: datetime
     duration_s: float
     status: int | None
@@ -59,8 +60,8 @@ class HealthRow(NamedTuple):
 
     endpoint_id: str
     succeeded: bool
-    failed_at: datetime | None
-    paused_until: datetime | None
+    pause_s: float | None
+    """For how long it wants to be left alone, from the moment this is written down."""
 
 
 class DisabledRow(NamedTuple):
@@ -145,7 +146,6 @@ async def replay_events(
     since: datetime | None,
     until: datetime | None,
     endpoint_id: str | None,
-    now: datetime,
 ) -> list[int]:
     """Make new deliveries of kept events and return their ids."""
     rows = _queries.replay_events(
@@ -155,7 +155,6 @@ async def replay_events(
         since=since,
         until=until,
         endpoint_id=endpoint_id,
-        now=now,
     )
     return [row["delivery_id"] for row in await rows]
 
@@ -178,7 +177,6 @@ async def retire_workers(conn: Connection, worker: UUID) -> None:
 async def claim_deliveries(
     conn: Connection,
     worker: UUID,
-    now: datetime,
     *,
     limit_rows: int,
     room_default: int,
@@ -193,7 +191,6 @@ async def claim_deliveries(
     rows = await _queries.claim_deliveries(
         conn,
         worker=worker,
-        now=now,
         limit_rows=limit_rows,
         room_default=room_default,
         busy_ids=list(rooms),
@@ -221,7 +218,7 @@ async def record_outcomes(conn: Connection, worker: UUID, outcomes: Sequence[Out
         worker=worker,
         delivery_ids=columns[0],
         states=columns[1],
-        next_attempt_ats=columns[2],
+        delays_s=columns[2],
         started_ats=columns[3],
         durations_s=columns[4],
         statuses=columns[5],
@@ -239,8 +236,7 @@ async def record_health(conn: Connection, health: Sequence[HealthRow]) -> None:
         conn,
         endpoint_ids=columns[0],
         succeeded=columns[1],
-        failed_ats=columns[2],
-        paused_untils=columns[3],
+        pauses_s=columns[2],
     )
 
 
@@ -249,16 +245,14 @@ async def disable_endpoints(
     *,
     gone_ids: Sequence[str],
     failing_ids: Sequence[str],
-    failing_before: datetime,
-    now: datetime,
+    failing_s: float,
 ) -> list[DisabledRow]:
-    """Disable endpoints that are gone or have been failing since before a moment; return them."""
+    """Disable endpoints that are gone or have been failing for so long; return them."""
     rows = await _queries.disable_endpoints(
         conn,
         gone_ids=list(gone_ids),
         failing_ids=list(failing_ids),
-        failing_before=failing_before,
-        now=now,
+        failing_s=failing_s,
     )
     return [DisabledRow(*row) for row in rows]
 
@@ -297,6 +291,6 @@ async def list_attempts(conn: Connection, tenant: str, delivery_id: int) -> list
     return [AttemptRow(*row) for row in rows]
 
 
-async def measure_deliveries(conn: Connection, now: datetime) -> DeliveryMeasure:
+async def measure_deliveries(conn: Connection) -> DeliveryMeasure:
     """Return how much waits, for how long, and how many endpoints were given up."""
-    return DeliveryMeasure(*await _queries.measure_deliveries(conn, now=now))
+    return DeliveryMeasure(*await _queries.measure_deliveries(conn))

@@ -24,7 +24,7 @@ INSERT INTO deliveries (event_id, endpoint_id, next_attempt_at)
 SELECT
     stored.event_id,
     endpoints.endpoint_id,
-    :now::timestamptz
+    now()
 FROM stored
 INNER JOIN endpoints ON stored.tenant = endpoints.tenant
 WHERE
@@ -61,7 +61,7 @@ INSERT INTO deliveries (event_id, endpoint_id, next_attempt_at)
 SELECT
     stored.event_id,
     target.endpoint_id,
-    :now::timestamptz
+    now()
 FROM stored CROSS JOIN target
 RETURNING delivery_id;
 
@@ -94,7 +94,7 @@ SELECT
                 AND earlier.endpoint_id = enabled.endpoint_id
         ), 0
     ),
-    :now::timestamptz
+    now()
 FROM events
 INNER JOIN enabled ON events.tenant = enabled.tenant
 WHERE
@@ -189,7 +189,7 @@ ready AS (
         ON endpoints.tenant = held.tenant
     WHERE
         endpoints.disabled_at IS NULL
-        AND (endpoints.paused_until IS NULL OR endpoints.paused_until <= :now::timestamptz)
+        AND (endpoints.paused_until IS NULL OR endpoints.paused_until <= now())
 ),
 
 live AS (
@@ -217,7 +217,7 @@ oldest_first AS (
                     AND NOT is_delivering(candidate.claimed_by)
                 )
             )
-            AND candidate.next_attempt_at <= :now::timestamptz
+            AND candidate.next_attempt_at <= now()
         ORDER BY candidate.next_attempt_at
         LIMIT ready.room
         FOR UPDATE SKIP LOCKED
@@ -247,7 +247,7 @@ RETURNING
     endpoints.url,
     endpoints.secret,
     CASE
-        WHEN endpoints.previous_secret_until > :now::timestamptz THEN endpoints.previous_secret
+        WHEN endpoints.previous_secret_until > now() THEN endpoints.previous_secret
     END AS previous_secret,
     endpoints.failing_since IS NOT NULL AS failing,
     endpoints.tenant;
@@ -264,7 +264,7 @@ WITH outcome AS (
     SELECT
         o.delivery_id,
         o.state,
-        o.next_attempt_at,
+        o.delay_s,
         o.started_at,
         o.duration_s,
         o.status,
@@ -274,7 +274,7 @@ WITH outcome AS (
         unnest(
             :delivery_ids::bigint [],
             :states::text [],
-            :next_attempt_ats::timestamptz [],
+            :delays_s::double precision [],
             :started_ats::timestamptz [],
             :durations_s::double precision [],
             :statuses::smallint [],
@@ -282,7 +282,7 @@ WITH outcome AS (
             :responses::text []
         )
             AS o (
-                delivery_id, state, next_attempt_at, started_at, duration_s, status, error, response
+                delivery_id, state, delay_s, started_at, duration_s, status, error, response
             )
 ),
 
@@ -290,7 +290,7 @@ settled AS (
     UPDATE deliveries SET
         state = outcome.state,
         attempts = deliveries.attempts + 1,
-        next_attempt_at = outcome.next_attempt_at,
+        next_attempt_at = now() + make_interval(secs => outcome.delay_s),
         claimed_by = NULL,
         last_error = outcome.error,
         delivered_at = CASE
@@ -331,23 +331,22 @@ WITH locked AS (
 
 UPDATE endpoints SET
     failing_since = CASE
-        WHEN NOT health.succeeded THEN coalesce(endpoints.failing_since, health.failed_at)
+        WHEN NOT health.succeeded THEN coalesce(endpoints.failing_since, now())
     END,
-    paused_until = greatest(endpoints.paused_until, health.paused_until)
+    paused_until = greatest(endpoints.paused_until, now() + make_interval(secs => health.pause_s))
 FROM
     unnest(
         :endpoint_ids::text [],
         :succeeded::boolean [],
-        :failed_ats::timestamptz [],
-        :paused_untils::timestamptz []
-    ) AS health (endpoint_id, succeeded, failed_at, paused_until)
+        :pauses_s::double precision []
+    ) AS health (endpoint_id, succeeded, pause_s)
 INNER JOIN locked ON health.endpoint_id = locked.endpoint_id
 WHERE endpoints.endpoint_id = health.endpoint_id;
 
 -- name: disable_endpoints
 -- Disable endpoints that are gone, and of the failing ones those that have been so for too long.
 UPDATE endpoints SET
-    disabled_at = :now::timestamptz,
+    disabled_at = now(),
     disabled_reason = CASE
         WHEN endpoints.endpoint_id = ANY(:gone_ids::text []) THEN 'gone' ELSE 'failing'
     END
@@ -357,7 +356,7 @@ WHERE
         endpoints.endpoint_id = ANY(:gone_ids::text [])
         OR (
             endpoints.endpoint_id = ANY(:failing_ids::text [])
-            AND endpoints.failing_since <= :failing_before::timestamptz
+            AND endpoints.failing_since <= now() - make_interval(secs => :failing_s::double precision)
         )
     )
 RETURNING
@@ -365,7 +364,7 @@ RETURNING
     endpoints.tenant,
     endpoints.url,
     endpoints.disabled_reason,
-    coalesce(endpoints.failing_since, :now::timestamptz) AS failing_since;
+    coalesce(endpoints.failing_since, now()) AS failing_since;
 
 -- name: cancel_deliveries!
 -- Give up what was still to be brought to these endpoints.
@@ -420,7 +419,7 @@ SELECT
     (SELECT count(*) FROM deliveries WHERE state = 'pending') AS pending,
     (
         SELECT
-            coalesce(extract(EPOCH FROM greatest(:now::timestamptz - min(next_attempt_at), '0')), 0)
+            coalesce(extract(EPOCH FROM greatest(now() - min(next_attempt_at), '0')), 0)
         FROM deliveries
         WHERE state = 'pending'
     )::double precision AS oldest_due_s,

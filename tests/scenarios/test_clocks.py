@@ -17,7 +17,18 @@ from sql import stream
 from sql import withdrawals as withdrawals_sql
 from sql.pool import Pool
 from tests.support.fateful_node import Fate
-from tests.support.webhooks import deliver, make_event, now, receive, register, store_event
+from tests.support.webhooks import (
+    answer_with,
+    attempted,
+    attempts_written,
+    deliver,
+    let_pass,
+    make_event,
+    now,
+    receive,
+    register,
+    store_event,
+)
 from tests.support.withdrawals import SimulatedWorld
 
 SET_BACK = timedelta(hours=1)
@@ -92,7 +103,7 @@ async def test_a_webhook_claimed_before_the_clock_was_set_back_by_who_died_is_de
         async with pool.acquire() as conn:
             await notifications_sql.renew_worker(conn, dead, LEASE_S)
             claims = await notifications_sql.claim_deliveries(
-                conn, dead, now(), limit_rows=10, room_default=10, rooms={}, held_by={}
+                conn, dead, limit_rows=10, room_default=10, rooms={}, held_by={}
             )
             assert len(claims) == 1
             await conn.execute(
@@ -102,6 +113,25 @@ async def test_a_webhook_claimed_before_the_clock_was_set_back_by_who_died_is_de
             )
         async with deliver(pool):
             await receiver.wait_for(1)
+
+
+@pytest.mark.parametrize("off", [timedelta(days=400), -timedelta(days=400)])
+async def test_when_a_webhook_is_tried_again_does_not_go_by_the_clock_of_who_sends_it(
+    pool: Pool, off: timedelta
+) -> None:
+    tenant = f"off-{secrets.token_hex(4)}"
+    async with receive(answer_with(500)) as receiver, deliver(pool, clock=lambda: now() + off):
+        await register(pool, tenant, receiver.url)
+        await store_event(pool, make_event(tenant, 0))
+        first = await attempted(pool, tenant)
+        await let_pass(pool, tenant, timedelta(seconds=10))
+        await attempts_written(pool, tenant, 2)
+    due = await pool.fetchval(
+        "SELECT next_attempt_at BETWEEN now() AND now() + interval '10 minutes' FROM deliveries"
+        " WHERE delivery_id = $1",
+        first.delivery_id,
+    )
+    assert due
 
 
 async def test_what_was_sent_before_the_clock_was_set_back_is_sent_again_and_replaced(

@@ -56,7 +56,7 @@ async def claim(pool: Pool, worker: UUID, lease_s: float = 60.0) -> list[Claim]:
     async with pool.acquire() as conn:
         await sql.renew_worker(conn, worker, lease_s)
         return await sql.claim_deliveries(
-            conn, worker, now(), limit_rows=10, room_default=10, rooms={}, held_by={}
+            conn, worker, limit_rows=10, room_default=10, rooms={}, held_by={}
         )
 
 

@@ -20,6 +20,7 @@ from tests.support.webhooks import (
     attempts_written,
     deliver,
     hears,
+    let_pass,
     make_event,
     now,
     receive,
@@ -37,7 +38,7 @@ async def test_both_secrets_sign_during_a_rotation(pool: Pool) -> None:
         tenant = await register(pool, "rotate", receiver.url)
         async with pool.acquire() as conn:
             secret = await endpoints.rotate_secret(
-                conn, BOX, "rotate", tenant.endpoint_id, now(), overlap=timedelta(hours=1)
+                conn, BOX, "rotate", tenant.endpoint_id, overlap=timedelta(hours=1)
             )
         await store_event(pool, make_event("rotate"))
         (received,) = await receiver.wait_for(1)
@@ -53,7 +54,7 @@ async def test_the_old_secret_signs_no_more_after_its_time(pool: Pool) -> None:
         tenant = await register(pool, "rotated", receiver.url)
         async with pool.acquire() as conn:
             secret = await endpoints.rotate_secret(
-                conn, BOX, "rotated", tenant.endpoint_id, now(), overlap=timedelta(0)
+                conn, BOX, "rotated", tenant.endpoint_id, overlap=timedelta(0)
             )
         await store_event(pool, make_event("rotated"))
         (received,) = await receiver.wait_for(1)
@@ -139,7 +140,7 @@ async def plan_test(conn: Connection, tenant: Tenant, _: int) -> None:
 
 
 async def plan_replay(conn: Connection, tenant: Tenant, _: int) -> None:
-    await store.replay(conn, tenant.tenant, now(), event_ids=[make_event(tenant.tenant).id])
+    await store.replay(conn, tenant.tenant, event_ids=[make_event(tenant.tenant).id])
 
 
 async def waits_for(holder: Connection, waiter: Connection, work: asyncio.Task[object]) -> None:
@@ -160,22 +161,18 @@ async def sql_endpoint(conn: Connection, endpoint_id: str) -> list[str | None]:
 
 async def test_five_days_of_nothing_but_failure_disable(pool: Pool) -> None:
     told: list[Event] = []
-    day = 0
 
     async def emit(_: Connection, events: Sequence[Event]) -> None:
         told.extend(events)
 
-    def clock() -> datetime:
-        return now() + timedelta(days=day)
-
-    async with receive(answer_with(500)) as receiver, deliver(pool, emit=emit, clock=clock):
+    async with receive(answer_with(500)) as receiver, deliver(pool, emit=emit):
         await register(pool, "failing", receiver.url)
         await store_event(pool, make_event("failing"))
         for passed in range(1, 6):
             await receiver.wait_for(passed)
             await attempts_written(pool, "failing", passed)
             assert not told
-            day = passed
+            await let_pass(pool, "failing", timedelta(days=1))
         await hears(told)
 
     (event,) = told

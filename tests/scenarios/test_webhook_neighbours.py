@@ -85,7 +85,7 @@ async def test_whoever_names_what_is_anothers_finds_nothing_and_changes_nothing(
             endpoints.change_endpoint(
                 conn, "mallory", endpoint_id, url, event_types=None, allow_private=True
             ),
-            endpoints.rotate_secret(conn, BOX, "mallory", endpoint_id, now()),
+            endpoints.rotate_secret(conn, BOX, "mallory", endpoint_id),
             endpoints.disable_endpoint(conn, "mallory", endpoint_id, now()),
             endpoints.enable_endpoint(conn, "mallory", endpoint_id),
             endpoints.delete_endpoint(conn, "mallory", endpoint_id),
@@ -93,10 +93,10 @@ async def test_whoever_names_what_is_anothers_finds_nothing_and_changes_nothing(
         ):
             with pytest.raises(EndpointUnknown):
                 await attack
-        assert await store.replay(conn, "mallory", now(), event_ids=[event.id]) == []
+        assert await store.replay(conn, "mallory", event_ids=[event.id]) == []
         assert (
             await store.replay(
-                conn, "victim", now(), event_ids=[event.id], endpoint_id=before[0].endpoint_id
+                conn, "victim", event_ids=[event.id], endpoint_id=before[0].endpoint_id
             )
             != []
         )

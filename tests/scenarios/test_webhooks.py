@@ -19,6 +19,7 @@ from tests.support.webhooks import (
     attempted,
     deliver,
     hang,
+    let_pass,
     make_event,
     now,
     receive,
@@ -117,7 +118,7 @@ async def test_claims_of_a_dead_worker_are_delivered_by_another(pool: Pool) -> N
             worker = uuid4()
             await sql.renew_worker(conn, worker, 0.5)
             claims = await sql.claim_deliveries(
-                conn, worker, now(), limit_rows=100, room_default=100, rooms={}, held_by={}
+                conn, worker, limit_rows=100, room_default=100, rooms={}, held_by={}
             )
             assert len(claims) == 20
         async with deliver(pool):
@@ -148,9 +149,8 @@ async def test_two_workers_share_and_repeat_nothing(pool: Pool) -> None:
 
 
 async def test_retry_after_is_waited_for_by_the_whole_endpoint(pool: Pool) -> None:
-    ahead = timedelta(0)
     busy = answer_with(503, {"Retry-After": "120"})
-    async with receive(busy) as receiver, deliver(pool, clock=lambda: now() + ahead):
+    async with receive(busy) as receiver, deliver(pool):
         await register(pool, "later", receiver.url)
         await store_event(pool, make_event("later", 1))
         row = await attempted(pool, "later")
@@ -158,7 +158,7 @@ async def test_retry_after_is_waited_for_by_the_whole_endpoint(pool: Pool) -> No
         await store_event(pool, make_event("later", 2))
         await asyncio.sleep(0.3)
         before = len(receiver.received)
-        ahead = timedelta(seconds=130)
+        await let_pass(pool, "later", timedelta(seconds=130))
         await settled(pool, "later", "delivered", 2)
 
     assert row.next_attempt_at >= now() + timedelta(seconds=100)
@@ -213,17 +213,16 @@ async def test_replay_sends_again_under_the_same_id(pool: Pool) -> None:
         await settled(pool, "replay", "delivered", 3)
         chosen = make_event("replay", 1)
         async with pool.acquire() as conn:
-            by_id = await store.replay(conn, "replay", now(), event_ids=[chosen.id])
+            by_id = await store.replay(conn, "replay", event_ids=[chosen.id])
             by_time = await store.replay(
                 conn,
                 "replay",
-                now(),
                 since=now() - timedelta(hours=1),
                 until=now() + timedelta(hours=1),
                 endpoint_id=tenant.endpoint_id,
             )
-            nothing = await store.replay(conn, "replay", now(), since=now() + timedelta(hours=1))
-            elsewhere = await store.replay(conn, "stranger", now(), event_ids=[chosen.id])
+            nothing = await store.replay(conn, "replay", since=now() + timedelta(hours=1))
+            elsewhere = await store.replay(conn, "stranger", event_ids=[chosen.id])
         await settled(pool, "replay", "delivered", 7)
 
     assert (len(by_id), len(by_time), nothing, elsewhere) == (1, 3, [], [])
@@ -277,9 +276,7 @@ async def test_a_replay_leaves_out_what_is_being_pruned_in_that_moment(pool: Poo
             await give_up(replaying, "pruning")
             await store.store_events(replaying, [make_event("pruning", 1)], now())
             assert await store.prune_events(conn, now() - timedelta(days=30)) > 0
-            planning = asyncio.create_task(
-                store.replay(replaying, "pruning", now(), since=long_ago)
-            )
+            planning = asyncio.create_task(store.replay(replaying, "pruning", since=long_ago))
             await until_blocked(pool, planning)
         (planned,) = await planning
         rows = await sql.list_deliveries(replaying, "pruning")

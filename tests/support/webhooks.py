@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from aiohttp import web
@@ -174,6 +174,23 @@ def make_event(tenant: str, number: int = 0) -> Event:
 async def store_event(pool: Pool, *events: Event) -> None:
     async with pool.acquire() as conn, conn.transaction():
         await store.store_events(conn, events, now())
+
+
+async def let_pass(pool: Pool, tenant: str, span: timedelta) -> None:
+    """Let what waits for a moment have waited for longer, as if so much time had passed."""
+    async with pool.acquire() as conn, conn.transaction():
+        await conn.execute(
+            "UPDATE endpoints SET failing_since = failing_since - $2::interval,"
+            " paused_until = paused_until - $2::interval WHERE tenant = $1",
+            tenant,
+            span,
+        )
+        await conn.execute(
+            "UPDATE deliveries SET next_attempt_at = next_attempt_at - $2::interval FROM endpoints"
+            " WHERE deliveries.endpoint_id = endpoints.endpoint_id AND tenant = $1",
+            tenant,
+            span,
+        )
 
 
 async def settled(pool: Pool, tenant: str, state: str, count: int = 1) -> list[DeliveryRow]:
