@@ -166,6 +166,20 @@ async def test_what_expired_and_can_never_be_paid_gives_the_money_back(
     assert await world.balance("pending") == 0
 
 
+async def test_a_nonce_before_that_of_another_payment_is_not_given_away(
+    world: SimulatedWorld,
+) -> None:
+    await lose(world, "w")
+    await lose(world, "later")
+    world.chain.reverting.add((await world.withdrawal("w")).address)
+    next_nonce = await world.next_nonce()
+    await pass_expiry(world)
+    world.node.fates.clear()
+    await world.replace.run_once()
+    assert (await world.withdrawal("w")).status == "failed"
+    assert await world.next_nonce() == next_nonce
+
+
 async def test_what_was_given_up_is_sent_no_more(world: SimulatedWorld) -> None:
     await lose(world, "w")
     world.chain.reverting.add((await world.withdrawal("w")).address)

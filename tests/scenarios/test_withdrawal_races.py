@@ -12,14 +12,17 @@ from agents.check_withdrawals import CheckWithdrawals
 from agents.replace_withdrawals import ReplaceWithdrawals
 from agents.runtime.stage import Retryable
 from agents.runtime.transact import transact
+from agents.sign_withdrawals import SignWithdrawals
 from chain_adapters.types import Broadcast, BroadcastOutcome, Payment, Quote, SignedTransaction
-from custody.approve import cancel_withdrawal
+from custody.approve import MayBePaid, cancel_withdrawal
 from sql import ledger as ledger_sql
 from sql import wallets as wallets_sql
 from sql import withdrawals as withdrawals_sql
 from sql.pool import Pool
+from tests.support.fateful_node import Fate
 from tests.support.races import be_impatient, until_blocked
 from tests.support.withdrawals import CONFIRMATIONS, FEE_MINOR, TOKEN, SimulatedWorld
+from topics.withdrawals import WithdrawalsApproved
 
 START_MINOR = 10**6
 
@@ -59,6 +62,16 @@ async def test_a_payment_that_lands_while_it_is_cancelled_is_paid_and_not_given_
     assert world.payments_to(address) == 1
     assert await world.balance("available") == START_MINOR - 100 - FEE_MINOR
     assert await world.balance("pending") == 0
+
+
+async def test_a_payment_in_a_block_is_not_cancelled_whatever_a_node_said_of_its_nonce(
+    world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pay_and_deny(world, monkeypatch)
+    await world.mine()
+    with pytest.raises(MayBePaid):
+        async with transact(world.context) as work:
+            await cancel_withdrawal(work, world.tenant, "order-1", "by hand")
 
 
 async def test_a_wallet_halted_while_a_payment_is_priced_signs_none(
@@ -113,8 +126,9 @@ async def halt(world: SimulatedWorld) -> None:
         await wallets_sql.halt_wallet(conn, world.network, world.hot_wallet, "for the test", None)
 
 
+@pytest.mark.parametrize("fate", [Fate.LANDED, Fate.ANSWER_LOST])
 async def test_what_a_quote_found_in_the_wallet_counts_once_though_it_is_paid_meanwhile(
-    world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch
+    world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch, fate: Fate
 ) -> None:
     """The node still had the money of a payment that was in a block when the next was signed."""
     honest = world.node.quote
@@ -129,10 +143,34 @@ async def test_what_a_quote_found_in_the_wallet_counts_once_though_it_is_paid_me
 
     held = world.received(world.hot_wallet, TOKEN)
     await world.credit("alice", world.token, 2 * held)
+    world.node.fates.append(fate)
     await world.request(world.command("order-1", held - 1, asset=world.token))
     monkeypatch.setattr(world.node, "quote", mine_meanwhile)
     (second,) = await world.request(world.command("order-2", held - 1, asset=world.token))
     assert second.status == "approved"
+
+
+@pytest.mark.parametrize("is_sent", [False, True])
+async def test_what_another_worker_signs_while_a_payment_is_priced_counts(
+    world: SimulatedWorld, is_sent: bool
+) -> None:
+    held = world.received(world.hot_wallet, TOKEN)
+    await world.credit("alice", world.token, 2 * held)
+    first, second = await approve_unsigned(
+        world, *(world.command(f"order-{n}", held - 1, asset=world.token) for n in (1, 2))
+    )
+    stage = SignWithdrawals(world.context, world.signer)
+    priced = await stage.prepare([WithdrawalsApproved(world.network, [second])])
+    async with transact(world.context) as work:
+        other = await stage.prepare([WithdrawalsApproved(world.network, [first])])
+        await stage.apply(work, [], other)
+    if is_sent:
+        await world.pipeline.relay()
+        await run_stage(world, "broadcast_withdrawals")
+    async with transact(world.context) as work:
+        await stage.apply(work, [], priced)
+    statuses = [(await world.withdrawal(f"order-{n}")).status for n in (1, 2)]
+    assert statuses == ["broadcast" if is_sent else "signed", "approved"]
 
 
 async def run_stage(world: SimulatedWorld, name: str) -> None:
