@@ -34,7 +34,7 @@ from agents.runtime.stage import Stage
 from agents.sign_withdrawals import SignWithdrawals
 from agents.stock_keys import StockKeys
 from custody.hide import forbid_dumps
-from custody.keystore import open_signer
+from custody.keystore import open_signer, require_same_words
 from custody.signer import Signer
 
 Body = Callable[[], Awaitable[None]]
@@ -97,7 +97,10 @@ async def _signer(context: Context) -> Role:
     forbid_dumps()
     # At the same time, for both take long, and payments wait for a signer that starts again.
     signer, _ = await asyncio.gather(_open_secrets(context), context.open_adapters())
-    signer.require({adapter.key_scheme for adapter in context.adapters.values()})
+    schemes = {network: adapter.key_scheme for network, adapter in context.adapters.items()}
+    signer.require(schemes.values())
+    async with context.pool.acquire() as conn:
+        await require_same_words(conn, signer, schemes)
     return Role(
         stages=(SignWithdrawals(context, signer),),
         loops=(ReplaceWithdrawals(context, signer), StockKeys(context, signer)),

@@ -27,6 +27,10 @@ class BadMnemonic(CustodyError):
     """The words are no mnemonic of 24 English words of this kind, or their checksum is wrong."""
 
 
+class OtherWords(CustodyError):
+    """The master secret is not the one that the addresses of this installation came from."""
+
+
 class BadKeyPath(CustodyError):
     """The text is no key path, or none that the key scheme has keys at."""
 

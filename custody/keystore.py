@@ -8,16 +8,16 @@ key. Who has the key, opens: the signer's process and `millrace init`, nobody el
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from chain_adapters.types import KeyScheme
 from custody import bip39, ton_mnemonic
-from custody.errors import MasterSecretExists, NoMasterSecret
+from custody.errors import MasterSecretExists, NoMasterSecret, OtherWords
 from custody.seal import ITERATIONS, seal, unseal, wipe
 from custody.signer import Signer
-from sql.custody import add_master_secret, read_master_secret
+from sql.custody import add_master_secret, first_keys, read_master_secret
 from sql.pool import Connection
 
 
@@ -134,6 +134,22 @@ async def load_signer(
             wipe(one)
     signer.require(schemes)
     return signer
+
+
+async def require_same_words(
+    conn: Connection, signer: Signer, schemes: Mapping[str, KeyScheme]
+) -> None:
+    """Raise OtherWords if the signer's words are not those that public keys were made of.
+
+    `schemes` are those of the networks. With other words new addresses would be of keys that are
+    gone once the right words are back, and nothing could be paid from the old ones.
+    """
+    for first in await first_keys(conn, sorted(schemes)):
+        if signer.public_key(first.key_path, schemes[first.network]) != first.public_key:
+            raise OtherWords(
+                f"the master secret is of other words than the addresses on {first.network}: import"
+                ' the words that they came from, docs/keys.md, "A lost key"'
+            )
 
 
 async def _open(key: MasterKey, secret: MasterSecret, envelope: bytes) -> bytearray:

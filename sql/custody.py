@@ -82,6 +82,11 @@ async def missing_wallet_keys(conn: Connection, networks: Sequence[str]) -> list
     return [WalletIndex(*row) for row in rows]
 
 
+async def first_keys(conn: Connection, networks: Sequence[str]) -> list[PoolKey]:
+    """Return the oldest key of each of these networks, as far as there are any."""
+    return [PoolKey(*row) for row in await _queries.first_keys(conn, networks=list(networks))]
+
+
 async def add_keys(conn: Connection, keys: Sequence[PoolKey]) -> None:
     """Put public keys into the pool; repeats do no harm."""
     if not keys:

@@ -38,6 +38,22 @@ LEFT JOIN key_pool AS k
 WHERE n.network = any(:networks::text []) AND k.network IS NULL
 ORDER BY n.network, t.wallet_index;
 
+-- name: first_keys
+-- The oldest key of each of these networks that has any.
+SELECT
+    k.network,
+    k.branch,
+    k.key_index,
+    k.key_path,
+    k.public_key
+FROM unnest(:networks::text []) AS n (network)
+CROSS JOIN LATERAL (
+    SELECT p.* FROM key_pool AS p
+    WHERE p.network = n.network
+    ORDER BY p.branch, p.key_index
+    LIMIT 1
+) AS k;
+
 -- name: add_keys!
 -- Put public keys into the pool; those that are there already stay as they are.
 INSERT INTO key_pool (network, branch, key_index, key_path, public_key)

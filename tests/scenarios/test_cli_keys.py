@@ -18,6 +18,7 @@ from custody.keystore import MASTER, open_signer
 from custody.seal import seal
 from devstack.chains.anvil import Anvil
 from devstack.postgres import Postgres
+from sql.custody import PoolKey, add_keys
 from sql.pool import Pool, open_pool
 from tests.conftest import execute
 from tests.support.command_line import CommandLine, configuration
@@ -213,22 +214,42 @@ async def test_doctor_tells_keys_that_do_not_open_what_is_kept(installed: Comman
     assert (state, "notify" in remedy) == ("red", True)
 
 
-async def test_a_signer_with_a_wrong_key_says_so_and_nothing_else(installed: CommandLine) -> None:
+async def refused_signer(installed: CommandLine, **environ: str) -> list[str]:
+    """Start a signer that ends itself; return the lines that it said."""
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "cli.main", "worker", "--role", "signer"],
-        env=os.environ
-        | installed.environ
-        | {"MILLRACE_WALLET_ENC_KEY": OTHER, "MILLRACE_METRICS_PORT": "0"},
+        env=os.environ | installed.environ | {"MILLRACE_METRICS_PORT": "0"} | environ,
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
     assert done.returncode == 1
-    first, *rest = done.stderr.splitlines()
+    return done.stderr.splitlines()
+
+
+async def test_a_signer_with_a_wrong_key_says_so_and_nothing_else(installed: CommandLine) -> None:
+    first, *rest = await refused_signer(installed, MILLRACE_WALLET_ENC_KEY=OTHER)
     assert "the key does not open the secret" in first
-    assert len(rest) == 1, done.stderr
+    assert len(rest) == 1, rest
+
+
+async def test_no_signer_starts_on_other_words_than_the_addresses_came_from(
+    millrace: CommandLine,
+) -> None:
+    imported = await millrace.run("init", "--import-mnemonic", input=MASTER_WORDS)
+    assert imported.exit_code == 0
+    (network,) = [row["network"] for row in json.loads(millrace.environ["MILLRACE_NETWORKS"])]
+    async with await open_pool(millrace.environ["MILLRACE_DATABASE_URL"], 1) as db:
+        async with db.acquire() as conn:
+            key = (await open_signer(conn, KEY)).public_key(FIRST, KeyScheme.SECP256K1)
+            await add_keys(conn, [PoolKey(network, 0, 0, FIRST, key)])
+        await db.execute("DELETE FROM master_secrets WHERE name = 'master'")
+    assert done_of(await millrace.json("init"))["master secret"] == ["made"]
+
+    [said] = await refused_signer(millrace)
+    assert "other words than the addresses" in said
 
 
 async def test_a_wrong_key_gives_no_endpoint_a_secret_that_notify_cannot_read(
