@@ -10,7 +10,7 @@ import typer
 
 from cli import session
 from cli.errors import Problem, misused
-from cli.options import JsonWanted, Limit, NetworkWanted, Owner, OwnerWanted, Tenant
+from cli.options import JsonWanted, Limit, NetworkWanted, Owner, OwnerWanted, Tenant, check_note
 from cli.output import as_json, print_json, print_rows, say
 from cli.shown import show_addresses
 from cli.tenant import require_tenant
@@ -38,7 +38,9 @@ def new(
     owner: Owner,
     network: NetworkWanted = None,
     count: Annotated[int, typer.Option("--count", min=1, max=1000, help="How many.")] = 1,
-    label: Annotated[str | None, typer.Option("--label", help="A note kept with it.")] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", callback=check_note, help="A note kept with it.")
+    ] = None,
     memo: Annotated[
         bool, typer.Option("--memo", help="A memo on the tenant's pooled address instead.")
     ] = False,

@@ -12,6 +12,26 @@ from ledger.validate import OWNER_CHARACTERS_MAX
 ID_MAX = 2**63 - 1
 
 
+NOTE_CHARACTERS_MAX = 300
+"""Of what is kept or told for a person to read."""
+
+
+def check_name(param: typer.CallbackParam, name: str | None) -> str | None:
+    """Return a name. Problem if it is too long to be kept."""
+    return _check_length(param, name, OWNER_CHARACTERS_MAX)
+
+
+def check_note(param: typer.CallbackParam, note: str | None) -> str | None:
+    """Return a note. Problem if it is too long to be kept."""
+    return _check_length(param, note, NOTE_CHARACTERS_MAX)
+
+
+def _check_length(param: typer.CallbackParam, text: str | None, most: int) -> str | None:
+    if text is not None and len(text) > most:
+        raise misused(f"{param.opts[0]} has {len(text)} characters; it may have {most}")
+    return text
+
+
 def check_owner(owner: str) -> str:
     """Return the name of a user. Problem if it cannot be one."""
     if not 0 < len(owner) <= OWNER_CHARACTERS_MAX:
@@ -48,5 +68,9 @@ Limit: TypeAlias = Annotated[
     int, typer.Option("--limit", min=1, max=10_000, help="At most so many rows.")
 ]
 Actor: TypeAlias = Annotated[
-    str, typer.Option("--actor", help="Who decides; kept with the decision.")
+    str,
+    typer.Option("--actor", callback=check_name, help="Who decides; kept with the decision."),
+]
+Detail: TypeAlias = Annotated[
+    str, typer.Option("--detail", callback=check_note, help="Why; the tenant reads it.")
 ]

@@ -10,7 +10,7 @@ from cli import session
 from cli.asset import require_asset
 from cli.errors import misused, not_found
 from cli.operator import operator_of
-from cli.options import Actor, AssetNamed, JsonWanted, Owner, Tenant
+from cli.options import NOTE_CHARACTERS_MAX, Actor, AssetNamed, Detail, JsonWanted, Owner, Tenant
 from cli.output import as_json, print_fields, say, whole
 from cli.tenant import require_tenant
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sql.pool import Connection
 
 app = typer.Typer(no_args_is_help=True, help="Freezing a user's money.")
-REASON_CHARS = 300
 
 
 @app.command("freeze")
@@ -46,7 +45,7 @@ def unfreeze(
     tenant: Tenant,
     owner: Owner,
     asset: AssetNamed,
-    detail: Annotated[str, typer.Option("--detail", help="Why; the tenant reads it.")] = "",
+    detail: Detail = "",
     actor: Actor = "",
     json_wanted: JsonWanted = False,
 ) -> None:
@@ -63,8 +62,8 @@ def check_reason(reason: str) -> str:
     from ledger.chart import REORGANISED_CREDIT
 
     text = reason.strip()
-    if not 0 < len(text) <= REASON_CHARS:
-        raise misused(f"--reason has {len(text)} characters; it needs 1 to {REASON_CHARS}")
+    if not 0 < len(text) <= NOTE_CHARACTERS_MAX:
+        raise misused(f"--reason has {len(text)} characters; it needs 1 to {NOTE_CHARACTERS_MAX}")
     if text == REORGANISED_CREDIT:
         raise misused(f"{text!r} is the ledger's own reason, which ends with the debt")
     return text

@@ -9,7 +9,7 @@ import typer
 
 from cli import session
 from cli.errors import ALL_TENANTS, Problem, misused, not_found
-from cli.options import JsonWanted
+from cli.options import JsonWanted, check_name
 from cli.output import as_json, print_fields, print_rows
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ def new(
     tenant: Annotated[
         str, typer.Argument(metavar="NAME", help="Its short name: a-z, 0-9, _ and -, up to 63.")
     ],
-    name: Annotated[str | None, typer.Option("--name", help="Its full name.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", callback=check_name, help="Its full name.")
+    ] = None,
     json_wanted: JsonWanted = False,
 ) -> None:
     """Take a tenant in. A second time does nothing and says so."""

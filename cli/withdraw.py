@@ -11,7 +11,7 @@ import typer
 from cli import session
 from cli.errors import misused, not_found
 from cli.operator import operator_of
-from cli.options import Actor, AssetNamed, JsonWanted, Limit, Owner, OwnerWanted, Tenant
+from cli.options import Actor, AssetNamed, Detail, JsonWanted, Limit, Owner, OwnerWanted, Tenant
 from cli.orders import print_order, show, show_all
 from cli.output import as_json, print_fields, print_rows, without_amount
 from cli.place_order import FINAL, place_order
@@ -94,7 +94,7 @@ def reject(
     *,
     tenant: Tenant,
     actor: Actor = "",
-    detail: Annotated[str, typer.Option("--detail", help="Why; the tenant reads it.")] = "",
+    detail: Detail = "",
     json_wanted: JsonWanted = False,
 ) -> None:
     """Refuse a withdrawal that waits for approval, and give the money back."""
@@ -108,7 +108,7 @@ def cancel(
     order_id: OrderId,
     *,
     tenant: Tenant,
-    detail: Annotated[str, typer.Option("--detail", help="Why; the tenant reads it.")] = "",
+    detail: Detail = "",
     taken_by: Annotated[
         str | None,
         typer.Option("--taken-by", help="The transaction that took its coin (Bitcoin's kind)."),

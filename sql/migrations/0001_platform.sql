@@ -3,7 +3,7 @@
 -- Who uses Millrace and in what: tenants, their users, the networks and the assets.
 CREATE TABLE tenants (
     tenant text PRIMARY KEY CHECK (tenant ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
-    name text NOT NULL,
+    name text NOT NULL CHECK (length(name) <= 128),
     status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'suspended', 'deleted')),
     -- The tenant's hot wallet on every network is the key with this index on the system branch.
     wallet_index integer NOT NULL UNIQUE,

@@ -51,8 +51,9 @@ CREATE TABLE accounts (
     bucket text NOT NULL,             -- of buckets
     kind text NOT NULL,               -- copied from there when the account is opened
     frozen_at timestamptz,
-    frozen_reason text,
-    frozen_by text,                   -- the operator, NULL if the ledger did it for a debt
+    frozen_reason text CHECK (length(frozen_reason) <= 300),
+    -- The operator, NULL if the ledger did it for a debt.
+    frozen_by text CHECK (length(frozen_by) <= 128),
     UNIQUE (tenant, owner, asset, bucket),
     CHECK (may_be_negative OR balance_minor >= 0),
     CHECK ((account_id & 1 = 1) = debit_normal),

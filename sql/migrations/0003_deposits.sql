@@ -55,7 +55,7 @@ CREATE TABLE addresses (
     -- gives out memos on its first one only.
     purpose text NOT NULL CHECK (purpose IN ('deposit', 'pooled', 'hot', 'cold', 'gas')),
     key_path text,       -- NULL for a cold wallet, whose key is elsewhere
-    label text,
+    label text CHECK (length(label) <= 300),
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (network, address),
     UNIQUE (network, serial),
@@ -73,7 +73,7 @@ CREATE TABLE memos (
     memo text NOT NULL, -- in the chain's canonical form
     tenant text NOT NULL,
     owner text NOT NULL,
-    label text,
+    label text CHECK (length(label) <= 300),
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (network, address, memo),
     FOREIGN KEY (network, address) REFERENCES addresses (network, address),
@@ -110,7 +110,8 @@ CREATE TABLE deposits (
     confirm_height bigint NOT NULL, -- the height at which it has its confirmations
     detected_at timestamptz NOT NULL DEFAULT now(),
     confirmed_at timestamptz,
-    assigned_by text,               -- the operator who said whose it is; stays when it is mined again
+    -- The operator who said whose it is; stays when it is mined again.
+    assigned_by text CHECK (length(assigned_by) <= 128),
     assigned_at timestamptz,
     claimed boolean NOT NULL DEFAULT false, -- a coin that a withdrawal spends; see coin_claims
     UNIQUE (network, transaction_id, transfer_index),

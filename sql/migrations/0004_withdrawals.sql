@@ -38,7 +38,8 @@ CREATE TABLE withdrawals (
     )),
     -- Counts how often it was settled and its block left the chain, or given up and in a block after all.
     revision integer NOT NULL DEFAULT 0,
-    decided_by text,               -- 'limits', or the operator who approved or rejected
+    -- 'limits', or the operator who approved or rejected.
+    decided_by text CHECK (length(decided_by) <= 128),
     sender text,                   -- the hot wallet, from signing on
     nonce bigint,                  -- set once, with the sender; NULL on chains without nonces
     coin text,                     -- the same where money is held as coins: all attempts spend it

@@ -38,6 +38,7 @@ MINED = {
     "mined_at": "now()",
 }
 SECOND = {"transaction_id": "'y'", "attempt": "2"}
+ASSIGNED = {"purpose": "'pooled'", "assigned_at": "now()"}
 SIGNED = {"status": "'signed'", "sender": "'x'"}
 
 REFUSED: list[tuple[str, list[Row]]] = [
@@ -45,6 +46,7 @@ REFUSED: list[tuple[str, list[Row]]] = [
     ("tenants", [{"tenant": "'acme:eu'"}]),
     ("tenants", [{"tenant": "repeat('x', 64)"}]),
     ("tenants", [{"status": "'x'"}]),
+    ("tenants", [{"name": "repeat('x', 129)"}]),
     ("tenants", [{}, {"tenant": "'y'"}]),
     ("wallet_counter", [{"wallet_index": "-1"}]),
     ("wallet_counter", [{}, {}]),
@@ -71,6 +73,8 @@ REFUSED: list[tuple[str, list[Row]]] = [
     ("accounts", [{"account_id": "1", "debit_normal": "true"}]),
     ("accounts", [{"frozen_at": "now()"}]),
     ("accounts", [{"frozen_reason": "'x'"}]),
+    ("accounts", [{"frozen_at": "now()", "frozen_reason": "repeat('x', 301)"}]),
+    ("accounts", [{"frozen_by": "repeat('x', 129)"}]),
     ("accounts", [{"owner": "repeat('x', 129)"}]),
     ("accounts", [{}, {}]),
     ("journal_lines", [{"entry_id": "0"}]),
@@ -81,6 +85,7 @@ REFUSED: list[tuple[str, list[Row]]] = [
     ("journal_lines", [{}, {"entry_id": "2"}]),
     ("key_pool", [{"branch": "2"}]),
     ("addresses", [{"purpose": "'x'"}]),
+    ("addresses", [{"label": "repeat('x', 301)"}]),
     ("addresses", [{"owner": "'alice'"}]),
     ("addresses", [{"purpose": "'deposit'"}]),
     ("addresses", [{}, {"address": "'y'", "tenant": "'y'"}]),  # one serial
@@ -92,6 +97,7 @@ REFUSED: list[tuple[str, list[Row]]] = [
             {"key_path": "'m'", "address": "'y'", "serial": "2", "tenant": "'y'"},
         ],
     ),
+    ("memos", [{"label": "repeat('x', 301)"}]),
     ("deposits", [{"amount_minor": "0"}]),
     ("deposits", [{"status": "'x'"}]),
     ("deposits", [{"status": "'ignored'"}]),
@@ -103,6 +109,7 @@ REFUSED: list[tuple[str, list[Row]]] = [
         "deposits",
         [{"purpose": "'pooled'", "owner": "''", "assigned_by": "'x'", "assigned_at": "now()"}],
     ),
+    ("deposits", [{**ASSIGNED, "assigned_by": "repeat('x', 129)"}]),
     ("deposits", [{}, {"block_id": "'y'"}]),
     ("network_costs", [{"amount_minor": "0"}]),
     ("network_costs", [{"status": "'x'"}]),
@@ -110,6 +117,7 @@ REFUSED: list[tuple[str, list[Row]]] = [
     ("master_secrets", [{}, {}]),
     ("withdrawals", [{"owner": "''"}]),
     ("withdrawals", [{"fee_minor": "-1"}]),
+    ("withdrawals", [{"decided_by": "repeat('x', 129)"}]),
     ("withdrawals", [{"status": "'x'"}]),
     ("withdrawals", [{"nonce": "1", "coin": "'c'"}]),
     ("withdrawals", [{"nonce": "1", "nonce_released": "true"}]),

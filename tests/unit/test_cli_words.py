@@ -60,6 +60,13 @@ def millrace(*arguments: str, **environ: str) -> Result:
         (["address", "new", "--tenant", "t"], "--owner"),
         (["address", "new", "--tenant", "t", "--owner", ""], "1 to 128"),
         (["address", "new", "--tenant", "t", "--owner", "o" * 129], "1 to 128"),
+        (
+            ["address", "new", "--tenant", "t", "--owner", "o", "--label", "l" * 301],
+            "--label has 301 characters; it may have 300",
+        ),
+        (["tenant", "new", "t", "--name", "n" * 129], "--name has 129 characters"),
+        (["withdraw", "approve", "o", "--tenant", "t", "--actor", "a" * 129], "--actor has 129"),
+        (["withdraw", "reject", "o", "--tenant", "t", "--detail", "d" * 301], "--detail has 301"),
         (["dlq", "show", str(2**63)], "Invalid value for 'ID'"),
         (["dlq", "discard"], "ID"),
         (["network", "resume", "bitcoyn"], "network 'bitcoyn' is not configured"),
