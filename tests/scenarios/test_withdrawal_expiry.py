@@ -81,6 +81,14 @@ async def test_an_expired_payment_is_made_once_by_another_transaction(
     assert world.payments_to((await world.withdrawal("w")).address) == 1
 
 
+async def test_a_payment_that_a_node_took_and_forgot_expires_too(world: SimulatedWorld) -> None:
+    await world.request(world.command("w"))
+    world.chain.pool.clear()
+    await pass_expiry(world)
+    await world.replace.run_once()
+    assert [a.state for a in await world.attempts("w")] == ["expired", "signed"]
+
+
 async def test_a_payment_that_landed_unseen_is_not_made_again(world: SimulatedWorld) -> None:
     world.node.fates.append(Fate.ANSWER_LOST)
     await world.request(world.command("w"))

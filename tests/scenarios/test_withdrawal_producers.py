@@ -55,6 +55,24 @@ async def test_any_number_of_records_that_name_no_tenant_stops_no_order(
     assert "batch taken apart" not in {line["event"] for line in logs}
 
 
+async def test_an_order_on_a_network_that_is_configured_no_longer_is_refused_and_stops_no_other(
+    world: SimulatedWorld,
+) -> None:
+    async with world.pool.acquire() as conn:
+        await conn.execute(
+            "INSERT INTO networks (network, kind, native_asset, confirmations)"
+            " VALUES ('gone:1', 'simulated', 'GONE', 1)"
+        )
+        await conn.execute(
+            "INSERT INTO assets (asset, network, decimals) VALUES ('GONE', 'gone:1', 18)"
+        )
+    refused, paid = await world.request(
+        world.command("order-1", asset="GONE"), world.command("order-2")
+    )
+    assert (refused.status, refused.reason) == ("rejected", "unknown_asset")
+    assert paid.status == "broadcast"
+
+
 async def test_of_odd_texts_in_any_field_each_is_answered_once(world: SimulatedWorld) -> None:
     odd = [
         {**world.command(f"odd-{n}"), field: text}
