@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import NamedTuple
 
 import msgspec
@@ -34,6 +35,8 @@ class Chain(NamedTuple):
 
     open: Callable[[list[str]], ChainAdapter]
     answers: dict[str, bytes]
+    elsewhere: dict[str, bytes]
+    """What a node of another network answers to the question which it is of."""
     asked_of_others: str
     """What an endpoint is asked that was not the first to answer."""
     known: bytes
@@ -53,6 +56,7 @@ CHAINS = {
             "eth_sendRawTransaction": failure(-32000, "nonce too low"),
             "eth_getTransactionReceipt": b'"result":null',
         },
+        {"eth_chainId": b'"result":"0x6"'},
         "eth_getTransactionReceipt",
         b'"result":{"blockHash":"0x5"}',
         BroadcastOutcome.NONCE_USED,
@@ -64,6 +68,7 @@ CHAINS = {
             "sendTransaction": failure(-32002, "Blockhash not found"),
             "getSignatureStatuses": b'"result":{"value":[null]}',
         },
+        {"getGenesisHash": b'"result":"another chain"'},
         "sendTransaction",
         f'"result":"{ID}"'.encode(),
         BroadcastOutcome.REFUSED,
@@ -75,6 +80,7 @@ CHAINS = {
             "wallet/broadcasthex": b'{"code":"TAPOS_ERROR"}',
             "wallet/gettransactioninfobyid": b"{}",
         },
+        {"wallet/getblock": msgspec.json.encode({"blockID": "8" * 64})},
         "wallet/gettransactioninfobyid",
         msgspec.json.encode({"id": ID}),
         BroadcastOutcome.REFUSED,
@@ -98,13 +104,15 @@ def node(answers: dict[str, bytes]) -> TestServer:
     return TestServer(application)
 
 
-async def outcome_of(chain: Chain, others_answer: bytes) -> BroadcastOutcome:
-    """Return what becomes of a broadcast that the first of two endpoints refuses."""
-    async with (
-        node(chain.answers) as witness,
-        node(chain.answers | {chain.asked_of_others: others_answer}) as other,
-    ):
-        adapter = chain.open([str(server.make_url("/")) for server in (witness, other)])
+async def outcome_of(chain: Chain, *others: dict[str, bytes]) -> BroadcastOutcome:
+    """Return what becomes of a broadcast that the first endpoint refuses.
+
+    `others` are what further endpoints answer otherwise.
+    """
+    async with AsyncExitStack() as stack:
+        answers = [chain.answers, *(chain.answers | changes for changes in others)]
+        servers = [await stack.enter_async_context(node(each)) for each in answers]
+        adapter = chain.open([str(server.make_url("/")) for server in servers])
         said = await adapter.broadcast(SignedTransaction(ID, b"\x02"))
         await adapter.close()
     return said.outcome
@@ -116,9 +124,19 @@ async def test_nonsense_of_another_endpoint_takes_no_answer_back(
     chain: Chain, nonsense: bytes
 ) -> None:
     spoilt = nonsense if chain.asked_of_others.startswith("wallet/") else b'"result":' + nonsense
-    assert await outcome_of(chain, spoilt) is chain.outcome
+    assert await outcome_of(chain, {chain.asked_of_others: spoilt}) is chain.outcome
 
 
 @pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
 async def test_what_another_endpoint_has_in_a_block_is_not_refused(chain: Chain) -> None:
-    assert await outcome_of(chain, chain.known) is BroadcastOutcome.ACCEPTED
+    knows = {chain.asked_of_others: chain.known}
+    assert await outcome_of(chain, knows) is BroadcastOutcome.ACCEPTED
+    assert await outcome_of(chain, {}, knows) is BroadcastOutcome.ACCEPTED
+
+
+@pytest.mark.parametrize("chain", CHAINS.values(), ids=CHAINS)
+async def test_what_an_endpoint_of_another_network_has_in_a_block_does_not_count(
+    chain: Chain,
+) -> None:
+    knows = {chain.asked_of_others: chain.known}
+    assert await outcome_of(chain, knows | chain.elsewhere) is chain.outcome
