@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from agents.parts.reconcile_look import NotFollowed
-from agents.reconcile_chain import Patience, ReconcileChain, reconcile_network
+from agents.reconcile_chain import RETRY_S, Patience, ReconcileChain, reconcile_network
 from chain_adapters.simulated import FEE_MINOR, Mischief
 from chain_adapters.types import Holding, NodeUnavailable
 from sql import reconciliation as tables
@@ -212,6 +212,27 @@ async def test_the_loop_reconciles_every_network_and_the_books(books: Books) -> 
     assert runs[books.network].height == len(books.chain.blocks) - 1
     assert runs[None].figures > 0
     assert loop.every_s == books.pipeline.context.settings.reconcile_every_s
+
+
+async def test_a_network_whose_node_is_away_is_tried_again_soon_and_the_books_now(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def be_away(holdings: Sequence[Holding], height: int) -> list[int]:
+        raise NodeUnavailable(f"no answer for {len(holdings)} at {height}")
+
+    async def last_runs() -> dict[str | None, int]:
+        async with books.pool.acquire() as conn:
+            return {run.network: run.run_id for run in await tables.last_runs(conn)}
+
+    await books.reconcile()
+    before = await last_runs()
+    monkeypatch.setattr(books.adapter, "fetch_balances", be_away)
+    loop = ReconcileChain(books.pipeline.context)
+    await loop.run_once()
+    after = await last_runs()
+    assert after[books.network] == before[books.network]
+    assert after[None] != before.get(None)
+    assert loop.every_s == RETRY_S < books.pipeline.context.settings.reconcile_every_s
 
 
 async def test_a_limit_leaves_addresses_for_another_time_and_says_so(books: Books) -> None:
