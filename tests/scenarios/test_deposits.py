@@ -12,7 +12,7 @@ from agents.runtime.record import Record
 from sql import deposits as deposits_sql
 from sql.pool import Pool
 from tests.support.deposits import CONFIRMATIONS, TOKEN, World
-from topics.blocks import BLOCKS
+from topics.blocks import BLOCKS, BlockRemoved
 from topics.deposits import DEPOSITS
 
 
@@ -211,6 +211,26 @@ async def test_a_credit_is_taken_back_when_its_block_leaves_the_chain(
     assert await world.statuses() == ["orphaned"]
     assert await world.available() == 0
     assert (await world.event_types())[-2:] == ["deposit.orphaned", "deposit.reversed"]
+
+
+async def test_a_removal_told_again_takes_nothing_from_the_block_that_stands_at_its_height(
+    world: World,
+) -> None:
+    address = await world.watch()
+    world.chain.mint(address, None, 500)
+    await world.follow()
+    world.chain.drop(1)
+    world.chain.mint(address, None, 70)
+    world.chain.mine(CONFIRMATIONS)
+    await world.follow()
+    assert await world.statuses() == ["orphaned", "confirmed"]
+    log = world.pipeline.kafka.topics[world.pipeline.kafka.prefix + BLOCKS.name]
+    (removal,) = [r for r in log if isinstance(BLOCKS.decode(r.value or b""), BlockRemoved)]
+    world.pipeline.kafka.append(removal.topic, removal.key, removal.value)
+    await world.pipeline.settle()
+    assert await world.statuses() == ["orphaned", "confirmed"]
+    assert await world.available() == 70
+    assert (await world.event_types()).count("deposit.orphaned") == 1
 
 
 async def test_a_deeper_reorganisation_than_allowed_halts_the_network(world: World) -> None:
