@@ -32,7 +32,7 @@ from chain_adapters.ton.flow import check_flow
 from chain_adapters.ton.marks import is_marked
 from chain_adapters.ton.wire import BlockHeader, Description, Message
 from chain_adapters.ton.wire import Transaction as WireTransaction
-from chain_adapters.types import Block, Transaction, Transfer
+from chain_adapters.types import Block, NodeUnavailable, Transaction, Transfer
 
 COMMENT = constants.opcode_text(constants.COMMENT)
 BOUNCED = constants.opcode_text(constants.BOUNCED)
@@ -111,6 +111,8 @@ def normalise_transaction(transaction: WireTransaction, facts: Facts) -> Transac
     fee_minor = transaction.total_fees + cost_of_sending(account, transaction.out_msgs)
     if message is None or message.source is None:
         return began_here(transaction, account, fee_minor)
+    if message.bounced is None:
+        raise NodeUnavailable("the index does not tell whether a message bounced")
     effective = took_effect(transaction)
     worth_minor = worth(message)
     fee_minor -= worth_minor
