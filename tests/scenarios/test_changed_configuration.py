@@ -102,7 +102,7 @@ async def test_what_is_ignored_for_another_reason_stays_so_in_a_rescan(world: Wo
     await world.pool.execute("UPDATE assets SET deposit_minor_min = 1 WHERE asset = $1", world.coin)
     await restart(world)
     found = await rescan(world)
-    assert found == ([], [])
+    assert found == ([], [], [])
     assert await world.statuses() == ["ignored", "ignored"]
 
 
