@@ -25,6 +25,11 @@ MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "a
 BANK_COINS = 10**12
 """Each account's ether at the beginning."""
 
+STATES_KEPT = 128
+"""Blocks whose balances can be asked for, as many as a full node keeps. By itself anvil keeps
+thousands and writes all of them to its file: a gigabyte after some 4,000 blocks.
+"""
+
 
 def anvil_path() -> Path:
     """Return the node's binary: npm's for this platform, else the one on PATH, else ServerError."""
@@ -109,6 +114,7 @@ class Anvil(DevNode):
         command = [str(anvil_path()), "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--chain-id", str(self.chain_id), "--silent", "--balance", str(BANK_COINS)]
         command += ["--slots-in-an-epoch", str(self._slots_in_an_epoch)]
+        command += ["--prune-history", str(STATES_KEPT)]
         if self.block_time_s:
             command += ["--block-time", str(self.block_time_s), "--mixed-mining"]
         if self._keep_state:

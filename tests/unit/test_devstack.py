@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ import psutil
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from devstack.chains.anvil import Anvil, fetch_chain_id
+from devstack.chains.anvil import STATES_KEPT, Anvil, fetch_chain_id
 from devstack.chains.ethereum import EthereumChain
 from devstack.install import InstallError, check_sums, read_sums, write_sums
 from devstack.kafka import Kafka
@@ -33,7 +34,7 @@ PAID_MINOR = 10**24
 OWNER = """
 import sys, time
 from pathlib import Path
-from devstack.chains.anvil import Anvil
+from devstack.chains.anvil import STATES_KEPT, Anvil
 from devstack.postgres import Postgres, bundled_install
 folder = Path(sys.argv[1])
 servers = [Postgres(folder / "postgres"), Anvil(folder / "anvil")]
@@ -83,6 +84,17 @@ def test_a_killed_owner_leaves_nothing_running_and_its_data_usable(data_dir: Pat
     with Postgres(data_dir / "postgres") as postgres, Anvil(data_dir / "anvil") as anvil:
         assert postgres.alive
         assert asyncio.run(paid(anvil.rpc_url)) == (2, PAID_MINOR)
+
+
+async def test_the_file_of_a_long_chain_holds_no_more_states_than_a_full_node_keeps(
+    data_dir: Path,
+) -> None:
+    with Anvil(data_dir) as node:
+        async with EthereumChain(node.rpc_url) as chain:
+            await chain.mine(2 * STATES_KEPT)
+    file = json.loads((data_dir / "state.json").read_bytes())
+    assert len(file["blocks"]) > 2 * STATES_KEPT
+    assert 0 < len(file["historical_states"]) <= STATES_KEPT + 1
 
 
 async def pay_and_mine(rpc_url: str) -> None:
