@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import socket
 from collections.abc import Mapping
@@ -41,7 +42,10 @@ NO_BROKER = "Is MILLRACE_KAFKA_BOOTSTRAP right, and does the broker run? `millra
 NOT_ASSIGNED = (
     "`millrace deposit list --unassigned` shows what waits, `millrace address list` the users."
 )
-WAITING = "`millrace withdraw list --status awaiting_approval` shows those that wait for approval."
+WAITING = (
+    "`millrace withdraw list --tenant TENANT --status awaiting_approval` shows those that wait for"
+    " approval."
+)
 NOT_CANCELLED = (
     "Cancelled is what can never be paid (docs/cli.md); what waits for approval is rejected"
     " (`millrace withdraw reject`)."
@@ -117,6 +121,12 @@ def _of_words(error: BaseException) -> Problem | None:
 def _of_disk(error: BaseException) -> Problem | None:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return Problem("what was to be written has no room: the disk is full")
+    if isinstance(error, PermissionError) and error.filename is not None:
+        return Problem(
+            f"{error.filename}: {error.strerror}",
+            meaning=f"It is closed to us, who are user {os.getuid()}.",
+            remedy="In a container, files from outside must be readable for every user.",
+        )
     return None
 
 
