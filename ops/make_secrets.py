@@ -15,6 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / ".millrace/compose"
+OPS = Path(__file__).parent
+MOUNTED = ("millrace.toml", "postgres", "prometheus", "grafana")
+"""What of this folder containers read. There is no secret in it."""
 PAIRS = (("postgres_password", "owner.env"), ("worker_password", "database.env"))
 """Files with the same password of the database in them: the owner's, and the workers'."""
 
@@ -62,12 +65,23 @@ def write_missing(folder: Path, contents: Mapping[str, str]) -> list[str]:
     return missing
 
 
+def closed_to_others(folder: Path) -> list[Path]:
+    """Return what of `MOUNTED` other users cannot read, as in a checkout under umask 077."""
+    mounted = [path for name in MOUNTED for path in (folder / name, *(folder / name).rglob("*"))]
+    return [path for path in mounted if ~path.stat().st_mode & (0o005 if path.is_dir() else 0o004)]
+
+
 def main() -> None:
     """Write what is missing and say so, never the content."""
     try:
         made = write_missing(FOLDER, fresh_secrets())
     except FileExistsError as error:
         sys.exit(str(error))
+    if closed_to_others(OPS):
+        sys.stderr.write(
+            f"{OPS} is readable for you alone, and containers run under users of their own:\n"
+            f"  chmod -R a+rX {OPS}\n"
+        )
     sys.stdout.write(f"made in {FOLDER}: {', '.join(made) or 'nothing, all is there'}\n")
 
 

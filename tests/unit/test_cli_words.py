@@ -168,6 +168,13 @@ def test_a_configuration_file_that_is_not_there_is_an_error() -> None:
     assert "/nowhere/millrace.toml" in result.stderr
 
 
+def test_a_file_that_is_closed_to_us_is_told_with_its_name() -> None:
+    problem = explain(PermissionError(13, "Permission denied", "/etc/millrace.toml"))
+    assert problem is not None
+    assert "/etc/millrace.toml" in problem.what
+    assert "Permission denied" in problem.what
+
+
 def test_a_configuration_file_that_is_not_toml_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "millrace.toml").write_text("[[networks")
     result = millrace("tenant", "list")

@@ -16,7 +16,7 @@ from compose_spec import PyCompose
 from typer.core import TyperGroup
 
 from devstack.paths import kafka_jars_dir
-from ops.make_secrets import PAIRS, fresh_secrets, write_missing
+from ops.make_secrets import MOUNTED, PAIRS, closed_to_others, fresh_secrets, write_missing
 from settings.model import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -244,6 +244,20 @@ def test_the_broker_is_asked_by_a_listener_that_can_be_reached_where_it_is_asked
     *_, server = SERVICES["kafka"]["healthcheck"]["test"]
     advertised = SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"].split(",")
     assert f"INSIDE://{server}" in advertised
+
+
+def test_what_containers_cannot_read_is_found(tmp_path: Path) -> None:
+    mounted = {source for s in SERVICES.values() for source in _mounts(s).values()}
+    ours = {Path(source).parts[1] for source in mounted if source.startswith("./ops/")}
+    assert ours | {"millrace.toml"} == set(MOUNTED)
+    for name in MOUNTED:
+        (tmp_path / name / "below").mkdir(parents=True)
+        (tmp_path / name / "below" / "file").touch(mode=0o644)
+    assert closed_to_others(tmp_path) == []
+    folder, file = tmp_path / "postgres" / "below", tmp_path / "grafana" / "below" / "file"
+    folder.chmod(0o700)
+    file.chmod(0o600)
+    assert closed_to_others(tmp_path) == [folder, file]
 
 
 def test_secrets_are_made_once_and_never_shown(tmp_path: Path) -> None:
