@@ -13,7 +13,7 @@ from sql import deposits as deposits_sql
 from sql.pool import Pool
 from tests.support.deposits import CONFIRMATIONS, TOKEN, World
 from topics.blocks import BLOCKS, BlockRemoved
-from topics.deposits import DEPOSITS
+from topics.deposits import DEPOSITS, BlockMatched
 
 
 @pytest.fixture
@@ -264,6 +264,36 @@ async def test_a_chain_replaced_from_its_first_block_on_is_followed_anew(world: 
     world.chain.mine(CONFIRMATIONS)
     await world.follow()
     assert await world.available() == 100
+
+
+async def test_a_block_that_is_told_again_after_its_credit_changes_nothing(world: World) -> None:
+    address = await world.watch()
+    world.chain.mint(address, None, 50)
+    world.chain.mine(CONFIRMATIONS)
+    await world.follow()
+    for record in list(world.pipeline.kafka.topics[world.pipeline.kafka.prefix + BLOCKS.name]):
+        world.pipeline.kafka.append(record.topic, record.key, record.value)
+    await world.pipeline.settle()
+    assert await world.available() == 50
+    assert await world.event_types() == ["deposit.detected", "deposit.confirmed"]
+
+
+async def test_nothing_is_confirmed_whose_block_has_left_though_its_removal_is_not_read_yet(
+    world: World,
+) -> None:
+    address = await world.watch()
+    world.chain.mint(address, None, 500)
+    await world.follow()
+    world.chain.drop(1)
+    world.chain.mine(CONFIRMATIONS + 1)
+    await world.follower.catch_up(world.chain.tip)
+    runners = world.pipeline.runners
+    world.pipeline.runners = [r for r in runners if r.stage.name != "match_deposits"]
+    matched = DEPOSITS.encode(BlockMatched(world.network, world.chain.tip.height))
+    world.pipeline.kafka.append(world.pipeline.kafka.prefix + DEPOSITS.name, b"", matched)
+    await world.pipeline.settle()
+    assert await world.statuses() == ["detected"]
+    assert await world.available() == 0
 
 
 async def test_a_repeat_of_a_forgotten_block_changes_nothing(world: World) -> None:
