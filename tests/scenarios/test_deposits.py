@@ -213,6 +213,20 @@ async def test_a_credit_is_taken_back_when_its_block_leaves_the_chain(
     assert (await world.event_types())[-2:] == ["deposit.orphaned", "deposit.reversed"]
 
 
+async def test_a_block_that_leaves_the_chain_takes_no_other_blocks_deposits_with_it(
+    world: World,
+) -> None:
+    address = await world.watch()
+    world.chain.mint(address, None, 500)
+    world.chain.mint(address, None, 70)
+    await world.follow()
+    world.chain.drop(1)
+    world.chain.mine(CONFIRMATIONS)
+    await world.follow()
+    assert await world.statuses() == ["confirmed", "orphaned"]
+    assert await world.available() == 500
+
+
 async def test_a_removal_told_again_takes_nothing_from_the_block_that_stands_at_its_height(
     world: World,
 ) -> None:

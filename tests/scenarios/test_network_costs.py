@@ -12,6 +12,7 @@ from chain_adapters.types import Transaction, Transfer
 from sql.pool import Pool
 from tests.support.books import Books
 from tests.support.deposits import CONFIRMATIONS
+from topics.blocks import BLOCKS, BlockRemoved
 
 
 @pytest.fixture
@@ -67,6 +68,24 @@ async def test_a_cost_in_a_block_that_leaves_the_chain_is_taken_back(books: Book
     await books.confirm()
     assert await books.balance("network_fees") == 30
     assert await wallets(books) == {"hot_wallet": 1_000_000 - 30}
+
+
+async def test_blocks_and_removals_that_are_told_again_change_no_expense(books: Books) -> None:
+    books.chain.charge(books.hot, 7)
+    books.chain.charge(books.hot, 50)
+    await books.follow()
+    books.chain.drop(1)
+    books.chain.charge(books.hot, 20)
+    await books.confirm()
+    assert await books.balance("network_fees") == 27
+    told = list(books.pipeline.kafka.topics[books.pipeline.kafka.prefix + BLOCKS.name])
+    removals = [r for r in told if isinstance(BLOCKS.decode(r.value or b""), BlockRemoved)]
+    for again in (told, removals):
+        for record in again:
+            books.pipeline.kafka.append(record.topic, record.key, record.value)
+        await books.pipeline.settle()
+        assert await books.balance("network_fees") == 27
+    assert await wallets(books) == {"hot_wallet": 1_000_000 - 27}
 
 
 async def test_repeated_and_reordered_records_end_in_the_same_expense(books: Books) -> None:
