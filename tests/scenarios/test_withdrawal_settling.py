@@ -66,3 +66,17 @@ async def test_a_payment_that_moved_to_another_block_before_it_was_settled_is_se
     await world.mine(CONFIRMATIONS)
     settled = await world.withdrawal("order-1")
     assert (settled.status, settled.revision) == ("confirmed", 0)
+
+
+async def test_what_failed_counts_against_no_limit_any_more(world: SimulatedWorld) -> None:
+    await world.pool.execute(
+        "UPDATE assets SET withdrawal_count_max_hour = 1 WHERE asset = $1", world.coin
+    )
+    impossible = world.command("order-1")
+    world.chain.reverting.add(impossible["address"])
+    (failed,) = await world.request(impossible)
+    assert failed.status == "failed"
+    (second,) = await world.request(world.command("order-2"))
+    assert second.status == "broadcast"
+    (third,) = await world.request(world.command("order-3"))
+    assert third.reason == "too_many"
