@@ -13,6 +13,7 @@ from sql.pool import Pool
 from tests.support.books import Books
 from tests.support.deposits import CONFIRMATIONS
 from topics.blocks import BLOCKS, BlockRemoved
+from topics.deposits import DEPOSITS, BlockMatched
 
 
 @pytest.fixture
@@ -68,6 +69,22 @@ async def test_a_cost_in_a_block_that_leaves_the_chain_is_taken_back(books: Book
     await books.confirm()
     assert await books.balance("network_fees") == 30
     assert await wallets(books) == {"hot_wallet": 1_000_000 - 30}
+
+
+async def test_no_cost_is_confirmed_whose_block_has_left_though_its_removal_is_not_read_yet(
+    books: Books,
+) -> None:
+    books.chain.charge(books.hot, 7)
+    await books.follow()
+    books.chain.drop(1)
+    books.chain.mine(CONFIRMATIONS + 1)
+    await books.follower.catch_up(books.chain.tip)
+    runners = books.pipeline.runners
+    books.pipeline.runners = [r for r in runners if r.stage.name != "match_deposits"]
+    matched = DEPOSITS.encode(BlockMatched(books.network, books.chain.tip.height))
+    books.pipeline.kafka.append(books.pipeline.kafka.prefix + DEPOSITS.name, b"", matched)
+    await books.pipeline.settle()
+    assert await books.balance("network_fees") == 0
 
 
 async def test_blocks_and_removals_that_are_told_again_change_no_expense(books: Books) -> None:
