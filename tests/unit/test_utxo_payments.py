@@ -245,6 +245,21 @@ def test_a_replacement_is_never_below_a_fresh_bid(chain: UtxoChain) -> None:
 
 
 @every_chain
+def test_a_replacement_that_grows_pays_the_rate_of_the_one_before_for_its_whole_size(
+    chain: UtxoChain,
+) -> None:
+    recipient = script_of(chain, other(chain))
+    size = virtual_size(script_of(chain, own(chain)), 1, (recipient,))
+    tight = coin(10**8 + -(-20 * chain.fee_rate_min * size // 1000), 9)
+    first = build(chain, 10**8, [tight], times=20)
+    second = draft_of(build(chain, 10**8, [tight, coin(10**9, 1)], replaces=first))
+    grown = virtual_size(second.script, 2, tuple(o.script for o in second.outputs))
+    assert grown > size
+    least = -(-first.fee_minor_max * grown // size) + -(-chain.fee_rate_step * grown // 1000)
+    assert second.fee_minor == least
+
+
+@every_chain
 def test_a_replacement_takes_a_further_coin_if_it_must(chain: UtxoChain) -> None:
     script = script_of(chain, own(chain))
     size = virtual_size(script, 1, (script_of(chain, other(chain)),))
