@@ -20,6 +20,8 @@ from topics.events import EVENT_TYPES
 
 ROTATION = timedelta(hours=24)
 """How long the old secret signs beside the new one."""
+DELETE_ROWS = 1000
+"""Deliveries of an endpoint forgotten at a time."""
 
 
 class UnknownEventType(ValueError):
@@ -129,8 +131,21 @@ async def disable_endpoint(conn: Connection, tenant: str, endpoint_id: str, now:
     await deliveries_sql.cancel_deliveries(conn, [endpoint_id])
 
 
-async def delete_endpoint(conn: Connection, tenant: str, endpoint_id: str) -> None:
-    """Forget it, its deliveries and their log. Raises EndpointUnknown."""
+async def delete_endpoint(
+    conn: Connection,
+    tenant: str,
+    endpoint_id: str,
+    now: datetime,
+    rows_max: int = DELETE_ROWS,
+) -> None:
+    """Forget it, its deliveries and their log, in many transactions: the caller must have none.
+
+    Nothing is sent there from the first of them on. Ended halfway, it is done by calling it again.
+    Raises EndpointUnknown.
+    """
+    _require(await sql.disable_endpoint(conn, tenant, endpoint_id, now), endpoint_id)
+    while await sql.forget_deliveries(conn, endpoint_id, rows_max) == rows_max:
+        pass
     _require(await sql.delete_endpoint(conn, tenant, endpoint_id), endpoint_id)
 
 

@@ -110,7 +110,13 @@ async def disable_endpoint(conn: Connection, tenant: str, endpoint_id: str, now:
     return disabled is not None
 
 
+async def forget_deliveries(conn: Connection, endpoint_id: str, limit_rows: int) -> int:
+    """Forget at most `limit_rows` deliveries of an endpoint; return how many it were."""
+    rows = _queries.forget_deliveries(conn, endpoint_id=endpoint_id, limit_rows=limit_rows)
+    return len(await rows)
+
+
 async def delete_endpoint(conn: Connection, tenant: str, endpoint_id: str) -> bool:
-    """Forget an endpoint and its deliveries; False if there is none."""
+    """Forget an endpoint, and what deliveries it still has; False if there is none."""
     deleted = await _queries.delete_endpoint(conn, tenant=tenant, endpoint_id=endpoint_id)
     return deleted is not None

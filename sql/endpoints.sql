@@ -72,8 +72,19 @@ UPDATE endpoints SET
 WHERE endpoint_id = :endpoint_id::text AND tenant = :tenant::text
 RETURNING endpoint_id;
 
+-- name: forget_deliveries
+-- Forget the oldest deliveries of an endpoint, with their log, some at a time.
+DELETE FROM deliveries
+WHERE delivery_id = any(ARRAY(
+    SELECT oldest.delivery_id FROM deliveries AS oldest
+    WHERE oldest.endpoint_id = :endpoint_id::text
+    ORDER BY oldest.delivery_id
+    LIMIT :limit_rows::bigint
+))
+RETURNING delivery_id;
+
 -- name: delete_endpoint<!
--- Forget an endpoint, its deliveries and their log.
+-- Forget an endpoint, and what deliveries it still has.
 DELETE FROM endpoints
 WHERE endpoint_id = :endpoint_id::text AND tenant = :tenant::text
 RETURNING endpoint_id;

@@ -36,7 +36,7 @@ BEGIN
 
     -- Deleted when done with or grown old.
     GRANT DELETE ON outbox, dead_letters, leases, blocks, waiting_deposits, coin_claims, endpoints,
-    events, delivery_workers, reconciliations TO millrace_app;
+    events, deliveries, delivery_workers, reconciliations TO millrace_app;
 EXCEPTION
     WHEN insufficient_privilege OR undefined_object THEN
         RAISE NOTICE 'role millrace_app was not set up: %', SQLERRM;

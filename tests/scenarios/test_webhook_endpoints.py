@@ -12,6 +12,7 @@ import pytest
 from notifications import endpoints, store
 from sql import notifications as sql
 from sql.pool import Connection, Pool
+from tests.support.races import until_blocked
 from tests.support.webhooks import (
     BOX,
     Tenant,
@@ -230,3 +231,25 @@ async def test_a_test_goes_to_one_endpoint_whatever_it_listens_to(pool: Pool) ->
 
     assert json.loads(received.body)["type"] == "webhook.test"
     assert other.received == []
+
+
+async def test_deliveries_of_a_deleted_endpoint_are_forgotten_some_at_a_time(pool: Pool) -> None:
+    async with receive() as receiver:
+        tenant = await register(pool, "deleted", receiver.url)
+        await store_event(pool, *(make_event("deleted", number) for number in range(7)))
+    ids = "SELECT delivery_id FROM deliveries WHERE endpoint_id = $1 ORDER BY delivery_id"
+    async with pool.acquire() as conn, pool.acquire() as other:
+        made = [row["delivery_id"] for row in await conn.fetch(ids, tenant.endpoint_id)]
+        async with other.transaction():
+            await other.execute(
+                "SELECT FROM deliveries WHERE delivery_id = $1 FOR UPDATE", made[-1]
+            )
+            deleting = asyncio.create_task(
+                endpoints.delete_endpoint(conn, "deleted", tenant.endpoint_id, now(), rows_max=3)
+            )
+            await until_blocked(pool, deleting)
+            left = [row["delivery_id"] for row in await other.fetch(ids, tenant.endpoint_id)]
+            assert await sql_endpoint(other, tenant.endpoint_id) == ["operator"]
+        await deleting
+        assert await sql_endpoint(other, tenant.endpoint_id) == []
+    assert left == made[-1:]

@@ -88,7 +88,7 @@ async def test_whoever_names_what_is_anothers_finds_nothing_and_changes_nothing(
             endpoints.rotate_secret(conn, BOX, "mallory", endpoint_id),
             endpoints.disable_endpoint(conn, "mallory", endpoint_id, now()),
             endpoints.enable_endpoint(conn, "mallory", endpoint_id),
-            endpoints.delete_endpoint(conn, "mallory", endpoint_id),
+            endpoints.delete_endpoint(conn, "mallory", endpoint_id, now()),
             store.test_endpoint(conn, "mallory", endpoint_id, now()),
         ):
             with pytest.raises(EndpointUnknown):
