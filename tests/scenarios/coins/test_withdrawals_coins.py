@@ -183,6 +183,20 @@ async def test_and_is_free_once_no_reorganisation_reaches_so_deep(world: PayingC
     await check(world, address, other)
 
 
+async def test_and_is_kept_for_longer_when_a_reorganisation_opens_the_payment_again(
+    world: PayingCoinWorld,
+) -> None:
+    await replaced_with_another_coin(world)
+    first, second = await world.spendings("order")
+    await world.land(first)
+    await world.mine(REORG_DEPTH_MAX - 2)
+    assert (await world.withdrawal("order")).status == "confirmed"
+    await world.reorganise(REORG_DEPTH_MAX - 1)
+    await world.mine(2)
+    await world.retry()
+    assert second.coins <= set(await world.claims())
+
+
 @pytest.mark.parametrize("settled", [False, True])
 async def test_after_a_reorganisation_only_the_attempt_is_sent_whose_change_is_spent_further(
     world: PayingCoinWorld, *, settled: bool
