@@ -40,10 +40,11 @@ class Coins:
         self.in_blocks: set[str] = set()
         self.in_pool: set[str] = set()
         self.places: dict[str, dict[str, Any]] = {}
+        self.sent: object = {"code": -25, "message": "bad-txns-inputs-missingorspent"}
 
     def answer(self, method: str, params: list[Any]) -> object:
         if method == "sendrawtransaction":
-            return {"code": -25, "message": "bad-txns-inputs-missingorspent"}
+            return self.sent
         if method == "gettxout":
             return {} if params[0] in (self.in_pool if params[2] else self.in_blocks) else None
         return self.places.get(params[0], UNKNOWN)
@@ -133,4 +134,15 @@ async def test_a_node_without_index_says_nothing_of_coins_that_are_gone(
 ) -> None:
     coins.places = {ID: UNKNOWN | {"message": "No such mempool transaction. Use -txindex"}}
     with pytest.raises(NodeUnavailable, match="txindex=1"):
+        await outcome_of(endpoint)
+
+
+@pytest.mark.parametrize(
+    "sent", [FIRST, {"code": -28, "message": "Loading block index"}, {"code": -1, "message": "?"}]
+)
+async def test_what_is_nothing_certain_is_no_outcome(
+    endpoint: Endpoint, coins: Coins, sent: object
+) -> None:
+    coins.sent = sent
+    with pytest.raises(NodeUnavailable):
         await outcome_of(endpoint)

@@ -225,6 +225,14 @@ def test_an_amount_that_no_output_can_hold_is_refused() -> None:
 
 
 @every_chain
+def test_coins_of_another_than_the_sender_are_not_spent(chain: UtxoChain) -> None:
+    unsigned = build(chain, 10**8, [coin(3 * 10**8)])
+    theirs = msgspec.structs.replace(unsigned.payment, sender=other(chain))
+    with pytest.raises(ValueError, match="not the sender's"):
+        sign(chain, msgspec.structs.replace(unsigned, payment=theirs))
+
+
+@every_chain
 def test_a_replacement_spends_the_same_coins_and_pays_more(chain: UtxoChain) -> None:
     coins = [coin(10**8, n) for n in range(6)]
     first = build(chain, 25 * 10**7, coins)
