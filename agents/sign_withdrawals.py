@@ -138,7 +138,9 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         bars = await withdrawals_sql.signing_bars(work.conn, ids)
         queue = Queue(batch.rows, batch.priced, bars)
         chain = pay.chain_nonces(queue.payments)
-        ours = await wallets_sql.lock_nonces(work.conn, network, chain)
+        # A wallet that never paid, as far as we know, has used none: a chain that says otherwise
+        # knows payments that a restored database forgot.
+        ours = await wallets_sql.lock_nonces(work.conn, network, pay.first_nonces(queue.payments))
         foreign = pay.find_foreign_use(chain, ours)
         await self._halt(work, network, foreign)
         stopped = {one.sender for one in foreign} | {

@@ -128,8 +128,9 @@ class Quote(msgspec.Struct, frozen=True):
     """What a payment would cost now, and what its transaction needs to know of the chain.
 
     `fee_minor_max` bounds the fee in the native asset. `next_nonce` is the first sequence number
-    of the sender that the chain has not used, None where the chain has none. `parameters` is the
-    adapter's own (gas price, gas limit, …), opaque to everyone else. `held_minor` and
+    of the sender that the chain has not used, None where the chain has none, `first_nonce` what it
+    was before the sender ever paid. `parameters` is the adapter's own (gas price, gas limit, …),
+    opaque to everyone else. `held_minor` and
     `held_native_minor` are what the sender can spend of the asset and of the native one in the
     node's latest block: payments that are not in a block yet are not taken off, what must stay in
     the account is. None where money is held as coins: `build` is given them.
@@ -140,6 +141,7 @@ class Quote(msgspec.Struct, frozen=True):
     parameters: bytes
     held_minor: int | None
     held_native_minor: int | None
+    first_nonce: int | None = None
 
 
 class UnsignedTransaction(msgspec.Struct, frozen=True):

@@ -156,6 +156,11 @@ def chain_nonces(payments: Sequence[Ready]) -> dict[str, int | None]:
     return nonces
 
 
+def first_nonces(payments: Sequence[Ready]) -> dict[str, int | None]:
+    """Return the nonce of each sender's very first payment; None on chains without nonces."""
+    return {payment.sender: payment.quote.first_nonce for payment in payments}
+
+
 def find_foreign_use(
     chain: Mapping[str, int | None], ours: Mapping[str, NonceRow]
 ) -> list[ForeignUse]:

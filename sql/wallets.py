@@ -49,14 +49,14 @@ class ForeignNonce(NamedTuple):
 
 
 async def lock_nonces(
-    conn: Connection, network: str, chain_nonces: dict[str, int | None]
+    conn: Connection, network: str, first_nonces: dict[str, int | None]
 ) -> dict[str, NonceRow]:
-    """Lock the counters of senders; a new one starts at what the chain says (None: no nonces)."""
+    """Lock the counters of senders; a new one starts at the nonce given (None: no nonces)."""
     rows = await _queries.lock_nonces(
         conn,
         network=network,
-        senders=list(chain_nonces),
-        next_nonces=list(chain_nonces.values()),
+        senders=list(first_nonces),
+        next_nonces=list(first_nonces.values()),
     )
     return {row["sender"]: NonceRow(*list(row)[1:]) for row in rows}
 

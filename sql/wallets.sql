@@ -1,6 +1,6 @@
 -- name: lock_nonces
--- Take the counters of these wallets for this transaction, in one order. A new one starts where the
--- chain says; on a chain without nonces it counts nothing and is only a lock.
+-- Take the counters of these wallets for this transaction, in one order. A new one starts as the caller
+-- says; on a chain without nonces it counts nothing and is only a lock.
 INSERT INTO nonces AS n (network, sender, next_nonce)
 SELECT
     :network::text,

@@ -121,6 +121,7 @@ async def quote(endpoint: Endpoint, payment: Payment, fee_minor_cap: int) -> Quo
         parameters=msgspec.json.encode(bid),
         held_minor=balance_of(token[0]) if token else balance_minor,
         held_native_minor=balance_minor,
+        first_nonce=0,
     )
 
 

@@ -163,8 +163,8 @@ class SimulatedAdapter:
         cost_minor = native_cost_minor(Order(payment, 0, FEE_MINOR))
         if held < payment.amount_minor or held_native < cost_minor:
             raise PaymentRefused("sender_lacks_funds", "the sender holds less")
-        nonce = state.nonce(payment.sender) if self.chain.has_nonces else None
-        return Quote(FEE_MINOR, nonce, self._parameters(), held, held_native)
+        nonces = (state.nonce(payment.sender), 0) if self.chain.has_nonces else (None, None)
+        return Quote(FEE_MINOR, nonces[0], self._parameters(), held, held_native, nonces[1])
 
     def _parameters(self) -> bytes:
         chain = self.chain

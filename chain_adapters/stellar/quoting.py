@@ -64,6 +64,7 @@ async def quote(endpoint: Endpoint, payment: Payment, fee_minor_cap: int) -> Quo
         parameters=msgspec.json.encode(Terms(kind, fee_minor, closed_at + VALID_S)),
         held_minor=held_minor,
         held_native_minor=held_native_minor,
+        first_nonce=first_sequence(facts.sender),
     )
 
 
@@ -118,6 +119,14 @@ def next_sequence(account: wire.WireAccount) -> int:
     if sequence >= 2**63 - 1:
         raise NodeUnavailable("no account has reached this sequence number")
     return sequence + 1
+
+
+def first_sequence(account: wire.WireAccount) -> int:
+    """Return what the account's first unused sequence number was when the account was made.
+
+    Numbers begin at that ledger's own, times 2**32 (stellar-core, getStartingSequenceNumber).
+    """
+    return (to_number(account.sequence) >> 32 << 32) + 1
 
 
 def judge(payment: Payment, sender: wire.WireAccount, facts: Facts) -> Kind:

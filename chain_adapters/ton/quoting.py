@@ -75,7 +75,8 @@ async def quote(
     if balance_minor < needed_minor + fee_minor:
         raise PaymentRefused("sender_lacks_funds", "the sender cannot pay the fee")
     terms = msgspec.structs.replace(terms, fee_minor_max=fee_minor)
-    return Quote(fee_minor, seqno, msgspec.json.encode(terms), held_minor, balance_minor)
+    parameters = msgspec.json.encode(terms)
+    return Quote(fee_minor, seqno, parameters, held_minor, balance_minor, first_nonce=0)
 
 
 def check_amount(amount_minor: int) -> None:

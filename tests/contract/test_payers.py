@@ -41,6 +41,20 @@ async def test_a_slot_used_by_another_transaction_is_told(world: World, sender: 
     assert (await world.adapter.broadcast(second)).outcome is BroadcastOutcome.NONCE_USED
 
 
+@chains()
+async def test_a_quote_tells_what_the_nonce_was_before_the_sender_ever_paid(
+    world: World, sender: str
+) -> None:
+    payment = pay(sender, world.new_address(), world.some_minor)
+    before = await world.adapter.quote(payment)
+    assert before.first_nonce == before.next_nonce
+    await accept(world, world.sign(await world.build(payment, before)))
+    await world.mine()
+    after = await world.adapter.quote(payment)
+    assert after.first_nonce == before.first_nonce
+    assert before.next_nonce is None or after.next_nonce == before.next_nonce + 1
+
+
 @chains(lambda chain: chain.slot != "none" and chain.outbids)
 async def test_a_replacement_lands_in_the_same_slot(world: World, sender: str) -> None:
     payment, since = pay(sender, world.new_address(), world.some_minor), await world.height() + 1

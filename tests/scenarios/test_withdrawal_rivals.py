@@ -95,6 +95,23 @@ async def test_a_halted_wallet_is_resumed_behind_the_foreign_nonces(world: Simul
     assert await resume(world) is None
 
 
+async def test_a_new_wallet_that_has_paid_already_is_halted_until_it_is_resumed(
+    world: SimulatedWorld,
+) -> None:
+    """As after a restore that forgot payments: the order of one may be among those at hand."""
+    await use_key_elsewhere(world)
+    await world.mine()
+    command = world.command("order-1")
+    (waiting,) = await world.request(command)
+    assert waiting.status == "approved"
+    reason = (await wallet_of(world)).halted_reason
+    assert reason == "the chain expects nonce 1, we gave out 0"
+    assert await resume(world) == 1
+    await world.retry()
+    await world.mine(CONFIRMATIONS)
+    assert world.payments_to(command["address"]) == 1
+
+
 async def test_foreign_use_after_the_halt_halts_again(world: SimulatedWorld) -> None:
     await world.request(world.command("order-1"))
     await world.mine(CONFIRMATIONS)
