@@ -84,7 +84,7 @@ KEPT: list[tuple[str, Query]] = [
     (
         "endpoints",
         lambda conn: notifications.replay_events(
-            conn, "t", event_ids=["kept"], since=None, until=None, endpoint_id=None, now=NOW
+            conn, "t", event_ids=["kept"], since=None, until=None, endpoint_id=None
         ),
     ),
     ("leases", lambda conn: stream.hold_lease(conn, "lease", HOLDER)),
