@@ -121,6 +121,13 @@ class StageRunner:
                 f"{self.stage.name} needs {partition} from offset {todo}, but Kafka kept it only"
                 f" from {start}. See docs/operations.md, 'Retention ran past a stage'."
             )
+        if todo == 0 < start:
+            log.critical(
+                "records are gone that the stage never saw",
+                stage=self.stage.name,
+                partition=partition,
+                kept_from=start,
+            )
         if todo >= first:
             return []
         log.warning("offsets skipped, reading again", partition=partition, start=todo, end=first)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import asyncpg
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from agents.runtime.context import Context
 from agents.runtime.kafka_io import Publisher
@@ -250,6 +251,16 @@ async def test_a_retention_that_ran_past_the_stage_stops_the_worker(scene: Scene
     with pytest.raises(InvariantBroken, match="kept it only from 4"):
         await scene.runner().run(scene.kafka.topics[scene.topic][4:])
     assert await scene.noted() == [1, 2]
+
+
+async def test_a_stage_that_begins_where_records_are_gone_already_says_so(scene: Scene) -> None:
+    batch = scene.send([1, 2, 3])
+    scene.kafka.first_kept = 2
+    with capture_logs() as logs:
+        await scene.runner().run(batch[2:])
+    assert await scene.noted() == [3]
+    [gone] = [entry for entry in logs if entry["log_level"] == "critical"]
+    assert gone["kept_from"] == 2
 
 
 async def test_a_stage_that_cannot_do_anything_stops_before_the_topic_is_emptied(
