@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
 import msgspec
 import pytest
 from aiohttp import web
@@ -9,8 +13,11 @@ from aiohttp.test_utils import TestServer
 
 from chain_adapters.rpc import Endpoint, RpcClient
 from chain_adapters.stellar import wire
-from chain_adapters.stellar.sending import has_landed
-from chain_adapters.types import NodeUnavailable
+from chain_adapters.stellar.quoting import fetch_account
+from chain_adapters.stellar.sending import has_landed, submit
+from chain_adapters.types import NodeUnavailable, SignedTransaction
+
+OURS, THEIRS = "ab" * 32, "cd" * 32
 
 
 @pytest.mark.parametrize(
@@ -25,18 +32,65 @@ from chain_adapters.types import NodeUnavailable
 async def test_only_the_servers_own_words_say_that_a_transaction_is_nowhere(
     body: bytes, landed: bool | None
 ) -> None:
-    async def answer(_: web.Request) -> web.Response:
-        return web.Response(body=body, status=404)
-
-    application = web.Application()
-    application.router.add_get("/{path:.*}", answer)
-    async with TestServer(application) as server:
-        rpc = RpcClient("stellar:test", [str(server.make_url("/"))], identify=accept_any)
+    async with answering(404, body) as endpoint:
         if landed is None:
             with pytest.raises((NodeUnavailable, msgspec.MsgspecError)):
-                await has_landed(rpc.endpoints[0], "ab" * 32)
+                await has_landed(endpoint, OURS)
         else:
-            assert await has_landed(rpc.endpoints[0], "ab" * 32) is landed
+            assert await has_landed(endpoint, OURS) is landed
+
+
+@pytest.mark.parametrize(
+    ("found", "landed"),
+    [
+        ({"hash": OURS}, True),
+        ({"hash": THEIRS, "inner_transaction": {"hash": OURS}}, True),
+        ({"hash": THEIRS}, None),
+        ({"hash": THEIRS, "inner_transaction": {"hash": THEIRS}}, None),
+    ],
+)
+async def test_another_transaction_in_a_ledger_is_not_taken_for_ours(
+    found: dict[str, Any], landed: bool | None
+) -> None:
+    async with answering(200, msgspec.json.encode(found)) as endpoint:
+        if landed is None:
+            with pytest.raises(NodeUnavailable, match="another transaction"):
+                await has_landed(endpoint, OURS)
+        else:
+            assert await has_landed(endpoint, OURS)
+
+
+@pytest.mark.parametrize("status", [200, 201, 409])
+async def test_a_transaction_is_taken_only_by_an_answer_about_it(status: int) -> None:
+    signed = SignedTransaction(OURS, b"envelope")
+    async with answering(status, msgspec.json.encode({"hash": OURS})) as endpoint:
+        assert await submit(endpoint, signed) is None
+    async with answering(status, msgspec.json.encode({"hash": THEIRS})) as endpoint:
+        with pytest.raises(NodeUnavailable, match="another transaction"):
+            await submit(endpoint, signed)
+
+
+async def test_another_account_is_not_taken_for_the_one_asked_for() -> None:
+    theirs = "G" + "B" * 55
+    account = {"account_id": theirs, "sequence": "7", "subentry_count": 0, "balances": []}
+    async with answering(200, msgspec.json.encode(account)) as endpoint:
+        assert await fetch_account(endpoint, theirs) is not None
+        with pytest.raises(NodeUnavailable, match="another account"):
+            await fetch_account(endpoint, "G" + "A" * 55)
+
+
+@asynccontextmanager
+async def answering(status: int, body: bytes) -> AsyncIterator[Endpoint]:
+    """Open an endpoint that answers everything alike."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=body, status=status)
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(application) as server:
+        rpc = RpcClient("stellar:test", [str(server.make_url("/"))], identify=accept_any)
+        yield rpc.endpoints[0]
         await rpc.close()
 
 
