@@ -69,6 +69,6 @@ async def _lock(work: Work, tenant: str, deposit_id: int) -> Deposit:
     if deposit.status != "confirmed":
         raise NotAssignable(f"deposit {deposit_id} is {deposit.status}, not confirmed")
     credit = entry_of(deposit_fact(DepositConfirmed, deposit, deposit.confirm_height), None)
-    if not await ledger_sql.find_entries(work.conn, [tenant], [credit.idempotency_key]):
+    if not await ledger_sql.find_entries(work.conn, [(tenant, credit.idempotency_key)]):
         raise NotAssignable(f"deposit {deposit_id} is on its way to the ledger; try again soon")
     return deposit

@@ -132,15 +132,12 @@ class PostLedger(LocalStage[LedgerRecord]):
 
     async def _posted(self, work: Work, entries: Iterable[Entry]) -> dict[str, int]:
         """Return by idempotency key what those entries that are posted took for the network."""
-        keys = {(entry.tenant, entry.idempotency_key) for entry in entries}
-        if not keys:
-            return {}
-        tenants, idempotency_keys = zip(*keys, strict=True)
-        found = await ledger_sql.find_entries(work.conn, tenants, idempotency_keys)
+        keys = list({(entry.tenant, entry.idempotency_key) for entry in entries})
+        found = await ledger_sql.find_entries(work.conn, keys)
         gas: dict[str, int] = defaultdict(int)
         for line in found:
             is_gas = line.debit_bucket == "network_fees"
-            gas[idempotency_keys[line.position - 1]] += line.amount_minor if is_gas else 0
+            gas[keys[line.position - 1][1]] += line.amount_minor if is_gas else 0
         return gas
 
     async def _park_refused(

@@ -148,7 +148,7 @@ async def _find(conn: Connection, entries: Sequence[Entry]) -> dict[Key, StoredE
     """Look for the entries' keys, if they can be any. Only right once the accounts are locked."""
     sound = [entry for entry in entries if not problem_of_content(entry)]
     keys = list({(entry.tenant, entry.idempotency_key): None for entry in sound})
-    found = await tables.find_entries(conn, [key[0] for key in keys], [key[1] for key in keys])
+    found = await tables.find_entries(conn, keys)
     stored: dict[Key, StoredEntry] = {}
     for row in found:
         key = keys[row.position - 1]

@@ -186,10 +186,11 @@ async def lock_accounts(
     return zip(*row[:3], strict=True), row[3]
 
 
-async def find_entries(
-    conn: Connection, tenants: Sequence[str], idempotency_keys: Sequence[str]
-) -> list[FoundLine]:
-    """Return the lines of those entries that exist, in order."""
+async def find_entries(conn: Connection, keys: Sequence[tuple[str, str]]) -> list[FoundLine]:
+    """Return the lines of those entries that exist, by tenant and idempotency key, in order."""
+    if not keys:
+        return []
+    tenants, idempotency_keys = zip(*keys, strict=True)
     rows = _queries.find_entries(conn, tenants=tenants, idempotency_keys=idempotency_keys)
     return [FoundLine._make((*head, int(amount))) async for *head, amount in rows]
 

@@ -41,7 +41,8 @@ async def lost_facts(
     ]
     entries = [(fact.tenant, entry_of(fact, None).idempotency_key) for fact in facts]
     undone = [(fact.tenant, one.idempotency_key) for fact in facts for one in original_of(fact)]
-    posted = await _posted(conn, {*entries, *undone})
+    keys = list({*entries, *undone})
+    posted = {keys[line.position - 1] for line in await ledger_sql.find_entries(conn, keys)}
     return [
         fact
         for fact, entry in zip(facts, entries, strict=True)
@@ -71,13 +72,3 @@ def cost_facts(cost: NetworkCost, status: str) -> list[LedgerFact]:
     if status == "confirmed":
         facts.append(cost_fact(NetworkCostConfirmed, cost))
     return facts
-
-
-async def _posted(conn: Connection, keys: set[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Return those (tenant, idempotency key) that the journal has."""
-    if not keys:
-        return set()
-    wanted = sorted(keys)
-    tenants, idempotency_keys = zip(*wanted, strict=True)
-    found = await ledger_sql.find_entries(conn, tenants, idempotency_keys)
-    return {wanted[line.position - 1] for line in found}
