@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 INTERRUPTED = 130
-"""Exit status after Ctrl-C, as of every command."""
+"""Exit status after Ctrl-C, as shells have it: 128 + SIGINT."""
 
 
 def main() -> None:

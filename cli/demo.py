@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from cli.__main__ import INTERRUPTED
 from cli.demo_screen import Screen
 from cli.demo_story import Story
 from cli.errors import explain
@@ -29,8 +30,6 @@ OURS = (
 PREFIX = "millrace-demo-"
 ABANDONED_AFTER_S = 60.0
 """A demo that was killed may need a moment until its servers have ended too."""
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it: 128 + SIGINT."""
 
 
 def play(chains: Sequence[str]) -> int:

@@ -114,7 +114,3 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
     prepare_streams()
     app(args=arguments, prog_name="millrace")
-
-
-if __name__ == "__main__":
-    main()

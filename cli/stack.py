@@ -245,7 +245,7 @@ def start_detached(folder: Path, chains: Sequence[str], block_time_s: int | None
     """Start `millrace up` in the background; return its addresses once all is ready."""
     log = folder / "logs" / "up.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "cli.main", "up", "--json"]
+    command = [sys.executable, "-m", "cli", "up", "--json"]
     command += [word for kind in chains for word in ("--chain", kind)]
     command += ["--block-time-s", str(block_time_s)] if block_time_s else []
     started = time.time()

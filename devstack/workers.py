@@ -43,7 +43,7 @@ class WorkerProcess:
         self.log_path = log_path
         self.starts = 0
         self.exit_status: int | None = None
-        self._command = command or (sys.executable, "-m", "cli.main", "worker", "--role", role)
+        self._command = command or (sys.executable, "-m", "cli", "worker", "--role", role)
         self._environment = {"MILLRACE_METRICS_PORT": str(self.metrics_port), **environment}
         self._process: GuardedProcess | None = None
         self._supervision: asyncio.Task[None] | None = None

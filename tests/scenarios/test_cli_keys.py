@@ -218,7 +218,7 @@ async def refused_signer(installed: CommandLine, **environ: str) -> list[str]:
     """Start a signer that ends itself; return the lines that it said."""
     done = await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "cli.main", "worker", "--role", "signer"],
+        [sys.executable, "-m", "cli", "worker", "--role", "signer"],
         env=os.environ | installed.environ | {"MILLRACE_METRICS_PORT": "0"} | environ,
         capture_output=True,
         text=True,

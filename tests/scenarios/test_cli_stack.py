@@ -32,7 +32,7 @@ def millrace(folder: Path) -> Run:
 
     def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "cli.main", *arguments],
+            [sys.executable, "-m", "cli", *arguments],
             cwd=folder,
             env=bare | environ,
             capture_output=True,

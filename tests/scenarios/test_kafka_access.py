@@ -128,7 +128,7 @@ async def worker(settings: Settings, broker: SecuredKafka, folder: Path) -> Asyn
     }
     environ = os.environ | {f"MILLRACE_{name}": value for name, value in given.items()}
     with log.open("wb") as output:
-        command = (sys.executable, "-m", "cli.main", "worker", "--role", "withdrawals")
+        command = (sys.executable, "-m", "cli", "worker", "--role", "withdrawals")
         process = await asyncio.create_subprocess_exec(
             *command, stdout=output, stderr=output, env=environ
         )
@@ -189,7 +189,7 @@ def test_doctor_says_who_was_refused_and_keeps_the_password_to_itself(
     settings, config = settings_for(broker), tmp_path / "millrace.toml"
     config.touch()
     done = subprocess.run(
-        [sys.executable, "-m", "cli.main", "doctor"],
+        [sys.executable, "-m", "cli", "doctor"],
         check=False,
         capture_output=True,
         text=True,

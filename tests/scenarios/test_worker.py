@@ -56,7 +56,7 @@ async def worker(
     log = folder / f"{role}.log"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "cli.main", "worker", "--role", role),
+            *(sys.executable, "-m", "cli", "worker", "--role", role),
             stdout=output,
             stderr=output,
             env=os.environ

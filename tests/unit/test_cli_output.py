@@ -208,7 +208,7 @@ def test_no_table_is_cut_to_fit_a_terminal(columns: int, table: bool) -> None:
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-"])
 def test_a_closed_output_is_no_error(closed: str) -> None:
-    command = f"{sys.executable} -m cli.main --version {closed}"
+    command = f"{sys.executable} -m cli --version {closed}"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
     assert done.stderr == ""
 
