@@ -74,7 +74,8 @@ class CheckWithdrawals(LocalStage[WithdrawalCommand | Refusal]):
     def _refuse(self, work: Work, refusals: Sequence[Refusal]) -> None:
         now = datetime.now(UTC)
         emit_events(work, [orders.refused_event(refusal, now) for refusal in refusals])
-        catalogue.withdrawals_total.labels("unknown", "unknown", "rejected").inc(len(refusals))
+        refused = catalogue.withdrawals_total.labels("unknown", "unknown", "rejected")
+        work.count(refused, len(refusals))
 
     async def _take_orders(
         self,
@@ -141,11 +142,12 @@ class CheckWithdrawals(LocalStage[WithdrawalCommand | Refusal]):
         emit_events(work, events)
         emit_approved(work, (w for w in moved if w.status == "approved"))
         for withdrawal in moved:
-            catalogue.withdrawals_total.labels(
+            counter = catalogue.withdrawals_total.labels(
                 withdrawal.network or "unknown",
                 withdrawal.asset if withdrawal.network else "unknown",
                 withdrawal.status,
-            ).inc()
+            )
+            work.count(counter)
 
 
 def sort_out(

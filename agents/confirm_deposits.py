@@ -64,4 +64,4 @@ class ConfirmDeposits(LocalStage[BlockMatched]):
         for record in batch_facts(facts):
             work.emit(LEDGER, network, record)
         for asset, count in Counter(deposit.asset for deposit in confirmed).items():
-            catalogue.deposits_total.labels(network, asset, "confirmed").inc(count)
+            work.count(catalogue.deposits_total.labels(network, asset, "confirmed"), count)

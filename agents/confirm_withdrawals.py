@@ -29,7 +29,7 @@ from sql import coins as coins_sql
 from sql import transactions as transactions_sql
 from sql import withdrawals as withdrawals_sql
 from sql.transactions import Inclusion, MinedTransaction
-from sql.withdrawals import Withdrawal, WithdrawalPolicy
+from sql.withdrawals import WithdrawalPolicy
 from topics.blocks import BLOCKS, BlockAdded, BlockRecord, TransactionRecord
 from topics.ledger import (
     LEDGER,
@@ -208,7 +208,9 @@ class ConfirmWithdrawals(LocalStage[BlockRecord]):
         ]
         emit_facts(work, network, facts)
         for withdrawal, _ in settled:
-            count_settled(withdrawal)
+            work.count(
+                catalogue.withdrawals_total.labels(network, withdrawal.asset, withdrawal.status)
+            )
 
     def _finality(self, network: str, policies: Mapping[str, WithdrawalPolicy]) -> str:
         return next(
@@ -246,10 +248,3 @@ def emit_facts(
     """Hand facts to the ledger."""
     for record in batch_facts(facts):
         work.emit(LEDGER, network, record)
-
-
-def count_settled(withdrawal: Withdrawal) -> None:
-    """Count a withdrawal that is confirmed or failed."""
-    catalogue.withdrawals_total.labels(
-        withdrawal.network, withdrawal.asset, withdrawal.status
-    ).inc()

@@ -285,9 +285,9 @@ class MatchDeposits(LocalStage[BlockRecord]):
             ]
             + [detected_event(d, now) for d in detected if is_from_customer(d)],
         )
-        _count(orphaned, "orphaned")
-        _count(detected, None)
-        catalogue.transfers_total.labels(network).inc(transfers_in(records))
+        _count(work, orphaned, "orphaned")
+        _count(work, detected, None)
+        work.count(catalogue.transfers_total.labels(network), transfers_in(records))
         if due:
             work.emit(DEPOSITS, network, BlockMatched(network, height))
 
@@ -300,9 +300,9 @@ def not_among(found: Sequence[NewDeposit], detected: Sequence[Deposit]) -> list[
     return [d for d in found if (d.transaction_id, d.transfer_index) not in written]
 
 
-def _count(deposits: Sequence[Deposit], status: str | None) -> None:
+def _count(work: Work, deposits: Sequence[Deposit], status: str | None) -> None:
     counts = Counter((d.network, d.asset or "unknown", status or d.status) for d in deposits)
     for (network, asset, now), count in counts.items():
-        catalogue.deposits_total.labels(network, asset, now).inc(count)
+        work.count(catalogue.deposits_total.labels(network, asset, now), count)
         if now == "confirmed":
-            catalogue.deposits_total.labels(network, asset, "detected").inc(count)
+            work.count(catalogue.deposits_total.labels(network, asset, "detected"), count)

@@ -81,9 +81,11 @@ class PostLedger(LocalStage[LedgerRecord]):
                 for event in events_of(fact, result, now) + paid_debt_events(entry, result, now)
             ],
         )
-        self._count_volumes(items, results)
+        self._count_volumes(work, items, results)
 
-    def _count_volumes(self, items: Sequence[Item], results: Sequence[PostResult]) -> None:
+    def _count_volumes(
+        self, work: Work, items: Sequence[Item], results: Sequence[PostResult]
+    ) -> None:
         volumes: defaultdict[tuple[_Volume, str, str], int] = defaultdict(int)
         for (fact, _), result in zip(items, results, strict=True):
             volume = _volume_of(fact)
@@ -91,7 +93,7 @@ class PostLedger(LocalStage[LedgerRecord]):
                 volumes[volume, fact.network, fact.asset] += int(fact.amount_minor)
         for (volume, network, asset), amount_minor in volumes.items():
             amount = whole_units(amount_minor, self._decimals[asset])
-            _VOLUMES[volume].labels(network, asset).inc(amount)
+            work.count(_VOLUMES[volume].labels(network, asset), amount)
 
     async def _postable(self, work: Work, facts: Sequence[LedgerFact]) -> list[Item]:
         """Return the entries of the facts that hold, in order."""
@@ -151,7 +153,7 @@ class PostLedger(LocalStage[LedgerRecord]):
         ]
         for fact, result in refused:
             log.critical("chain fact cannot be posted", fact=fact, result=result)
-            catalogue.dead_letters_total.labels(self.name).inc()
+            work.count(catalogue.dead_letters_total.labels(self.name))
         await stream.park_records(
             work.conn,
             [

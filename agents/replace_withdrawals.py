@@ -169,4 +169,4 @@ async def store_replacement(
     )
     emit_events(work, [event])
     work.emit(WITHDRAWALS_SIGNED, network, WithdrawalsSigned(network, [new.transaction_id]))
-    catalogue.withdrawal_replacements_total.labels(network).inc()
+    work.count(catalogue.withdrawal_replacements_total.labels(network))

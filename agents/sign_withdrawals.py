@@ -290,7 +290,9 @@ async def give_up(work: Work, hopeless: Sequence[Priced]) -> None:
         await release_holds(work, failed)
         emit_events(work, [told.failed_event(withdrawal) for withdrawal in failed])
     for withdrawal in failed:
-        catalogue.withdrawals_total.labels(withdrawal.network, withdrawal.asset, "failed").inc()
+        work.count(
+            catalogue.withdrawals_total.labels(withdrawal.network, withdrawal.asset, "failed")
+        )
 
 
 async def store(work: Work, network: str, signed: Sequence[NewTransaction]) -> None:
@@ -305,4 +307,4 @@ async def store(work: Work, network: str, signed: Sequence[NewTransaction]) -> N
         WITHDRAWALS_SIGNED, network, WithdrawalsSigned(network, [s.transaction_id for s in signed])
     )
     for withdrawal in withdrawals:
-        catalogue.withdrawals_total.labels(network, withdrawal.asset, "signed").inc()
+        work.count(catalogue.withdrawals_total.labels(network, withdrawal.asset, "signed"))

@@ -118,7 +118,7 @@ async def _fail(work: Outgoing, withdrawal: Withdrawal, reason: str, detail: str
     failed = await move_withdrawals(work.conn, withdrawal.status, [move])
     await release_holds(work, failed)
     emit_events(work, [failed_event(row) for row in failed])
-    catalogue.withdrawals_total.labels(withdrawal.network, withdrawal.asset, "failed").inc()
+    work.count(catalogue.withdrawals_total.labels(withdrawal.network, withdrawal.asset, "failed"))
     return failed[0]
 
 
@@ -169,7 +169,7 @@ async def _decide(
     moved = await move_withdrawals(work.conn, WAITING, [move])
     if not moved:
         raise NotWaiting(f"withdrawal {idempotency_key!r} does not wait for approval")
-    catalogue.withdrawals_total.labels(found.network, found.asset, status).inc()
+    work.count(catalogue.withdrawals_total.labels(found.network, found.asset, status))
     return moved[0]
 
 

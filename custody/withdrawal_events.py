@@ -8,6 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Protocol
 
+from prometheus_client import Counter
+
 from sql.pool import Connection
 from sql.withdrawals import Withdrawal
 from topics import event_data, events
@@ -16,11 +18,15 @@ from topics.topic import Emitter
 
 
 class Outgoing(Emitter, Protocol):
-    """A transaction and what is published if it commits: agents.runtime.stage.Work is one."""
+    """A transaction and what is told if it commits: agents.runtime.stage.Work is one."""
 
     @property
     def conn(self) -> Connection:
         """The transaction's connection."""
+        ...
+
+    def count(self, counter: Counter, amount: float = 1) -> None:
+        """Raise `counter` when, and only if, the transaction commits."""
         ...
 
 

@@ -74,7 +74,7 @@ async def record_answers(work: Work, network: str, answers: Sequence[Answer]) ->
     moved = await withdrawals_sql.move_withdrawals(work.conn, "signed", moves)
     emit_events(work, [told.broadcast_event(w, accepted[w.withdrawal_id]) for w in moved])
     for withdrawal in moved:
-        catalogue.withdrawals_total.labels(network, withdrawal.asset, "broadcast").inc()
+        work.count(catalogue.withdrawals_total.labels(network, withdrawal.asset, "broadcast"))
     return rows
 
 

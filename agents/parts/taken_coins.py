@@ -153,7 +153,7 @@ async def _settle(
     if not taker.ours:
         await _halt(work, network, withdrawal)
     if taking is not Taking.LOST:
-        catalogue.coin_takings_total.labels(network, Taking.DOUBT).inc()
+        work.count(catalogue.coin_takings_total.labels(network, Taking.DOUBT))
         log.critical("took a coin, an operator has to judge it", **_names(withdrawal, taker))
     elif await is_final(work, network, withdrawal, taker):
         await give_up(work, network, withdrawal, taker, spending)
@@ -219,7 +219,7 @@ async def give_up(
     log.critical("given up: can never land", **_names(withdrawal, taker))
     await give_up_lost(work, withdrawal, detail)
     await losses_sql.record_loss(work.conn, network, taker, spending.coins)
-    catalogue.coin_takings_total.labels(network, Taking.LOST).inc()
+    work.count(catalogue.coin_takings_total.labels(network, Taking.LOST))
 
 
 async def _halt(work: Work, network: str, withdrawal: Withdrawal, reason: str = FOREIGN) -> None:
@@ -276,7 +276,7 @@ async def _adopt(
     )
     emit_events(work, [event])
     log.warning("paid under another id", **_names(withdrawal, taker))
-    catalogue.coin_takings_total.labels(network, Taking.PAID).inc()
+    work.count(catalogue.coin_takings_total.labels(network, Taking.PAID))
 
 
 def found_attempt(

@@ -193,8 +193,9 @@ class StageRunner:
                 if fresh:
                     await self.stage.apply(work, fresh, prepared)
                 rows = await self._hand_over(done, letters, work)
+            work.raise_counters()
             self._context.outlet.offer(rows)  # giving the connection back need not be waited for
-        self._count_parked(len(letters), ours=not self.stage.topic.from_outside)
+        self._limit_parked(len(letters), ours=not self.stage.topic.from_outside)
 
     def _decode(
         self, records: Sequence[Record]
@@ -215,10 +216,13 @@ class StageRunner:
             else "\n" + "".join(traceback.format_tb(fault.__traceback__)[-3:])
         )
         letter = self._letter(record, f"{type(fault).__name__}: {fault}{trace}")
-        async with self._context.pool.acquire() as conn, conn.transaction():
-            done = await self._advance_inbox(conn, [record])
-            await self._hand_over(done, [letter], Work(conn))
-        self._count_parked(1)
+        async with self._context.pool.acquire() as conn:
+            async with conn.transaction():
+                done = await self._advance_inbox(conn, [record])
+                work = Work(conn)
+                await self._hand_over(done, [letter], work)
+            work.raise_counters()
+        self._limit_parked(1)
 
     async def _advance_inbox(
         self, conn: Connection, records: Sequence[Record]
@@ -240,9 +244,9 @@ class StageRunner:
     async def _hand_over(
         self, done: dict[Partition, int], letters: Sequence[DeadLetter], work: Work
     ) -> list[OutboxRow]:
-        await stream.park_records(
-            work.conn, [x for x in letters if x.record_offset >= done[x.topic, x.partition]]
-        )
+        fresh = [x for x in letters if x.record_offset >= done[x.topic, x.partition]]
+        await stream.park_records(work.conn, fresh)
+        work.count(catalogue.dead_letters_total.labels(self.stage.name), len(fresh))
         return await write_outbox(work, self._context.settings.topic_prefix)
 
     def _letter(self, record: Record, error: str) -> DeadLetter:
@@ -263,9 +267,8 @@ class StageRunner:
             error[:ERROR_CHARS_MAX],
         )
 
-    def _count_parked(self, count: int, *, ours: bool = True) -> None:
-        """Count letters. Raises InvariantBroken if too many came of what is likely our fault."""
-        catalogue.dead_letters_total.labels(self.stage.name).inc(count)
+    def _limit_parked(self, count: int, *, ours: bool = True) -> None:
+        """Raise InvariantBroken if too many letters came of what is likely our fault."""
         if not ours:
             return
         now = time.monotonic()

@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
+from prometheus_client import Counter
+
 from sql.pool import Connection
 from topics.topic import EmittedT, RecordT, Topic
 
@@ -30,15 +32,25 @@ class InvariantBroken(Exception):
 
 
 class Work:
-    """One transaction of a stage: its connection, and the records to publish once it commits."""
+    """One transaction of a stage: its connection, and what to publish and count once it commits."""
 
     def __init__(self, conn: Connection) -> None:
         self.conn = conn
         self.outbox: list[tuple[str, str, bytes]] = []
+        self._counts: list[tuple[Counter, float]] = []
 
     def emit(self, topic: Topic[EmittedT], key: str, record: EmittedT) -> None:
         """Publish `record` when, and only if, this transaction commits."""
         self.outbox.append((topic.name, key, topic.encode(record)))
+
+    def count(self, counter: Counter, amount: float = 1) -> None:
+        """Raise `counter` when, and only if, this transaction commits: it may be done again."""
+        self._counts.append((counter, amount))
+
+    def raise_counters(self) -> None:
+        """Raise what was counted. For whoever opened the transaction, right after its commit."""
+        for counter, amount in self._counts:
+            counter.inc(amount)
 
 
 class Stage(ABC, Generic[RecordT, PreparedT]):

@@ -22,14 +22,15 @@ def transact(context: Context) -> AbstractAsyncContextManager[Work]:
 async def transact_on(
     pool: Pool, topic_prefix: str, outlet: Outlet | None = None
 ) -> AsyncIterator[Work]:
-    """Open a transaction; what is emitted is published when, and only if, it commits.
+    """Open a transaction; what is emitted and counted is so when, and only if, it commits.
 
-    At once by a worker's outlet, within a second or two by relay_outbox without one.
+    Published at once by a worker's outlet, within a second or two by relay_outbox without one.
     """
     async with pool.acquire() as conn, conn.transaction():
         work = Work(conn)
         yield work
         rows = await write_outbox(work, topic_prefix)
+    work.raise_counters()
     if outlet is not None:
         outlet.offer(rows)
 

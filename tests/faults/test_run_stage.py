@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 
 import asyncpg
 import pytest
+from prometheus_client import CollectorRegistry, Counter
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
@@ -16,6 +18,8 @@ from agents.runtime.kafka_io import Publisher
 from agents.runtime.record import Record
 from agents.runtime.run_stage import StageRunner
 from agents.runtime.stage import InvariantBroken, Stage, Work
+from agents.runtime.transact import transact
+from metrics.catalogue import REGISTRY
 from settings.model import Settings
 from sql.pool import Pool
 from sql.stream import Partition
@@ -38,6 +42,9 @@ class Note(Stage[int, None]):
         self.go_on.set()
         self.kills_connection = False
         self.faults: list[Exception] = []
+        self.fails_to_commit = False
+        self.counted = CollectorRegistry()
+        self._numbers = Counter("numbers", "Numbers noted", registry=self.counted)
 
     async def prepare(self, records: Sequence[int]) -> None:
         self.asked.set()
@@ -46,8 +53,12 @@ class Note(Stage[int, None]):
     async def apply(self, work: Work, records: Sequence[int], _: None) -> None:
         await work.conn.fetch("SELECT * FROM noted")
         await work.conn.execute("INSERT INTO noted SELECT unnest($1::integer[])", list(records))
+        work.count(self._numbers, len(records))
         if self.faults:
             raise self.faults.pop()
+        if self.fails_to_commit:
+            self.fails_to_commit = False
+            await work.conn.execute("INSERT INTO judged_late VALUES (1), (1)")
         if self.kills_connection:
             self.kills_connection = False
             await work.conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
@@ -112,6 +123,10 @@ class Scene:
 async def scene(pool: Pool, database_url: str) -> Scene:
     await pool.execute("DROP TABLE IF EXISTS noted")
     await pool.execute("CREATE TABLE noted (number integer PRIMARY KEY CHECK (number >= 0))")
+    await pool.execute("DROP TABLE IF EXISTS judged_late")
+    await pool.execute(
+        "CREATE TABLE judged_late (number integer UNIQUE DEFERRABLE INITIALLY DEFERRED)"
+    )
     return Scene(pool, database_url)
 
 
@@ -127,6 +142,40 @@ async def test_a_batch_that_begins_behind_a_gap_does_the_gap_first(scene: Scene)
     batch = scene.send([1, 2, 3, 4])
     await scene.runner().run(batch[3:])
     assert await scene.noted() == [1, 2, 3, 4]
+
+
+async def test_what_is_done_again_is_counted_once(scene: Scene) -> None:
+    stage = Note()
+    stage.faults = [ConnectionResetError()]  # the batch is tried again
+    stage.fails_to_commit = True  # it is taken apart
+    await scene.runner(stage).run(scene.send([1, 2, 3]))
+    assert await scene.noted() == [1, 2, 3]
+    assert stage.counted.get_sample_value("numbers_total") == 3
+
+
+async def test_a_transaction_of_a_loop_is_counted_if_it_commits(scene: Scene) -> None:
+    counted = CollectorRegistry()
+    rounds = Counter("rounds", "Rounds made", registry=counted)
+    for number in (1, 1, 2):
+        with suppress(asyncpg.UniqueViolationError):
+            async with transact(scene.context) as work:
+                work.count(rounds)
+                await work.conn.execute("INSERT INTO noted VALUES ($1)", number)
+    assert await scene.noted() == [1, 2]
+    assert counted.get_sample_value("rounds_total") == 2
+
+
+async def test_a_record_that_comes_again_is_parked_and_counted_once(scene: Scene) -> None:
+    def counted() -> float:
+        value = REGISTRY.get_sample_value("millrace_dead_letters_total", {"stage": Note.name})
+        return value or 0
+
+    before = counted()
+    batch = scene.send(["one", -2])
+    await scene.runner().run(batch)
+    await scene.runner().run(batch)
+    assert await scene.parked() == 2
+    assert counted() - before == 2
 
 
 async def test_a_long_gap_is_read_batch_by_batch(scene: Scene) -> None:
