@@ -134,7 +134,11 @@ ON CONFLICT (network) DO UPDATE SET
     safe_height = coalesce(excluded.safe_height, cursors.safe_height),
     finalized_height = coalesce(excluded.finalized_height, cursors.finalized_height),
     node_height = excluded.node_height,
-    settled_height = least(cursors.settled_height, excluded.height),
+    -- Not least(), which would make a number of NULL: nothing was settled yet.
+    settled_height = CASE
+        WHEN cursors.settled_height > excluded.height THEN excluded.height
+        ELSE cursors.settled_height
+    END,
     updated_at = now();
 
 -- name: halt_network!

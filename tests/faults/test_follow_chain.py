@@ -185,6 +185,20 @@ async def test_a_reorganisation_of_all_that_is_known_is_followed(world: World) -
     assert await known_ids(world) == chain_ids(world)[-3:]
 
 
+async def test_a_reorganisation_settles_nothing_where_no_withdrawals_are_made(
+    world: World,
+) -> None:
+    """Else blocks would be kept for ever, for a search that nobody makes."""
+    world.chain.mine(6)
+    await world.follow()
+    world.chain.reorganise(2, length=3)
+    await world.follow()
+    async with world.pool.acquire() as conn:
+        cursor = await chain_sql.read_cursor(conn, world.network)
+    assert cursor is not None
+    assert (cursor.height, cursor.settled_height) == (world.chain.tip.height, None)
+
+
 async def test_a_transaction_mined_lower_while_the_new_chain_is_still_short_is_credited(
     world: World,
 ) -> None:
