@@ -131,7 +131,7 @@ class ReconcileChain(Loop):
         super().__init__(context)
         self.every_s = context.settings.reconcile_every_s
 
-    async def run_once(self) -> None:
+    async def run_once(self) -> float:
         """Compare all networks, then the books. A network whose node is away is left for later."""
         started = time.monotonic()
         settings = self.context.settings
@@ -148,8 +148,8 @@ class ReconcileChain(Loop):
                 log.warning("not reconciled", network=network, fault=repr(fault)[:300])
                 left = True
         await reconcile_books(self.context.pool, topic_prefix=settings.topic_prefix)
-        every_s = min(settings.reconcile_every_s, RETRY_S) if left else settings.reconcile_every_s
-        self.every_s = max(every_s, 9 * (time.monotonic() - started))
+        pause_s = min(self.every_s, RETRY_S) if left else self.every_s
+        return max(pause_s, 9 * (time.monotonic() - started))
 
 
 def _report(

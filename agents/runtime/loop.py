@@ -21,5 +21,8 @@ class Loop(ABC):
         self.context = context
 
     @abstractmethod
-    async def run_once(self) -> None:
-        """Do the work once. NodeUnavailable and database outages are retried by the runner."""
+    async def run_once(self) -> float | None:
+        """Do the work once. Return when it is wanted again, in seconds, if not after `every_s`.
+
+        NodeUnavailable and database outages are retried by the runner.
+        """

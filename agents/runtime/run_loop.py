@@ -15,8 +15,8 @@ async def run_loop(loop: Loop, context: Context) -> NoReturn:
 
     async def body() -> None:
         while True:
-            await loop.run_once()
-            await asyncio.sleep(loop.every_s)
+            pause_s = await loop.run_once()
+            await asyncio.sleep(loop.every_s if pause_s is None else pause_s)
 
     lease = Lease(context.pool, loop.name, context.holder, context.settings.lease_s)
     await lease.run_forever(body)

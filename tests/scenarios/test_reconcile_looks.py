@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
 
 from agents.parts.reconcile_look import NotFollowed
 from agents.reconcile_chain import RETRY_S, Patience, ReconcileChain, reconcile_network
+from agents.runtime.loop import Loop
+from agents.runtime.run_loop import run_loop
 from chain_adapters.simulated import FEE_MINOR, Mischief
 from chain_adapters.types import Holding, NodeUnavailable
 from sql import reconciliation as tables
@@ -205,13 +208,13 @@ async def test_a_network_that_was_never_followed_cannot_be_reconciled(
 
 async def test_the_loop_reconciles_every_network_and_the_books(books: Books) -> None:
     loop = ReconcileChain(books.pipeline.context)
-    await loop.run_once()
+    pause_s = await loop.run_once()
     async with books.pool.acquire() as conn:
         runs = {run.network: run for run in await tables.last_runs(conn)}
     assert runs[books.network].settled
     assert runs[books.network].height == len(books.chain.blocks) - 1
     assert runs[None].figures > 0
-    assert loop.every_s == books.pipeline.context.settings.reconcile_every_s
+    assert pause_s == books.pipeline.context.settings.reconcile_every_s
 
 
 async def test_a_network_whose_node_is_away_is_tried_again_soon_and_the_books_now(
@@ -228,11 +231,33 @@ async def test_a_network_whose_node_is_away_is_tried_again_soon_and_the_books_no
     before = await last_runs()
     monkeypatch.setattr(books.adapter, "fetch_balances", be_away)
     loop = ReconcileChain(books.pipeline.context)
-    await loop.run_once()
+    pause_s = await loop.run_once()
     after = await last_runs()
     assert after[books.network] == before[books.network]
     assert after[None] != before.get(None)
-    assert loop.every_s == RETRY_S < books.pipeline.context.settings.reconcile_every_s
+    assert pause_s == RETRY_S < books.pipeline.context.settings.reconcile_every_s
+
+
+async def test_a_loop_comes_again_when_its_round_said(books: Books) -> None:
+    class Impatient(Loop):
+        name = "impatient"
+        every_s = 3600.0
+        rounds = 0
+        came_again = asyncio.Event()
+
+        async def run_once(self) -> float | None:
+            self.rounds += 1
+            if self.rounds == 2:
+                self.came_again.set()
+                return None
+            return 0.0
+
+    context = books.pipeline.context
+    running = asyncio.create_task(run_loop(Impatient(context), context))
+    async with asyncio.timeout(20):
+        await Impatient.came_again.wait()
+    running.cancel()
+    await asyncio.wait([running])
 
 
 async def test_a_limit_leaves_addresses_for_another_time_and_says_so(books: Books) -> None:
