@@ -1,100 +1,41 @@
-"""Payments of coins: which coins, which fee, which bytes."""
+"""Payments of coins: which coins, which fee, which outputs."""
 
 from __future__ import annotations
 
 import secrets
 
-import coincurve
-import msgspec
 import pytest
 
 from chain_adapters.bitcoin.chains import MAINNET as BITCOIN
 from chain_adapters.dogecoin.chains import MAINNET as DOGECOIN
 from chain_adapters.litecoin.chains import MAINNET as LITECOIN
-from chain_adapters.types import (
-    Coin,
-    InvalidAddress,
-    Payment,
-    PaymentRefused,
-    Quote,
-    SignedTransaction,
-    UnsignedTransaction,
-)
-from chain_adapters.utxo import pay, raw
+from chain_adapters.types import InvalidAddress, Payment, PaymentRefused
+from chain_adapters.utxo import pay
 from chain_adapters.utxo.address import (
     address_of,
-    derive_address,
-    hash_key,
     p2pkh_script,
     p2sh_script,
     script_of,
     witness_script,
 )
 from chain_adapters.utxo.chain import UtxoChain
-from chain_adapters.utxo.pay import Bid, dust_below
-from chain_adapters.utxo.transaction import Draft, encode_signature, virtual_size
+from chain_adapters.utxo.pay import dust_below
+from chain_adapters.utxo.transaction import virtual_size
 from tests.support.oracles import Transaction
-
-CHAINS = [BITCOIN, LITECOIN, DOGECOIN]
-every_chain = pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: chain.name)
-NAMES = {"Bitcoin": "bitcoin", "Litecoin": "litecoin", "Dogecoin": "dogecoin"}
-KEY = coincurve.PrivateKey(b"\1" * 32)
-STRANGER = coincurve.PrivateKey(b"\2" * 32)
-CAP = 10**10
-
-
-def own(chain: UtxoChain) -> str:
-    return derive_address(chain, KEY.public_key.format())
-
-
-def other(chain: UtxoChain) -> str:
-    return derive_address(chain, STRANGER.public_key.format())
-
-
-def coin(amount_minor: int, number: int = 0) -> Coin:
-    return Coin(f"{number:064x}:{number % 7}", amount_minor)
-
-
-def bid_of(chain: UtxoChain, times: int = 1) -> Quote:
-    bid = Bid(chain.fee_rate_min * times, chain.fee_rate_step)
-    return Quote(0, None, msgspec.json.encode(bid), None, None)
-
-
-def payment_of(chain: UtxoChain, amount_minor: int, recipient: str | None = None) -> Payment:
-    return Payment(own(chain), recipient or other(chain), None, amount_minor)
-
-
-def build(
-    chain: UtxoChain,
-    amount_minor: int,
-    coins: list[Coin],
-    *,
-    times: int = 1,
-    replaces: UnsignedTransaction | None = None,
-    cap: int = CAP,
-) -> UnsignedTransaction:
-    payment = payment_of(chain, amount_minor)
-    return pay.build(chain, payment, bid_of(chain, times), coins, replaces, fee_minor_cap=cap)
-
-
-def draft_of(unsigned: UnsignedTransaction) -> Draft:
-    return msgspec.json.decode(unsigned.body, type=Draft)
-
-
-def sign(
-    chain: UtxoChain, unsigned: UnsignedTransaction, key: coincurve.PrivateKey = KEY
-) -> SignedTransaction:
-    signatures = [
-        key.sign_recoverable(payload, hasher=None) for payload in unsigned.signing_payloads
-    ]
-    return pay.assemble(chain, unsigned, tuple(signatures))
-
-
-def refusal(chain: UtxoChain, amount_minor: int, coins: list[Coin], cap: int = CAP) -> str:
-    with pytest.raises(PaymentRefused) as refused:
-        build(chain, amount_minor, coins, cap=cap)
-    assert str(refused.value)
-    return refused.value.reason
+from tests.support.utxo_payments import (
+    CAP,
+    NAMES,
+    bid_of,
+    build,
+    coin,
+    draft_of,
+    every_chain,
+    other,
+    own,
+    payment_of,
+    refusal,
+    sign,
+)
 
 
 @every_chain
@@ -225,14 +166,6 @@ def test_an_amount_that_no_output_can_hold_is_refused() -> None:
 
 
 @every_chain
-def test_coins_of_another_than_the_sender_are_not_spent(chain: UtxoChain) -> None:
-    unsigned = build(chain, 10**8, [coin(3 * 10**8)])
-    theirs = msgspec.structs.replace(unsigned.payment, sender=other(chain))
-    with pytest.raises(ValueError, match="not the sender's"):
-        sign(chain, msgspec.structs.replace(unsigned, payment=theirs))
-
-
-@every_chain
 def test_a_replacement_spends_the_same_coins_and_pays_more(chain: UtxoChain) -> None:
     coins = [coin(10**8, n) for n in range(6)]
     first = build(chain, 25 * 10**7, coins)
@@ -297,113 +230,12 @@ def test_a_replacement_has_the_sender_of_what_it_replaces(chain: UtxoChain) -> N
         pay.build(chain, payment, bid_of(chain), [coin(1)], first, fee_minor_cap=CAP)
 
 
-@every_chain
-def test_signed_bytes_are_read_as_meant_by_another_implementation(chain: UtxoChain) -> None:
-    for count in (1, 3):
-        coins = [coin(10**8, n + 1) for n in range(count)]
-        unsigned = build(chain, 10**8 * count - 10**7, coins)
-        signed = sign(chain, unsigned)
-        script = draft_of(unsigned).script
-        theirs = Transaction.parse_hex(signed.raw.hex(), network=NAMES[chain.name])
-        for given in theirs.inputs:
-            given.value = 10**8
-            given.locking_script = script
-            assert given.keys[0].public_hex == KEY.public_key.format().hex()
-        assert theirs.verify() or chain.bech32_prefix  # it needs more than bytes for witnesses
-        assert theirs.txid == signed.transaction_id
-        assert theirs.version_int == 2
-        assert all(given.sequence == 0xFFFFFFFD for given in theirs.inputs)
-
-
-@every_chain
-def test_what_is_signed_is_what_another_implementation_would_sign(chain: UtxoChain) -> None:
-    unsigned = build(chain, 10**8, [coin(10**8, 1), coin(10**8, 2)])
-    draft = draft_of(unsigned)
-    kind = "segwit" if chain.bech32_prefix else "legacy"
-    theirs = Transaction(network=NAMES[chain.name], witness_type=kind, version=2)
-    for spent in draft.coins:
-        id_, _, number = spent.id.partition(":")
-        theirs.add_input(
-            id_,
-            int(number),
-            keys=KEY.public_key.format().hex(),
-            value=spent.amount_minor,
-            witness_type=kind,
-            sequence=0xFFFFFFFD,
-        )
-    for output in draft.outputs:
-        theirs.add_output(output.amount_minor, lock_script=output.script)
-    assert unsigned.signing_payloads == tuple(
-        theirs.signature_hash(position, 1, kind) for position in range(2)
-    )
-
-
-@every_chain
-def test_our_own_bytes_are_read_back(chain: UtxoChain) -> None:
-    unsigned = build(chain, 10**8, [coin(3 * 10**8, 4)])
-    signed = sign(chain, unsigned)
-    read, end = raw.read_transaction(signed.raw, 0)
-    assert (read.id, end) == (signed.transaction_id, len(signed.raw))
-    assert tuple(f"{id_}:{number}" for id_, number in read.spends) == unsigned.coins
-    assert tuple(read.outputs) == draft_of(unsigned).outputs
-
-
-@every_chain
-def test_a_signature_of_another_key_is_refused(chain: UtxoChain) -> None:
-    unsigned = build(chain, 10**8, [coin(10**8, 1), coin(10**8, 2)])
-    with pytest.raises(ValueError, match="not the sender's"):
-        sign(chain, unsigned, STRANGER)
-    right = tuple(KEY.sign_recoverable(p, hasher=None) for p in unsigned.signing_payloads)
-    with pytest.raises(ValueError, match="signature"):
-        pay.assemble(chain, unsigned, right[::-1])
-    with pytest.raises(ValueError, match="signatures"):
-        pay.assemble(chain, unsigned, right[:1])
-
-
-@pytest.mark.parametrize("wrong", [b"", b"\0" * 65, b"\1" * 64, b"\1" * 64 + b"\4", b"\xff" * 65])
-def test_what_is_no_signature_is_refused(wrong: bytes) -> None:
-    unsigned = build(BITCOIN, 10**8, [coin(3 * 10**8)])
-    with pytest.raises(ValueError, match="signature"):
-        pay.assemble(BITCOIN, unsigned, (wrong,))
-
-
-def test_a_signature_with_a_large_s_is_refused() -> None:
-    unsigned = build(BITCOIN, 10**8, [coin(3 * 10**8)])
-    signature = KEY.sign_recoverable(unsigned.signing_payloads[0], hasher=None)
-    order = 2 * pay.HALF_ORDER + 1
-    s = order - int.from_bytes(signature[32:64])
-    twin = signature[:32] + s.to_bytes(32) + bytes((signature[64] ^ 1,))
-    with pytest.raises(ValueError, match="low-s"):
-        pay.assemble(BITCOIN, unsigned, (twin,))
-
-
-@pytest.mark.parametrize(
-    ("signature", "der"),
-    [
-        ("01".rjust(64, "0") + "02".rjust(64, "0"), "300602010102010201"),
-        ("80".ljust(64, "0") + "7f".ljust(64, "0"), "3045022100" + "80" + "0" * 62 + "0220" + "7f"),
-    ],
-)
-def test_signatures_are_written_in_der(signature: str, der: str) -> None:
-    assert encode_signature(bytes.fromhex(signature + "00")).hex().startswith(der)
-
-
 def test_coins_at_other_kinds_of_addresses_cannot_be_spent() -> None:
     for script in (p2sh_script(b"\1" * 20), witness_script(1, b"\1" * 32)):
         sender = address_of(BITCOIN, script) or ""
         payment = Payment(sender, own(BITCOIN), None, 10**6)
         with pytest.raises(ValueError, match="P2WPKH and P2PKH"):
             pay.build(BITCOIN, payment, bid_of(BITCOIN), [coin(10**8)], None, fee_minor_cap=CAP)
-
-
-def test_old_coins_are_spent_where_there_are_witnesses_too() -> None:
-    sender = address_of(BITCOIN, p2pkh_script(hash_key(KEY.public_key.format()))) or ""
-    payment = Payment(sender, own(BITCOIN), None, 10**6)
-    unsigned = pay.build(BITCOIN, payment, bid_of(BITCOIN), [coin(10**8)], None, fee_minor_cap=CAP)
-    signed = sign(BITCOIN, unsigned)
-    theirs = Transaction.parse_hex(signed.raw.hex(), network="bitcoin")
-    theirs.inputs[0].locking_script = script_of(BITCOIN, sender)
-    assert theirs.verify()
 
 
 def test_tokens_memos_and_foreign_addresses_are_not_paid() -> None:
