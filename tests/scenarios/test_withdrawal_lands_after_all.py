@@ -144,18 +144,23 @@ async def lose(world: SimulatedWorld) -> Transaction:
     return Transaction(attempt.transaction_id, world.hot_wallet, True, 1000, (paid,))
 
 
+async def land_after_all(world: SimulatedWorld) -> None:
+    """Have a payment expire and be given up; then a block has it, and is final."""
+    landed = await lose(world)
+    world.chain.reverting.add((await world.withdrawal("w")).address)
+    await world.mine(LIFETIME + CONFIRMATIONS + 1)
+    world.node.fates.clear()
+    await world.replace_due()
+    assert (await world.withdrawal("w")).status == "failed"
+    world.chain.include([landed])
+    await world.follow()
+    await world.mine(CONFIRMATIONS)
+
+
 async def test_an_expired_payment_that_was_given_up_and_lands_takes_its_money_again(
     expiring: SimulatedWorld,
 ) -> None:
-    landed = await lose(expiring)
-    expiring.chain.reverting.add((await expiring.withdrawal("w")).address)
-    await expiring.mine(LIFETIME + CONFIRMATIONS + 1)
-    expiring.node.fates.clear()
-    await expiring.replace_due()
-    assert (await expiring.withdrawal("w")).status == "failed"
-    expiring.chain.include([landed])
-    await expiring.follow()
-    await expiring.mine(CONFIRMATIONS)
+    await land_after_all(expiring)
     assert (await expiring.withdrawal("w")).status == "confirmed"
     assert await expiring.balance("available") == START_MINOR - AMOUNT_MINOR - FEE_MINOR
     assert await expiring.balance("pending") == 0
@@ -167,15 +172,7 @@ async def test_a_given_up_payment_that_lands_when_its_nonce_is_given_away_halts_
 ) -> None:
     """The next payment may have its nonce: whose money that took, an operator has to find out."""
     expiring.chain.has_nonces = True
-    landed = await lose(expiring)
-    expiring.chain.reverting.add((await expiring.withdrawal("w")).address)
-    await expiring.mine(LIFETIME + CONFIRMATIONS + 1)
-    expiring.node.fates.clear()
-    await expiring.replace_due()
-    assert (await expiring.withdrawal("w")).status == "failed"
-    expiring.chain.include([landed])
-    await expiring.follow()
-    await expiring.mine(CONFIRMATIONS)
+    await land_after_all(expiring)
     reason = await halted_reason(expiring)
     assert reason is not None
     assert "'w'" in reason

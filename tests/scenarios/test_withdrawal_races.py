@@ -74,17 +74,21 @@ async def test_a_payment_in_a_block_is_not_cancelled_whatever_a_node_said_of_its
             await cancel_withdrawal(work, world.tenant, "order-1", "by hand")
 
 
-async def test_a_wallet_halted_while_a_payment_is_priced_signs_none(
-    world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def halt_while_priced(world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = world.node.quote
 
     async def halt_meanwhile(payment: Payment) -> Quote:
         await halt(world)
         return await honest(payment)
 
-    await world.request(world.command("order-1"))
     monkeypatch.setattr(world.node, "quote", halt_meanwhile)
+
+
+async def test_a_wallet_halted_while_a_payment_is_priced_signs_none(
+    world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.request(world.command("order-1"))
+    halt_while_priced(world, monkeypatch)
     (second,) = await world.request(world.command("order-2"))
     assert second.status == "approved"
 
@@ -92,15 +96,9 @@ async def test_a_wallet_halted_while_a_payment_is_priced_signs_none(
 async def test_a_wallet_halted_while_a_replacement_is_priced_signs_none(
     world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = world.node.quote
-
-    async def halt_meanwhile(payment: Payment) -> Quote:
-        await halt(world)
-        return await honest(payment)
-
     await world.request(world.command("order-1"))
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(world.node, "quote", halt_meanwhile)
+        halt_while_priced(world, meanwhile)
         assert await world.tried("order-1") == 1
 
 
