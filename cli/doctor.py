@@ -148,6 +148,10 @@ async def _examine_server(conn: Connection) -> list[Finding]:
     if not server.has_role:
         remedy = "Let a database user who may make roles run `millrace migrate`."
         found.append(yellow("role millrace_app", "not there", remedy))
+    if await health.sorts_otherwise(conn):
+        detail = "not the one by which the indexes were made: unique keys may not hold"
+        remedy = "Stop the workers and see docs/operations.md, 'Texts that sort otherwise'."
+        found.append(red("order of texts", detail, remedy))
     there = [file.name.partition("_")[0] for file in MIGRATIONS.glob("*.sql")]
     try:
         found.append(judge_migrations(await health.applied_migrations(conn), there))

@@ -146,8 +146,9 @@ def _of_database(error: BaseException) -> Problem | None:
         return Problem(f"the database refuses us: {error}", remedy=NO_DATABASE)
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return Problem(f"the database user may not do this: {error}", remedy=NO_DATABASE)
-    away = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError)
-    if isinstance(error, (*away, asyncpg.InsufficientResourcesError, asyncpg.InterfaceError)):
+    standby = (asyncpg.TargetServerAttributeNotMatched, asyncpg.ReadOnlySQLTransactionError)
+    gone = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, *standby)
+    if isinstance(error, (*gone, asyncpg.InsufficientResourcesError, asyncpg.InterfaceError)):
         return Problem(
             f"the database is away: {error}",
             meaning="What was under way is undone; nothing is half done.",

@@ -50,6 +50,11 @@ async def read_server(conn: Connection) -> Server:
     return Server(*await _queries.read_server(conn))
 
 
+async def sorts_otherwise(conn: Connection) -> bool:
+    """Whether the order of texts has changed since their indexes were made: they may be wrong."""
+    return bool(await _queries.sorts_otherwise(conn))
+
+
 async def list_leases(conn: Connection) -> list[LeaseRow]:
     """Return every lease by name."""
     return [LeaseRow(*row) for row in await _queries.list_leases(conn)]

@@ -9,6 +9,13 @@ SELECT
     clock_timestamp() AS now,
     exists(SELECT 1 FROM pg_roles WHERE rolname = 'millrace_app') AS has_role;
 
+-- name: sorts_otherwise$
+-- Whether texts sort by another version of the system's rules than when this database was made. Where it
+-- goes by none of them (C), there is no version.
+SELECT coalesce(datcollversion <> coalesce(pg_database_collation_actual_version(oid), ''), FALSE)
+FROM pg_database
+WHERE datname = current_database();
+
 -- name: list_leases
 -- Every lease with how long it is still good for.
 SELECT

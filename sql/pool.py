@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
@@ -34,12 +35,22 @@ class MeasuredPool(asyncpg.Pool):  # type: ignore[type-arg,misc,unused-ignore]
 
 
 async def open_pool(
-    database_url: str, size: int, *, keeps_plans: bool = False, answer_s: float | None = None
+    database_url: str,
+    size: int,
+    *,
+    keeps_plans: bool = False,
+    answer_s: float | None = None,
+    writes: bool = False,
+    examine: Callable[[Connection], Coroutine[Any, Any, None]] | None = None,
 ) -> Pool:
     """Open a pool of at most `size` connections; the first one is made at once.
 
     A statement without an answer after `answer_s` is given up with TimeoutError. ValueError for an
     URL that cannot be read; no error has a piece of its password in it.
+
+    With `writes` no connection is kept to a server that takes none: after a failover an address may
+    lead to the standby for a while, and a connection made then would stay. `examine` is given each
+    new connection, which is closed if it raises.
 
     With `keeps_plans` each connection plans a statement once, whatever it is given later: for those
     who say the same few things all day, since planning takes longer than most of them. Postgres by
@@ -58,8 +69,9 @@ async def open_pool(
         loop=None,
         connect=None,
         setup=None,
-        init=None,
+        init=examine,
         reset=_keep_session,
+        target_session_attrs="read-write" if writes else None,
         server_settings={
             "application_name": "millrace",
             "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S}s",

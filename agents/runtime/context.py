@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from agents.runtime.kafka_io import Publisher
 from agents.runtime.outlet import Outlet
+from agents.runtime.stage import InvariantBroken
 from chain_adapters.adapter import ChainAdapter
 from chain_adapters.registry import open_adapter
 from custody.hide import forget_variable
@@ -17,7 +18,8 @@ from metrics import catalogue
 from metrics.pool import watch_pool
 from metrics.rpc import observe_request
 from settings.model import Settings
-from sql.pool import Pool, open_pool
+from sql import health
+from sql.pool import Connection, Pool, open_pool
 
 ANSWER_S = 300.0
 """No statement takes as long, but for those over the whole journal: its server is gone without a
@@ -63,6 +65,8 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             settings.database_pool_size,
             keeps_plans=True,
             answer_s=ANSWER_S,
+            writes=True,
+            examine=require_sound_indexes,
         )
         stack.push_async_callback(pool.close)
         watch_pool(pool)
@@ -76,6 +80,18 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         context = Context(settings, pool, {}, publisher)
         stack.push_async_callback(context.close_adapters)
         yield context
+
+
+async def require_sound_indexes(conn: Connection) -> None:
+    """Raise InvariantBroken if texts sort otherwise than when the database was made.
+
+    An index over texts then misses what is there, and a unique key lets a deposit in again.
+    """
+    if await health.sorts_otherwise(conn):
+        raise InvariantBroken(
+            "texts sort otherwise on this database server than when its indexes were made: unique"
+            " keys may not hold. See docs/operations.md, 'Texts that sort otherwise'."
+        )
 
 
 def wallet_passphrase(settings: Settings) -> str:

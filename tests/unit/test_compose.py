@@ -56,6 +56,10 @@ def test_compose_accepts_the_file() -> None:
     assert set(compose.service_names()) == set(SERVICES)
 
 
+def test_the_database_sorts_by_bytes_whatever_image_comes_next() -> None:
+    assert "--no-locale" in SERVICES["postgres"]["environment"]["POSTGRES_INITDB_ARGS"].split()
+
+
 def test_a_misspelt_option_would_be_refused() -> None:
     with pytest.raises(ValueError, match="retrys"):
         PyCompose.from_yaml("services: {a: {image: 'b:1', healthcheck: {retrys: 3}}}")

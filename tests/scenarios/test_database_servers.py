@@ -1,0 +1,114 @@
+"""What workers take for their database: no standby, and none whose indexes may be wrong."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from pydantic import SecretStr
+
+from agents.runtime.context import open_context
+from agents.runtime.faults import PASSING_FAULTS
+from agents.runtime.stage import InvariantBroken
+from cli.doctor import examine_database
+from devstack.postgres import Postgres, open_install
+from settings.model import Settings
+from sql.migrate import migrate
+from sql.pool import Connection, open_pool
+from tests.conftest import execute
+
+
+@contextmanager
+def standby_of(primary: Postgres, folder: Path) -> Iterator[Postgres]:
+    """Run a server that follows `primary` and takes no writes."""
+    server = Postgres(folder, fsync=False)
+    server.data_dir.mkdir()
+    shutil.copy2(primary.data_dir / "password", server.data_dir)
+    program = str(open_install() / "bin" / "pg_basebackup")
+    url = urlsplit(primary.url)
+    where = ["-h", "127.0.0.1", "-p", str(url.port), "-U", str(url.username)]
+    what = ["-D", str(server.cluster_dir), "-R", "-X", "stream", "--checkpoint=fast"]
+    subprocess.run(
+        [program, *where, *what],
+        env={"PGPASSWORD": str(url.password)},
+        check=True,
+        capture_output=True,
+    )
+    if os.getuid() == 0:
+        for path in (server.cluster_dir, *server.cluster_dir.rglob("*")):
+            shutil.chown(path, "nobody", primary.cluster_dir.stat().st_gid)
+    with server:
+        yield server
+
+
+async def test_a_worker_leaves_a_standby_for_the_server_that_takes_writes(tmp_path: Path) -> None:
+    """A pool that keeps what it got would fail at every write until it is started again."""
+    with (
+        Postgres(tmp_path / "first", fsync=False) as first,
+        standby_of(first, tmp_path / "second") as second,
+    ):
+        hosts = f"127.0.0.1:{second.port},127.0.0.1:{first.port}"
+        both = first.url.replace(f"127.0.0.1:{first.port}", hosts)
+        async with await open_pool(both, 2, writes=True) as pool:
+            await pool.execute("CREATE TABLE noted (number integer)")
+            first.kill()
+            with pytest.raises(PASSING_FAULTS):
+                while True:  # the connections there are die first
+                    await pool.execute("INSERT INTO noted VALUES (1)")
+            await execute(second, "SELECT pg_promote()")
+            await pool.execute("INSERT INTO noted VALUES (2)")
+            assert await pool.fetchval("SELECT 2 IN (SELECT number FROM noted)")
+
+
+async def test_no_worker_and_no_doctor_trusts_indexes_of_another_order_of_texts(
+    postgres: Postgres, kafka: str
+) -> None:
+    """As after an upgrade of the system: a unique key may then let a deposit in twice."""
+    name = f"sorted_{secrets.token_hex(4)}"
+    await execute(
+        postgres,
+        f"CREATE DATABASE {name} TEMPLATE template0"
+        " LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LC_COLLATE 'C' LC_CTYPE 'C'",
+    )
+    migrate(postgres.url_of(name))
+    settings = Settings(
+        database_url=SecretStr(postgres.url_of(name)), kafka_bootstrap=kafka, topic_prefix=name
+    )
+    async with open_context(settings) as context:
+        assert await context.pool.fetchval("SELECT count(*) FROM deposits") == 0
+    assert "order of texts" not in await named_by_doctor(settings)
+
+    made_by = "UPDATE pg_database SET datcollversion = 'old' WHERE datname"
+    await execute(postgres, f"{made_by} = '{name}'")
+    with pytest.raises(InvariantBroken, match="sort otherwise"):
+        async with open_context(settings):
+            pass
+    assert "order of texts" in await named_by_doctor(settings)
+    await execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def test_a_connection_made_later_is_examined_as_well(postgres: Postgres) -> None:
+    """The server may have been upgraded while a worker waited for it."""
+    seen: list[int] = []
+
+    async def examine(conn: Connection) -> None:
+        seen.append(conn.get_server_pid())
+
+    async with (
+        await open_pool(postgres.url, 2, examine=examine) as pool,
+        pool.acquire() as one,
+        pool.acquire() as other,
+    ):
+        assert seen == [one.get_server_pid(), other.get_server_pid()]
+
+
+async def named_by_doctor(settings: Settings) -> list[str]:
+    _, found = await examine_database(settings, None)
+    return [finding.check for finding in found if finding.state == "red"]
