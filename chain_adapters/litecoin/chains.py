@@ -1,4 +1,5 @@
-"""Litecoin's networks. Sources: chainparams.cpp and policy/policy.h of Litecoin Core; SLIP-44.
+"""Litecoin's networks. Sources: chainparams.cpp, policy/policy.h, consensus/consensus.h of Litecoin
+Core; SLIP-44.
 
 Script addresses that begin with 3, as older software shows them, are refused: they cannot be told
 from Bitcoin's.
@@ -23,6 +24,7 @@ MAINNET = UtxoChain(
     fee_rate_min=1_000,
     fee_rate_step=1_000,
     fee_minor_cap=50_000_000,
+    pegout_maturity=6,
 )
 
 TESTNET = msgspec.structs.replace(

@@ -23,7 +23,8 @@ class UtxoChain(msgspec.Struct, frozen=True):
     (Bitcoin Core, GetDustThreshold). No fee rate below `fee_rate_min` is bid: nodes do not pass
     such transactions on. A replacement pays `fee_rate_step` more for its whole size (BIP-125,
     rule 4). A fee above `fee_minor_cap` is a mistake, whatever is configured. `merge_mined` blocks
-    may carry another chain's proof of work behind their header (AuxPoW).
+    may carry another chain's proof of work behind their header (AuxPoW). What leaves an extension
+    block (Litecoin's MWEB) can be spent after `pegout_maturity` confirmations; 0: there is none.
     """
 
     name: str
@@ -39,6 +40,7 @@ class UtxoChain(msgspec.Struct, frozen=True):
     fee_rate_step: int
     fee_minor_cap: int
     merge_mined: bool = False
+    pegout_maturity: int = 0
 
     @property
     def network(self) -> str:

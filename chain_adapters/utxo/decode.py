@@ -13,6 +13,7 @@ from chain_adapters.utxo.address import addresses_of
 from chain_adapters.utxo.chain import UtxoChain
 from chain_adapters.utxo.plain import CoinId, Output, PlainBlock, PlainTransaction
 
+_HELD_HEAD = bytes.fromhex("5820")
 _INDEXES = tuple(f"out:{position}" for position in range(256))
 
 
@@ -32,7 +33,7 @@ def normalise_transactions(
 ) -> tuple[Transaction, ...]:
     """Return transactions of a block, every one of which took effect."""
     addresses = addresses_of(chain, scripts_of(transactions))
-    return tuple([_normalise(t, addresses, chain.maturity) for t in transactions])
+    return tuple([_normalise(chain, t, addresses) for t in transactions])
 
 
 def scripts_of(transactions: Sequence[PlainTransaction]) -> set[bytes]:
@@ -43,13 +44,15 @@ def scripts_of(transactions: Sequence[PlainTransaction]) -> set[bytes]:
 
 
 def _normalise(
-    transaction: PlainTransaction, addresses: Mapping[bytes, str | None], maturity: int
+    chain: UtxoChain, transaction: PlainTransaction, addresses: Mapping[bytes, str | None]
 ) -> Transaction:
     sender, fee_minor = None, transaction.fee_minor
     if transaction.spent:
         sender = sender_of(transaction.spent, addresses)
         fee_minor = fee_of(transaction.spent, transaction.outputs)
-    depth_min = 1 if transaction.spends else maturity
+    depth_min = 1 if transaction.spends else chain.maturity
+    if chain.pegout_maturity and leaves_extension(transaction):
+        depth_min = chain.pegout_maturity
     indexes = indexes_of(transaction.outputs)
     transfers = []
     for position, output in enumerate(transaction.outputs):
@@ -63,6 +66,15 @@ def _normalise(
                 )
             )
     return Transaction(transaction.id, sender, True, fee_minor, tuple(transfers))
+
+
+def leaves_extension(transaction: PlainTransaction) -> bool:
+    """Whether a transaction pays what left Litecoin's extension block (its HogEx, LIP-3).
+
+    Its first output is what the extension block holds, at a witness program of version 8.
+    """
+    first = transaction.outputs[0] if transaction.outputs else None
+    return first is not None and len(first.script) == 34 and first.script.startswith(_HELD_HEAD)
 
 
 def indexes_of(outputs: Sequence[object]) -> Sequence[str]:

@@ -21,6 +21,9 @@ from chain_adapters.utxo.plain import (
 )
 
 _HEADER = 80
+_WITNESSES, _EXTENSION = 1, 8
+"""Bits of the flags that stand where a transaction without inputs would have its outputs' number
+(BIP-144; the second of Litecoin Core, primitives/transaction.h)."""
 _AUXPOW_BIT = 0x100
 """Bit of a block's version that says that an AuxPoW follows the header."""
 _NOTHING = "00" * 32
@@ -94,21 +97,21 @@ def read_size(raw: bytes, at: int) -> tuple[int, int]:
 def read_transaction(raw: bytes, at: int) -> tuple[PlainTransaction, int]:
     """Return a transaction and where it ends. IndexError if the bytes end before it does."""
     start = at
-    has_witness = raw[at + 4] == 0 and raw[at + 5] == 1
-    body = at + (6 if has_witness else 4)
+    flags = raw[at + 5] if raw[at + 4] == 0 else 0
+    body = at + (6 if flags else 4)
     try:
         spends, at = _read_inputs(raw, body)
         outputs, at = _read_outputs(raw, at)
     except struct.error:
         raise IndexError from None
     body_end = at
-    if has_witness:
-        at = _skip_witnesses(raw, at, len(spends))
+    if flags:
+        at = _skip_extras(raw, at, flags, len(spends))
     end = at + 4
     if end > len(raw):
         raise IndexError
     signed = raw[start:end]
-    if has_witness:
+    if flags:
         signed = raw[start : start + 4] + raw[body:body_end] + raw[at:end]
     id_ = sha256(sha256(signed).digest()).digest()[::-1].hex()
     if len(spends) == 1 and spends[0][0] == _NOTHING:
@@ -143,6 +146,23 @@ def _read_outputs(raw: bytes, at: int) -> tuple[list[Output | None], int]:
         outputs.append(Output(raw[at:end], amount_minor))
         at = end
     return outputs, at
+
+
+def _skip_extras(raw: bytes, at: int, flags: int, inputs: int) -> int:
+    """Return where the parts end that a transaction's id does not cover.
+
+    Of Litecoin's extension block (MWEB, LIP-3) a transaction in a block has the mark alone, and
+    only the last one has that.
+    """
+    if flags & ~(_WITNESSES | _EXTENSION):
+        raise NodeUnavailable("a transaction has parts of an unknown kind")
+    if flags & _WITNESSES:
+        at = _skip_witnesses(raw, at, inputs)
+    if flags & _EXTENSION:
+        if raw[at]:
+            raise NodeUnavailable("a transaction with an extension is in no block")
+        at += 1
+    return at
 
 
 def _skip_witnesses(raw: bytes, at: int, inputs: int) -> int:
