@@ -15,8 +15,11 @@ REPEATS_MAX_MINUTE = 20
 _NOISY = ("aiokafka", "faust", "mode", "kafka")
 
 
+_LAST = "last_of_this_minute"
+
+
 class RepeatFilter(logging.Filter):
-    """Lets a place in the code log so many lines a minute and no more."""
+    """Lets a place in the code log so many lines a minute and no more; marks the last of them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +32,16 @@ class RepeatFilter(logging.Filter):
         since, count = self._window.get(place, (minute, 0))
         count = count + 1 if since == minute else 1
         self._window[place] = (minute, count)
+        if count == REPEATS_MAX_MINUTE:
+            vars(record)[_LAST] = True
         return count <= REPEATS_MAX_MINUTE
+
+
+def tell_last(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Say so in the last line that a place may log in this minute: counts are not for the log."""
+    if _LAST in vars(event["_record"]):
+        event["more"] = "left out until the minute is over"
+    return event
 
 
 def set_up_logs(settings: Settings) -> None:
@@ -55,6 +67,7 @@ def set_up_logs(settings: Settings) -> None:
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
             processors=[
+                tell_last,
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 renderer,
