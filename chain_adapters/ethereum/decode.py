@@ -165,15 +165,18 @@ def blob_fee_minor(receipt: WireReceipt) -> int:
 def add_log_transfers(logs: list[WireLog], transfers: list[Transfer]) -> None:
     """Append the ERC-20 transfers of one receipt.
 
-    Exactly three topics: ERC-721 emits the same event with the token id as a fourth.
+    Exactly three topics: ERC-721 emits the same event with the token id as a fourth. Topics are
+    lower case (bytes32 of execution-apis) and compared as they are; an address need not be.
     """
     written = contract = ""
-    for position, log in enumerate(logs):
+    position = -1
+    for log in logs:
+        position += 1
         topics = log.topics
         if topics.event != TRANSFER_TOPIC or topics.fourth is not None:
             continue
-        sender = "0x" + topics.sender.removeprefix(ADDRESS_PADDING).lower()
-        recipient = "0x" + topics.recipient.removeprefix(ADDRESS_PADDING).lower()
+        sender = "0x" + topics.sender.removeprefix(ADDRESS_PADDING)
+        recipient = "0x" + topics.recipient.removeprefix(ADDRESS_PADDING)
         word = log.data.removeprefix("0x")
         if len(sender) == 42 and len(recipient) == 42 and len(word) == 64:
             amount_minor = _int_from_bytes(unhexlify(word))
