@@ -8,7 +8,7 @@ from __future__ import annotations
 import binascii
 from typing import NamedTuple
 
-from chain_adapters.ton.constants import COMMENT
+from chain_adapters.ton.constants import BOUNCED, BOUNCED_WHOLE, COMMENT
 
 _MAGIC = b"\xb5\xee\x9c\x72"
 _CELLS_MAX = 4096
@@ -170,12 +170,22 @@ def memo_text(data: bytes) -> str | None:
     return "text:" + text
 
 
-def starts_with(encoded: str, *opcodes: int) -> bool:
-    """Whether a body in base64 begins with these operation codes."""
+def read_bounced_opcode(encoded: str) -> int | None:
+    """Return the operation code of the message that a bounced one brings back; None if it has none.
+
+    Both forms are read (TL-B block.tlb, NewBounceBody).
+    """
     try:
-        return read_head(encoded, 4 * len(opcodes)) == b"".join(o.to_bytes(4) for o in opcodes)
+        nodes = read_cells(encoded)
+        root = Reader(nodes[0])
+        form = root.uint(32)
+        if form == BOUNCED:
+            return root.uint(32)
+        if form == BOUNCED_WHOLE:
+            return Reader(child(nodes, nodes[0], 0)).uint(32)
     except ValueError:
-        return False
+        return None
+    return None
 
 
 class JettonArrival(NamedTuple):

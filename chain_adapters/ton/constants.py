@@ -21,7 +21,10 @@ WALLET_CODE_HASH = "/rX/aCDi/w2Ug+fg1iyBfYRniftK5YDIeIZtlZ2r1cA="
 COMMENT = 0
 """A text comment follows (TEP-74, smart-contract guidelines of docs.ton.org)."""
 BOUNCED = 0xFFFFFFFF
-"""First 32 bits of the body of a bounced message."""
+"""First 32 bits of the body of a bounced message; up to 256 bits of what came back follow."""
+BOUNCED_WHOLE = 0xFFFFFFFE
+"""The same where the sender asked for the newer form (TEP-503, version 12 of the network): the body
+that came back is in a cell of its own. Our wallets do not ask for it, jetton wallets may."""
 JETTON_TRANSFER = 0x0F8A7EA5
 JETTON_INTERNAL_TRANSFER = 0x178D4519
 JETTON_NOTIFICATION = 0x7362D09C

@@ -22,11 +22,11 @@ from pytoniq_core import Cell
 
 from chain_adapters.ton import constants, wallet
 from chain_adapters.ton.cells import (
+    read_bounced_opcode,
     read_internal_transfer,
     read_memo,
     read_opcode,
     read_query_id,
-    starts_with,
 )
 from chain_adapters.ton.flow import check_flow
 from chain_adapters.ton.marks import is_marked
@@ -35,7 +35,9 @@ from chain_adapters.ton.wire import Transaction as WireTransaction
 from chain_adapters.types import Block, NodeUnavailable, Transaction, Transfer
 
 COMMENT = constants.opcode_text(constants.COMMENT)
-BOUNCED = constants.opcode_text(constants.BOUNCED)
+BOUNCED = frozenset(
+    {constants.opcode_text(constants.BOUNCED), constants.opcode_text(constants.BOUNCED_WHOLE)}
+)
 EXCESSES = constants.opcode_text(constants.EXCESSES)
 JETTON_TRANSFER = constants.opcode_text(constants.JETTON_TRANSFER)
 INTERNAL_TRANSFER = constants.opcode_text(constants.JETTON_INTERNAL_TRANSFER)
@@ -118,7 +120,7 @@ def normalise_transaction(transaction: WireTransaction, facts: Facts) -> Transac
     fee_minor -= worth_minor
     hash_ = hex_hash(transaction.hash)
     opcode = opcode_of(message)
-    if message.bounced or opcode == BOUNCED:
+    if message.bounced or opcode in BOUNCED:
         returns, lost_minor = find_return(transaction, account, message, facts, effective)
         succeeded = effective or returns is not None
         return Transaction(hash_, account, succeeded, fee_minor + lost_minor, (), returns)
@@ -343,7 +345,7 @@ def is_bounced_jetton(message: Message) -> bool:
     return (
         content is not None
         and content.body is not None
-        and starts_with(content.body, constants.BOUNCED, constants.JETTON_INTERNAL_TRANSFER)
+        and read_bounced_opcode(content.body) == constants.JETTON_INTERNAL_TRANSFER
     )
 
 
@@ -384,7 +386,7 @@ def find_return(
     root = facts.roots.get(transaction.trace_id or "")
     if root is None or message.destination is None or message.destination.lower() != account:
         return None, 0
-    if not (message.bounced and opcode_of(message) == BOUNCED and message.source):
+    if not (message.bounced and opcode_of(message) in BOUNCED and message.source):
         return None, 0
     sent = root.sent.get(message.source.lower())
     if root.account == account and sent is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from pytoniq_core import begin_cell
+from pytoniq_core import Cell, begin_cell
 
 from chain_adapters.ton.decode import Facts, Held, Root, Sent
 from chain_adapters.ton.marks import mark
@@ -50,6 +50,15 @@ FAILED = phases(aborted=True, compute_ph={"skipped": False, "success": False}, a
 NO_ACTION = phases(aborted=True, action={"success": False, "skipped_actions": 0})
 NO_GAS = phases(UNDEPLOYED, compute_ph={"skipped": True, "reason": "no_gas"})
 OLD_NO_STATE = phases(UNDEPLOYED, compute_ph={"type": "skipped", "skip_reason": "no_state"})
+BOUNCED_WHOLE = Cell.one_from_boc(
+    "te6cckEBAwEAMgACE/////4A/////0ABAgAdF41FGQAAAAAAAAAHIBLIACFDuaygAAAAAAAAAAAAAAAABEyuWgk="
+)
+"""What the network's executor (npm @ton/sandbox 0.41) sends back of an internal transfer whose
+sender asked for the newer form of bounces: its flags are 1."""
+BOUNCED_TREE = Cell.one_from_boc(
+    "te6cckEBBAEANgACE/////4A/////0ABAwEdF41FGQAAAAAAAAAHIBLIAgACCQAhQ7msoAAAAAAAAAAAAAAAAAR4YVL/"
+)
+"""The same with flags of 3."""
 OUT_BOUNCE = [message(body((BOUNCED, 32)), bounced=True, source=OWNER, destination=SENDER)]
 REFUSED_ORDER = transaction(
     message(body((TRANSFER, 32), (OURS, 64)), source=OWNER.upper(), destination=JETTON_WALLET),
@@ -202,6 +211,12 @@ CASES = [
         "bounced, said by the body only",
         "operation ffffffff without the flag",
         transaction(message(body((BOUNCED, 32), (0, 32)))),
+        NOTHING,
+    ),
+    Case(
+        "bounced, newer form",
+        "operation fffffffe: the whole body comes back",
+        transaction(bounce(BOUNCED_WHOLE)),
         NOTHING,
     ),
     Case(
@@ -383,6 +398,33 @@ CASES = [
             account=JETTON_WALLET,
         ),
         "returns the payment",
+        rooted(SENT_JETTON),
+    ),
+    Case(
+        "jettons returned, newer form",
+        "the same of a jetton wallet that asks for its whole message back",
+        transaction(bounce(BOUNCED_WHOLE, destination=JETTON_WALLET), account=JETTON_WALLET),
+        "returns the payment",
+        rooted(SENT_JETTON),
+    ),
+    Case(
+        "jettons returned, with all cells",
+        "the same of one that asks for all that hung on it",
+        transaction(bounce(BOUNCED_TREE, destination=JETTON_WALLET), account=JETTON_WALLET),
+        "returns the payment",
+        rooted(SENT_JETTON),
+    ),
+    Case(
+        "another order returned, newer form",
+        "what comes back is no internal transfer",
+        transaction(
+            bounce(
+                begin_cell().store_uint(0xFFFFFFFE, 32).store_ref(body((TRANSFER, 32))).end_cell(),
+                destination=JETTON_WALLET,
+            ),
+            account=JETTON_WALLET,
+        ),
+        NOTHING,
         rooted(SENT_JETTON),
     ),
     Case(
