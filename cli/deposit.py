@@ -10,10 +10,10 @@ from cli import session
 from cli.asset import decimals_by_asset
 from cli.errors import misused
 from cli.operator import operator_of
-from cli.options import ID_MAX, Actor, JsonWanted, Limit, Owner, OwnerWanted, Tenant
+from cli.options import ID_MAX, Actor, JsonWanted, Limit, Owner, OwnerWanted, Tenant, TenantWanted
 from cli.output import as_json, print_fields, print_rows, whole, without_amount
 from cli.shown import show_addresses
-from cli.tenant import require_tenant
+from cli.tenant import require_tenant, with_tenant
 
 if TYPE_CHECKING:
     from sql.deposits import Deposit
@@ -37,7 +37,7 @@ PARTIES = ("address", "sender")
 @app.command("list")
 def list_(
     *,
-    tenant: Tenant,
+    tenant: TenantWanted = None,
     owner: OwnerWanted = None,
     unassigned: Annotated[
         bool, typer.Option("--unassigned", help="Those on a pooled address without an owner.")
@@ -45,7 +45,7 @@ def list_(
     limit: Limit = 100,
     json_wanted: JsonWanted = False,
 ) -> None:
-    """List a tenant's deposits, newest first, whatever became of them."""
+    """List deposits, newest first, whatever became of them."""
     if unassigned and owner is not None:
         raise misused("what is unassigned has no owner")
     rows = session.run(_list(tenant, owner, limit, unassigned=unassigned))
@@ -53,7 +53,7 @@ def list_(
         rows = [without_amount(row) for row in rows]
     else:  # what comes to a wallet is the tenant's, and what has no owner yet is nobody's
         rows = [{**row, "owner": row["owner"] or f"({row['purpose']})"} for row in rows]
-    columns = UNASSIGNED_COLUMNS if unassigned else COLUMNS
+    columns = with_tenant(UNASSIGNED_COLUMNS if unassigned else COLUMNS, tenant)
     print_rows(rows, json_wanted=json_wanted, empty="No deposits.", columns=columns)
 
 
@@ -126,13 +126,14 @@ async def _waiting(network: str | None, limit: int) -> list[dict[str, Any]]:
 
 
 async def _list(
-    tenant: str, owner: str | None, limit: int, *, unassigned: bool
+    tenant: str | None, owner: str | None, limit: int, *, unassigned: bool
 ) -> list[dict[str, Any]]:
     from sql import deposits
 
     config = session.settings()
     async with session.database(config) as pool, pool.acquire() as conn:
-        await require_tenant(conn, tenant)
+        if tenant is not None:
+            await require_tenant(conn, tenant)
         rows = await deposits.list_deposits(conn, tenant, owner, limit, unassigned=unassigned)
         decimals = await decimals_by_asset(conn)
     return await show_addresses(

@@ -43,6 +43,9 @@ JsonWanted: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print JSON, with amounts as strings of minor units.")
 ]
 Tenant: TypeAlias = Annotated[str, typer.Option("--tenant", help="The tenant's name.")]
+TenantWanted: TypeAlias = Annotated[
+    str | None, typer.Option("--tenant", help="Of this tenant only.")
+]
 Owner: TypeAlias = Annotated[
     str, typer.Option("--owner", callback=check_owner, help="The tenant's own name for its user.")
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -89,6 +90,11 @@ async def require_tenant(conn: Connection, tenant: str) -> Tenant:
     if not found:
         raise not_found(f"there is no tenant {tenant!r}", ALL_TENANTS)
     return found[0]
+
+
+def with_tenant(columns: Sequence[str], tenant: str | None) -> tuple[str, ...]:
+    """Return a table's columns, the tenant's behind the first unless all rows are of one."""
+    return (*columns[:1], *(() if tenant else ("tenant",)), *columns[1:])
 
 
 async def _add(tenant: str, name: str) -> tuple[bool, Tenant]:

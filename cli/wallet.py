@@ -8,7 +8,7 @@ import typer
 
 from cli import session
 from cli.errors import Problem, misused, not_found
-from cli.options import JsonWanted, NetworkNamed
+from cli.options import JsonWanted, NetworkNamed, TenantWanted
 from cli.output import as_json, print_fields, print_rows
 from cli.shown import show_addresses
 from cli.tenant import require_tenant
@@ -30,7 +30,7 @@ TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="The tenant's 
 
 @app.command("status")
 def status(
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Of this tenant only.")] = None,
+    tenant: TenantWanted = None,
     json_wanted: JsonWanted = False,
 ) -> None:
     """Show each hot wallet: its next nonce, what waits in it, and why it is halted."""

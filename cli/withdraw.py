@@ -11,11 +11,21 @@ import typer
 from cli import session
 from cli.errors import misused, not_found
 from cli.operator import operator_of
-from cli.options import Actor, AssetNamed, Detail, JsonWanted, Limit, Owner, OwnerWanted, Tenant
+from cli.options import (
+    Actor,
+    AssetNamed,
+    Detail,
+    JsonWanted,
+    Limit,
+    Owner,
+    OwnerWanted,
+    Tenant,
+    TenantWanted,
+)
 from cli.orders import print_order, show, show_all
 from cli.output import as_json, print_fields, print_rows, without_amount
 from cli.place_order import FINAL, place_order
-from cli.tenant import require_tenant
+from cli.tenant import require_tenant, with_tenant
 
 app = typer.Typer(no_args_is_help=True, help="Orders to pay out.")
 STATUSES = (
@@ -155,7 +165,7 @@ def status(order_id: OrderId, *, tenant: Tenant, json_wanted: JsonWanted = False
 @app.command("list")
 def list_(
     *,
-    tenant: Tenant,
+    tenant: TenantWanted = None,
     owner: OwnerWanted = None,
     status_wanted: Annotated[
         str | None, typer.Option("--status", help=f"One of {', '.join(STATUSES)}.")
@@ -163,13 +173,14 @@ def list_(
     limit: Limit = 100,
     json_wanted: JsonWanted = False,
 ) -> None:
-    """List a tenant's withdrawals, newest first."""
+    """List withdrawals, newest first."""
     if status_wanted is not None and status_wanted not in STATUSES:
         raise misused(f"{status_wanted!r} is no status; there is {', '.join(STATUSES)}")
     rows = session.run(_list(tenant, owner, status_wanted, limit))
     if json_wanted:
         rows = [without_amount(row) for row in rows]
-    print_rows(rows, json_wanted=json_wanted, empty="No withdrawals.", columns=COLUMNS)
+    columns = with_tenant(COLUMNS, tenant)
+    print_rows(rows, json_wanted=json_wanted, empty="No withdrawals.", columns=columns)
 
 
 async def _decide(
@@ -248,12 +259,13 @@ async def _status(tenant: str, order_id: str) -> tuple[dict[str, Any], list[dict
 
 
 async def _list(
-    tenant: str, owner: str | None, status_wanted: str | None, limit: int
+    tenant: str | None, owner: str | None, status_wanted: str | None, limit: int
 ) -> list[dict[str, Any]]:
     from sql.withdrawals import list_withdrawals
 
     config = session.settings()
     async with session.database(config) as pool, pool.acquire() as conn:
-        await require_tenant(conn, tenant)
+        if tenant is not None:
+            await require_tenant(conn, tenant)
         rows = await list_withdrawals(conn, tenant, owner, status_wanted, limit)
         return await show_all(config, conn, rows)

@@ -281,13 +281,13 @@ async def assign_deposit(conn: Connection, deposit_id: int, owner: str, actor: s
 
 async def list_deposits(
     conn: Connection,
-    tenant: str,
+    tenant: str | None,
     owner: str | None,
     limit_rows: int,
     *,
     unassigned: bool = False,
 ) -> list[Deposit]:
-    """Return a tenant's deposits, newest first, of one owner or `unassigned` if wanted."""
+    """Return deposits, newest first, `unassigned` ones if wanted; None asks for all of them."""
     rows = await _queries.list_deposits(
         conn, tenant=tenant, owner=owner, unassigned=unassigned, limit_rows=limit_rows
     )

@@ -345,7 +345,7 @@ UPDATE deposits SET
 WHERE deposit_id = :deposit_id::bigint;
 
 -- name: list_deposits
--- A tenant's deposits, newest first, optionally of one owner, or those nobody was found for.
+-- Deposits, newest first, optionally of one tenant or owner, or those nobody was found for.
 SELECT
     d.deposit_id,
     d.revision,
@@ -368,7 +368,7 @@ SELECT
     d.block_id
 FROM deposits AS d
 WHERE
-    d.tenant = :tenant::text
+    (:tenant::text IS NULL OR d.tenant = :tenant::text)
     AND (:owner::text IS NULL OR d.owner = :owner::text)
     AND (
         NOT :unassigned::boolean

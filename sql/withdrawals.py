@@ -313,9 +313,9 @@ async def find_withdrawal(conn: Connection, tenant: str, idempotency_key: str) -
 
 
 async def list_withdrawals(
-    conn: Connection, tenant: str, owner: str | None, status: str | None, limit_rows: int
+    conn: Connection, tenant: str | None, owner: str | None, status: str | None, limit_rows: int
 ) -> list[Withdrawal]:
-    """Return a tenant's withdrawals, newest first; None asks for all owners or statuses."""
+    """Return withdrawals, newest first; None asks for all tenants, owners or statuses."""
     rows = await _queries.list_withdrawals(
         conn, tenant=tenant, owner=owner, status=status, limit_rows=limit_rows
     )

@@ -249,7 +249,7 @@ FROM withdrawals AS w
 WHERE w.tenant = :tenant::text AND w.idempotency_key = :idempotency_key::text;
 
 -- name: list_withdrawals
--- A tenant's withdrawals, newest first, optionally of one owner or status.
+-- Withdrawals, newest first, optionally of one tenant, owner or status.
 SELECT
     w.withdrawal_id,
     w.tenant,
@@ -272,7 +272,7 @@ SELECT
     w.updated_at
 FROM withdrawals AS w
 WHERE
-    w.tenant = :tenant::text
+    (:tenant::text IS NULL OR w.tenant = :tenant::text)
     AND (:owner::text IS NULL OR w.owner = :owner::text)
     AND (:status::text IS NULL OR w.status = :status::text)
 ORDER BY w.withdrawal_id DESC
