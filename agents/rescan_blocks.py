@@ -35,6 +35,7 @@ from sql import chain as chain_sql
 from sql import deposits as deposits_sql
 from sql import rescan as rescan_sql
 from sql.deposits import Deposit
+from sql.pool import Connection
 from topics.blocks import BlockAdded, block_added
 from topics.ledger import LEDGER, LedgerFact, batch_facts
 
@@ -142,7 +143,7 @@ class RescanBlocks(MatchDeposits):
         async with transact_on(self._context.pool, settings.topic_prefix) as work:
             # They would not see what is written here, if these blocks left the chain meanwhile.
             await rescan_sql.hold_stages(work.conn, [MatchDeposits.name, ConfirmWithdrawals.name])
-            if not await self._are_canonical(work, blocks):
+            if not await are_canonical(work.conn, self._network, blocks):
                 return False
             records = [record for block in blocks for record in block_added(self._network, block)]
             told_again = await self._tell_again(work, blocks[0].height, blocks[-1].height)
@@ -159,16 +160,6 @@ class RescanBlocks(MatchDeposits):
         for record in batch_facts(facts):
             work.emit(LEDGER, self._network, record)
         return facts
-
-    async def _are_canonical(self, work: Work, blocks: Sequence[Block]) -> bool:
-        oldest = await rescan_sql.oldest_block(work.conn, self._network)
-        remembered = [
-            (block.height, block.block_id)
-            for block in blocks
-            if oldest is None or block.height >= oldest
-        ]
-        canonical = await chain_sql.canonical_blocks(work.conn, self._network, remembered)
-        return len(canonical) == len(remembered)
 
     async def _rematch(
         self, work: Work, records: Sequence[BlockAdded]
@@ -187,6 +178,21 @@ class RescanBlocks(MatchDeposits):
             await self._detect(work, self._network, found, changes, cursor=cursor)
             await self._tell(work, self._network, records, changes, due=True)
         return changes.detected, changes.orphaned
+
+
+async def are_canonical(conn: Connection, network: str, blocks: Sequence[Block]) -> bool:
+    """Whether all of these blocks that are remembered are on the best chain as we follow it.
+
+    The caller holds the stages, and has seen that the others are in reach (see Reach).
+    """
+    oldest = await rescan_sql.oldest_block(conn, network)
+    remembered = [
+        (block.height, block.block_id)
+        for block in blocks
+        if oldest is None or block.height >= oldest
+    ]
+    canonical = await chain_sql.canonical_blocks(conn, network, remembered)
+    return len(canonical) == len(remembered)
 
 
 def are_linked(blocks: Sequence[Block]) -> bool:

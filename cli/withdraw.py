@@ -36,6 +36,8 @@ COLUMNS = (
     "updated_at",
 )  # fmt: skip
 COIN_TRANSACTION = re.compile("[0-9a-fA-F]{64}")
+HEX_TRANSACTION = re.compile("(0x)?[0-9a-fA-F]{64}")
+"""An id that means the same in capitals; Solana's are no such."""
 
 OrderId = Annotated[str, typer.Argument(metavar="ID", help="The producer's id of the order.")]
 
@@ -149,6 +151,32 @@ def cancel(
     print_order(row, json_wanted=json_wanted)
 
 
+@app.command("adopt")
+def adopt(
+    order_id: OrderId,
+    *,
+    tenant: Tenant,
+    transaction: Annotated[
+        str, typer.Option("--transaction", help="The transaction on the chain that paid it.")
+    ],
+    height: Annotated[
+        int | None,
+        typer.Option("--height", min=0, help="Its block, if Millrace did not note it by itself."),
+    ] = None,
+    actor: Actor = "",
+    json_wanted: JsonWanted = False,
+) -> None:
+    """Book a payment that the database forgot, after a restore that lost commits.
+
+    The order's money is held and nothing was signed for it. The chain must show that the hot wallet
+    paid the recipient just that with the transaction, which is the order's from then on.
+    """
+    by = operator_of(actor)
+    id_ = transaction.lower() if HEX_TRANSACTION.fullmatch(transaction) else transaction
+    row = session.run_again(lambda: _adopt(tenant, order_id, id_, height, by))
+    print_order(row, json_wanted=json_wanted)
+
+
 @app.command("status")
 def status(order_id: OrderId, *, tenant: Tenant, json_wanted: JsonWanted = False) -> None:
     """Show where a withdrawal stands, what it waits for, and every transaction made for it."""
@@ -238,6 +266,34 @@ async def _cancel_taken(
                 paid_order=paid_order,
             )
         return await show(config, pool, cancelled)
+
+
+async def _adopt(
+    tenant: str, order_id: str, transaction_id: str, height: int | None, actor: str
+) -> dict[str, Any]:
+    from agents.adopt_payment import adopt_payment
+    from agents.runtime.context import Context
+    from agents.runtime.kafka_io import Publisher
+    from sql.withdrawals import find_withdrawal
+
+    config = session.settings()
+    async with session.database(config) as pool:
+        async with pool.acquire() as conn:
+            found = await find_withdrawal(conn, tenant, order_id)
+        if found is None or found.network is None:
+            raise not_found(f"tenant {tenant!r} has no withdrawal {order_id!r}")
+        network = session.pick_network(config, found.network)
+        async with session.chain(network) as adapter:
+            adopted = await adopt_payment(
+                Context(config, pool, {network.network: adapter}, Publisher(config)),
+                adapter,
+                tenant=tenant,
+                order_id=order_id,
+                transaction_id=transaction_id,
+                height=height,
+                actor=actor,
+            )
+        return await show(config, pool, adopted)
 
 
 async def _status(tenant: str, order_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:

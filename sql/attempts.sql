@@ -19,6 +19,7 @@ WITH latest AS (
     WHERE
         t.network = :network::text
         AND t.state IN ('signed', 'broadcast')
+        AND t.unsigned <> '' -- adopted: nobody knows what to outbid, or when it expires
         AND NOT EXISTS (
             SELECT 1 FROM transactions AS o
             WHERE o.withdrawal_id = t.withdrawal_id AND o.state = 'mined'

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sql import coins as coins_sql
 from sql.pool import Connection
 from sql.queries import load_queries
-from sql.withdrawals import WITHDRAWAL_COLUMNS, Withdrawal, read_withdrawal
+from sql.withdrawals import WITHDRAWAL_COLUMNS, OrderKey, Withdrawal, read_withdrawal
 
 _queries = load_queries("transactions")
 
@@ -310,6 +310,20 @@ async def decided_withdrawals(
 async def supersede_attempts(conn: Connection, withdrawal_ids: Iterable[int]) -> None:
     """Send the other attempts no more."""
     await _queries.supersede_attempts(conn, withdrawal_ids=sorted(set(withdrawal_ids)))
+
+
+async def cost_height(conn: Connection, network: str, transaction_id: str) -> int | None:
+    """Return the block in which a transaction that is no withdrawal's cost us something."""
+    height: int | None = await _queries.cost_height(
+        conn, network=network, transaction_id=transaction_id
+    )
+    return height
+
+
+async def paid_order(conn: Connection, network: str, transaction_id: str) -> OrderKey | None:
+    """Return the tenant and the producer's id of the order a transaction was made for."""
+    row = await _queries.paid_order(conn, network=network, transaction_id=transaction_id)
+    return None if row is None else (row["tenant"], row["idempotency_key"])
 
 
 async def list_transactions(conn: Connection, withdrawal_id: int) -> list[TransactionRow]:

@@ -92,7 +92,7 @@ ORDER BY t.sender, t.nonce, t.attempt;
 
 -- name: unseen_transactions
 -- Bytes of transactions that no block has shown for a while since they were last sent, or that were
--- sent in the future: the clock was set back since.
+-- sent in the future: the clock was set back since. An adopted one may have none.
 SELECT
     t.transaction_id,
     t.raw
@@ -100,6 +100,7 @@ FROM transactions AS t
 WHERE
     t.network = :network::text
     AND t.state IN ('signed', 'broadcast')
+    AND t.raw <> ''
     AND coalesce(t.last_sent_at, t.created_at)
     NOT BETWEEN now() - make_interval(secs => :after_s::double precision)
     AND now() + make_interval(secs => :after_s::double precision)
@@ -391,6 +392,23 @@ ORDER BY w.withdrawal_id;
 -- The other attempts at these withdrawals can no longer land, and are not sent any more.
 UPDATE transactions SET state = 'superseded'
 WHERE withdrawal_id = any(:withdrawal_ids::bigint []) AND state IN ('signed', 'broadcast');
+
+-- name: cost_height$
+-- The block in which a transaction cost an address of ours something beside withdrawals.
+SELECT c.height FROM network_costs AS c
+WHERE
+    c.network = :network::text
+    AND c.transaction_id = :transaction_id::text
+    AND c.status IN ('detected', 'confirmed');
+
+-- name: paid_order^
+-- Whose order a transaction of ours was made for.
+SELECT
+    w.tenant,
+    w.idempotency_key
+FROM transactions AS t
+INNER JOIN withdrawals AS w ON t.withdrawal_id = w.withdrawal_id
+WHERE t.network = :network::text AND t.transaction_id = :transaction_id::text;
 
 -- name: list_transactions
 -- All attempts at a withdrawal, in order.

@@ -161,7 +161,7 @@ async def _give_up(
     _require_unpaid(withdrawal, taker, claim.spending, claim.paid)
     if claim.paid is not None:
         await _require_paid(work, network, claim.paid, claim.spending, still_open=len(both) == 2)
-    if not await is_final(work, network, withdrawal, taker):
+    if not await is_final(work, network, withdrawal, taker.height):
         raise MayBePaid(f"block {taker.height} is not as deep yet as the payment would have to be")
     await give_up(work, network, withdrawal, taker, claim.spending)
 

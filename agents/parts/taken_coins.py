@@ -155,7 +155,7 @@ async def _settle(
     if taking is not Taking.LOST:
         work.count(catalogue.coin_takings_total.labels(network, Taking.DOUBT))
         log.critical("took a coin, an operator has to judge it", **_names(withdrawal, taker))
-    elif await is_final(work, network, withdrawal, taker):
+    elif await is_final(work, network, withdrawal, taker.height):
         await give_up(work, network, withdrawal, taker, spending)
 
 
@@ -200,15 +200,15 @@ def is_plain(withdrawal: Withdrawal, spending: Spending) -> bool:
     return given == [(withdrawal.address, withdrawal.amount_minor)]
 
 
-async def is_final(work: Work, network: str, withdrawal: Withdrawal, taker: Taker) -> bool:
+async def is_final(work: Work, network: str, withdrawal: Withdrawal, height: int) -> bool:
     """Whether a block is as deep as this withdrawal's own would have to be."""
     cursor = await chain_sql.read_cursor(work.conn, network)
     policy = (await withdrawals_sql.withdrawal_policies(work.conn))[withdrawal.asset]
     if cursor is None:
         return False
-    depth = cursor.height - taker.height + 1
+    depth = cursor.height - height + 1
     enough = depth >= policy.confirmations_of(withdrawal.amount_minor)
-    return enough and taker.height <= final_height_of(cursor, policy.finality)
+    return enough and height <= final_height_of(cursor, policy.finality)
 
 
 async def give_up(

@@ -173,8 +173,10 @@ CREATE TABLE transactions (
     coins text [] NOT NULL DEFAULT '{}', -- all that it spends
     valid_until bigint, -- no block with a clock above this can carry it; NULL: it never expires
     attempt integer NOT NULL CHECK (attempt >= 0), -- 0, then one more for each replacement
-    unsigned bytea NOT NULL,  -- the UnsignedTransaction as JSON: what a replacement outbids
-    raw bytea NOT NULL,       -- the bytes to send
+    -- The UnsignedTransaction as JSON, which a replacement outbids; empty if it was adopted: found in a
+    -- block and made by a database that is gone. Then it has neither nonce nor coin of its own.
+    unsigned bytea NOT NULL,
+    raw bytea NOT NULL,       -- the bytes to send; empty if it was adopted and nobody tells them
     fee_minor_max numeric(78, 0) NOT NULL CHECK (fee_minor_max >= 0),
     -- signed: stored. broadcast: a node took it. mined: in a block. superseded: another attempt was settled.
     -- expired: the final chain is beyond valid_until without it.

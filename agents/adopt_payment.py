@@ -1,0 +1,242 @@
+"""An operator's word that a transaction in the chain is the payment of an order, held against it.
+
+For payments that a database restored without its last commits has forgotten: the order is read
+again and approved, and the money has left already. The block is read from the node again, and has
+to be one that we follow, or so old that no reorganisation reaches it. From then on the transaction
+is the order's like any that was signed here: confirm_withdrawals settles it with the next block.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import asyncpg
+
+from agents.confirm_withdrawals import ConfirmWithdrawals
+from agents.match_deposits import MatchDeposits
+from agents.parts.adoption import (
+    NotAdoptable,
+    account_for,
+    adopted_transaction,
+    prove_payment,
+)
+from agents.parts.network_costs import cost_fact
+from agents.parts.taken_coins import is_final
+from agents.rescan_blocks import NotRescannable, are_canonical, read_reach
+from agents.runtime.context import Context
+from agents.runtime.stage import Work
+from agents.runtime.transact import transact_on
+from chain_adapters.adapter import ChainAdapter, CoinReader
+from chain_adapters.types import (
+    Block,
+    NodeUnavailable,
+    Payment,
+    PaymentRefused,
+    Quote,
+    Spending,
+    Transaction,
+)
+from custody import withdrawal_events as told
+from custody.approve import WAITING
+from custody.pay import payment_of
+from metrics import catalogue
+from sql import network_costs as costs_sql
+from sql import rescan as rescan_sql
+from sql import transactions as transactions_sql
+from sql import wallets as wallets_sql
+from sql import withdrawals as withdrawals_sql
+from sql.transactions import PaymentRow
+from sql.withdrawals import Move, Withdrawal
+from topics.blocks import block_added
+from topics.events import emit_events
+from topics.ledger import LEDGER, NetworkCostOrphaned, batch_facts
+
+UNPAID = (WAITING, "approved")
+"""Statuses of a withdrawal whose money is held and for which nothing was signed."""
+
+
+class Proven(NamedTuple):
+    """What the chain says of the payment of an order."""
+
+    order: Withdrawal
+    sender: str
+    block: Block
+    transaction: Transaction
+    spending: Spending | None
+    """What it spends, where money is held as coins."""
+    quote: Quote | None
+    """With the wallet's next nonce; None: the node would not say."""
+
+
+async def adopt_payment(
+    context: Context,
+    adapter: ChainAdapter,
+    *,
+    tenant: str,
+    order_id: str,
+    transaction_id: str,
+    height: int | None,
+    actor: str,
+) -> Withdrawal:
+    """Take a transaction in the block at `height` for the payment of an order; return the order.
+
+    Without `height`, the block in which Millrace saw the transaction cost the wallet something. An
+    order that awaits approval is approved by `actor`. Raises NotAdoptable, NodeUnavailable.
+    """
+    order, row, listed = await _read_order(context, tenant, order_id)
+    block = await _read_block(context, adapter, transaction_id, height)
+    payment = payment_of(row)
+    transaction = prove_payment(block, transaction_id, payment, listed)
+    spending = None
+    if isinstance(adapter, CoinReader):
+        spending = await adapter.fetch_spending(transaction_id)
+        if spending is None:
+            raise NodeUnavailable(f"the node does not tell what {transaction_id} spends")
+    quote = await _ask_nonce(adapter, row)
+    proven = Proven(order, payment.sender, block, transaction, spending, quote)
+    async with transact_on(context.pool, context.settings.topic_prefix) as work:
+        try:
+            await _adopt(context, work, proven, actor)
+        except asyncpg.UniqueViolationError as error:
+            raise NotAdoptable(_why_refused(error, transaction_id)) from error
+        again = await withdrawals_sql.find_withdrawal(work.conn, tenant, order_id)
+    return again or order
+
+
+async def _read_order(
+    context: Context, tenant: str, order_id: str
+) -> tuple[Withdrawal, PaymentRow, frozenset[str | None]]:
+    """Return an order that waits unsigned, what is to be paid, and its network's contracts."""
+    async with context.pool.acquire() as conn:
+        found = await withdrawals_sql.find_withdrawal(conn, tenant, order_id)
+        if found is None:
+            raise NotAdoptable(f"tenant {tenant!r} has no withdrawal {order_id!r}")
+        _require_unpaid(found)
+        rows = await transactions_sql.read_payments(
+            conn, str(found.network), [found.withdrawal_id], UNPAID
+        )
+        policies = await withdrawals_sql.withdrawal_policies(conn)
+    if not rows or rows[0].sender is None:
+        raise NotAdoptable(f"tenant {tenant!r} has no hot wallet on {found.network}")
+    listed = frozenset(p.contract for p in policies.values() if p.network == found.network)
+    return found, rows[0], listed
+
+
+def _require_unpaid(order: Withdrawal) -> None:
+    if order.status not in UNPAID:
+        raise NotAdoptable(
+            f"withdrawal {order.idempotency_key!r} is {order.status}: a payment is adopted for one"
+            " whose money is held and for which nothing was signed"
+        )
+
+
+async def _read_block(
+    context: Context, adapter: ChainAdapter, transaction_id: str, height: int | None
+) -> Block:
+    """Return the block at a height that stages have done; its hashes prove what is in it."""
+    network = adapter.network
+    async with context.pool.acquire() as conn:
+        paid = await transactions_sql.paid_order(conn, network, transaction_id)
+        noted = await transactions_sql.cost_height(conn, network, transaction_id)
+    if paid is not None:
+        raise NotAdoptable(f"{transaction_id} is the payment of {paid[0]}'s withdrawal {paid[1]!r}")
+    height = noted if height is None else height
+    if height is None:
+        raise NotAdoptable(
+            f"no block that Millrace followed shows that {transaction_id} cost us anything: if one"
+            " has it, name its --height"
+        )
+    try:
+        (await read_reach(context, network)).check(height, height)
+    except NotRescannable as error:
+        raise NotAdoptable(f"block {height} cannot be held against the chain: {error}") from error
+    block = await adapter.fetch_block(height)
+    if block is None or block.height != height:
+        raise NodeUnavailable(f"the node has no block {height}")
+    return block
+
+
+async def _ask_nonce(adapter: ChainAdapter, row: PaymentRow) -> Quote | None:
+    """Return a quote, for the nonce in it, of what any wallet can pay that has money at all.
+
+    One that has none is left behind the chain; the signer halts it before it signs.
+    """
+    sender = row.sender or ""
+    if row.public_key is not None and row.key_path is not None:
+        adapter.derive_address(row.public_key, row.key_path)
+    try:
+        return await adapter.quote(Payment(sender, sender, None, 1))
+    except PaymentRefused:
+        return None
+
+
+async def _adopt(context: Context, work: Work, proven: Proven, actor: str) -> None:
+    """Make the transaction the order's, all or nothing. UniqueViolationError: it is another's."""
+    network, block = str(proven.order.network), proven.block
+    # They would not see what is written here, if the block left the chain meanwhile.
+    await rescan_sql.hold_stages(work.conn, [MatchDeposits.name, ConfirmWithdrawals.name])
+    if not await are_canonical(work.conn, network, [block]):
+        raise NotAdoptable(f"block {block.height} is not in the chain as Millrace follows it")
+    order = await _lock(work, proven.order)
+    if not await is_final(work, network, order, block.height):
+        raise NotAdoptable(
+            f"block {block.height} is not as deep yet as the payment would have to be: try later"
+        )
+    if order.status == WAITING:
+        await _approve(work, order, actor)
+    await _count_nonce(work, network, proven)
+    await _disown_cost(work, network, proven.transaction.id)
+    found = adopted_transaction(
+        order.withdrawal_id, proven.sender, proven.transaction, proven.spending
+    )
+    signed = await transactions_sql.sign_withdrawals(work.conn, [found])
+    await transactions_sql.add_transactions(work.conn, network, [found])
+    emit_events(work, [told.signed_event(one, found.transaction_id) for one in signed])
+    work.count(catalogue.withdrawals_total.labels(network, order.asset, "signed"))
+    records = list(block_added(network, block))
+    await ConfirmWithdrawals(context).search_again(work, network, records)
+
+
+async def _lock(work: Work, order: Withdrawal) -> Withdrawal:
+    locked = await withdrawals_sql.lock_withdrawals(work.conn, [order.withdrawal_id], UNPAID)
+    if not locked:
+        raise NotAdoptable(
+            f"withdrawal {order.idempotency_key!r} was signed, refused or given up meanwhile"
+        )
+    return locked[0]
+
+
+async def _approve(work: Work, order: Withdrawal, actor: str) -> None:
+    """Let an order pass that was approved before: by whom is forgotten too."""
+    move = Move(order.withdrawal_id, "approved", decided_by=actor)
+    approved = await withdrawals_sql.move_withdrawals(work.conn, WAITING, [move])
+    emit_events(work, [told.approved_event(one) for one in approved])
+
+
+async def _count_nonce(work: Work, network: str, proven: Proven) -> None:
+    """Lock the wallet, and count one of the nonces that the chain is ahead of us as ours."""
+    sender, quote = proven.sender, proven.quote
+    if quote is None and proven.spending is None:
+        return  # its counter, if it has one, must not begin without a nonce
+    first = None if quote is None else quote.first_nonce
+    ours = (await wallets_sql.lock_nonces(work.conn, network, {sender: first}))[sender].next_nonce
+    if ours is not None and quote is not None and quote.next_nonce is not None:
+        counted = account_for(ours, quote.next_nonce)
+        await wallets_sql.advance_nonces(work.conn, network, {sender: counted})
+
+
+async def _disown_cost(work: Work, network: str, transaction_id: str) -> None:
+    """Take back the fee that was booked by itself: the withdrawal books it from now on."""
+    known = await costs_sql.disown_cost(work.conn, network, transaction_id)
+    if known is not None and known[1]:
+        for record in batch_facts([cost_fact(NetworkCostOrphaned, known[0])]):
+            work.emit(LEDGER, network, record)
+
+
+def _why_refused(error: asyncpg.UniqueViolationError, transaction_id: str) -> str:
+    if "coin_claims" in str(error):
+        return (
+            f"{transaction_id} took a coin that is kept for another withdrawal, which must come to"
+            ' its end first: docs/operations.md, "A coin taken from a payment"'
+        )
+    return f"{transaction_id} is the payment of another withdrawal already"
