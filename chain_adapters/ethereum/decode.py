@@ -25,6 +25,9 @@ from chain_adapters.types import Block, NodeUnavailable, Transaction, Transfer
 TRANSFER_TOPIC = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 """keccak256("Transfer(address,address,uint256)"), EIP-20."""
 
+TRANSFER_CALL = b'"0xa9059cbb'
+"""How the data of a call of transfer(address,uint256) begins in JSON."""
+
 ADDRESS_PADDING = "0x000000000000000000000000"
 """An indexed address is left-padded to 32 bytes (Solidity ABI)."""
 
@@ -130,6 +133,8 @@ def normalise_transactions(
                 add_call_transfers(root, transfers)
             if receipt.logs:
                 add_log_transfers(receipt.logs, transfers)
+            if not transfers:
+                succeeded = not is_token_transfer(transaction)
         price = receipt.effective_gas_price or transaction.gas_price
         if price is None:
             raise NodeUnavailable("a receipt has no gas price")
@@ -142,6 +147,15 @@ def normalise_transactions(
             Transaction(transaction.hash, payer, succeeded, fee_minor, tuple(transfers))
         )
     return normalised
+
+
+def is_token_transfer(transaction: WireTransaction) -> bool:
+    """Whether a transaction calls transfer(address,uint256) itself.
+
+    A token logs what it moved (EIP-20). If it logged no transfer it moved nothing, whatever the
+    status: some answer false where others revert.
+    """
+    return memoryview(transaction.input)[: len(TRANSFER_CALL)] == TRANSFER_CALL
 
 
 def succeeded_early(receipt: WireReceipt, root: WireFrame | None) -> bool:

@@ -26,6 +26,7 @@ class WireTransaction(msgspec.Struct, gc=False, rename="camel"):
     sender: Address = msgspec.field(name="from")
     to: Address | None = None
     gas_price: Quantity | None = None
+    input: msgspec.Raw = msgspec.Raw(b'"0x"')
 
 
 class WireBlock(msgspec.Struct, gc=False, rename="camel"):

@@ -23,6 +23,9 @@ from chain_adapters.types import Block, NodeUnavailable, Transaction, Transfer
 TRANSFER_TOPIC = "ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 """keccak256("Transfer(address,address,uint256)"), TIP-20."""
 
+TRANSFER_CALL = "a9059cbb"
+"""How the data of a call of transfer(address,uint256) begins."""
+
 ADDRESS_PADDING = 24 * "0"
 """An indexed address is the 20 bytes behind 0x41, left-padded to 32 bytes (Solidity ABI)."""
 
@@ -39,6 +42,7 @@ _ADDRESS_DIGITS = 42
 _decode_owner = msgspec.json.Decoder(wire.Owner).decode
 _decode_transfer = msgspec.json.Decoder(wire.TransferContract).decode
 _decode_call = msgspec.json.Decoder(wire.TriggerSmartContract).decode
+_decode_data = msgspec.json.Decoder(wire.CallData).decode
 _decode_creation = msgspec.json.Decoder(wire.CreateSmartContract).decode
 
 _Value = tuple[str, str, int]
@@ -125,7 +129,23 @@ def normalise_transaction(transaction: wire.Transaction, info: wire.Info) -> Tra
             add_call_transfers(info.internal_transactions, transfers)
         if info.log:
             add_log_transfers(info.log, transfers)
+        if not transfers:
+            succeeded = not is_token_transfer(transaction)
     return Transaction(transaction.id, owner, succeeded, info.fee, tuple(transfers))
+
+
+def is_token_transfer(transaction: wire.Transaction) -> bool:
+    """Whether a transaction calls transfer(address,uint256) itself.
+
+    A token logs what it moved (TIP-20). If it logged no transfer it moved nothing, whatever the
+    receipt says: some answer false where others revert, and USDT does to what it moved.
+    """
+    return any(
+        contract.type == "TriggerSmartContract"
+        and contract.parameter is not None
+        and _decode_data(contract.parameter.value).data.lower().startswith(TRANSFER_CALL)
+        for contract in transaction.raw_data.contract
+    )
 
 
 def read_contract(

@@ -113,6 +113,12 @@ class TriggerSmartContract(msgspec.Struct):
     call_value: Minor = 0
 
 
+class CallData(msgspec.Struct):
+    """Of a call: which function, and its arguments, in hex."""
+
+    data: str = ""
+
+
 class NewContract(msgspec.Struct):
     """Of a creation: the TRX that the new contract is given."""
 

@@ -12,10 +12,12 @@ import pytest
 from aiohttp import web
 
 from chain_adapters.ethereum.adapter import EthereumAdapter
-from chain_adapters.types import Tip, Transaction, Transfer, WrongNetwork
+from chain_adapters.types import Payment, Tip, Transaction, Transfer, WrongNetwork
 from devstack.chains.anvil import Anvil
 from tests.support.chain_worlds import AnvilWorld, open_anvil_world
 
+ANSWER_FALSE = "0x5f5f5260205ff3"
+"""A contract that answers any call with 0, and logs nothing."""
 FORWARD = "0x6000600060006000346000355af1"
 """CALL the address in the first word of the data with all the ether, then what follows."""
 STOP, REVERT = "00", "60006000fd"
@@ -85,6 +87,25 @@ async def test_without_traces_inner_calls_are_not_there(anvil: Anvil, world: Anv
     await adapter.close()
     assert block is not None
     assert [t.transfers for t in block.transactions if t.id == mined.id] == [mined.transfers[:1]]
+
+
+async def test_a_token_payment_that_is_answered_with_false_did_not_succeed(
+    world: AnvilWorld,
+) -> None:
+    """Status 1, and yet nothing moved: the token was another one when it was tried out."""
+    sender = world.new_address()
+    await world.fund(sender, 10**18)
+    token = world.adapter.parse_contract(await world.issue_token(sender, 100))
+    signed = await world.order(Payment(sender, world.new_address(), token, 40))
+    await world.call("anvil_setCode", token, ANSWER_FALSE)
+    await world.adapter.broadcast(signed)
+    await world.mine()
+    receipt = await world.call("eth_getTransactionReceipt", signed.transaction_id)
+    assert receipt["status"] == "0x1"
+    block = await world.adapter.fetch_block(await world.height())
+    assert block is not None
+    (mined,) = [t for t in block.transactions if t.id == signed.transaction_id]
+    assert (mined.succeeded, mined.transfers) == (False, ())
 
 
 @asynccontextmanager

@@ -337,6 +337,35 @@ def test_a_failed_transaction_still_costs_its_fee() -> None:
     assert (read_case(failed).succeeded, read_case(failed).fee_minor) == (False, 42_000)
 
 
+PAY = {"to": TOKEN, "input": "0xa9059cbb" + pad(RECIPIENT)[2:] + AMOUNT[2:]}
+"""The call of a token's transfer."""
+
+
+@pytest.mark.parametrize(
+    ("receipt", "frame", "succeeded"),
+    [
+        ({}, None, False),
+        ({"logs": [log(topics=[])]}, None, False),
+        ({"logs": [log()]}, None, True),
+        ({}, {"calls": [call()]}, True),
+    ],
+    ids=[
+        "no event",
+        "another event",
+        "a transfer",
+        "ether, as a contract of that function pays it",
+    ],
+)
+def test_a_token_that_was_told_to_pay_and_moved_nothing_did_not_succeed(
+    receipt: dict[str, Any], frame: dict[str, Any] | None, succeeded: bool
+) -> None:
+    assert read(PAY, receipt, frame).succeeded is succeeded
+
+
+def test_a_call_of_another_function_needs_no_transfer_to_succeed() -> None:
+    assert read({**PAY, "input": "0x095ea7b3" + PAY["input"][10:]}).succeeded
+
+
 def test_addresses_are_lower_case_whatever_the_node_writes() -> None:
     mixed = "0x" + "aB" * 20
     transaction = read(

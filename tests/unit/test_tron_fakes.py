@@ -4,6 +4,7 @@ in docs/odd_deposits/tron.md, which is made from the same table."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from chain_adapters.types import NodeUnavailable, Transaction
 from tests.support.tron_odd_deposits import (
     AMOUNT,
+    CALL_DATA,
     CASES,
     OTHER,
     PLAIN,
@@ -20,6 +22,7 @@ from tests.support.tron_odd_deposits import (
     WAIT,
     Case,
     called,
+    inner,
     log,
     ran,
     trx,
@@ -57,6 +60,27 @@ def test_a_failure_is_told_as_one() -> None:
     failed = {"TRX failed", "TRX without result", "TRX, failed info", "reverted", "out of energy"}
     read_as_failed = {c.name for c in CASES if c.expected == [] and not read(c).succeeded}
     assert failed < read_as_failed
+
+
+@pytest.mark.parametrize(
+    ("info", "succeeded"),
+    [
+        (ran(), False),
+        (ran(log=[log(topics=[])]), False),
+        (ran(log=[log()]), True),
+        (ran(internal_transactions=[inner()]), True),
+    ],
+    ids=["no event", "another event", "a transfer", "TRX, as a contract of that function pays it"],
+)
+def test_a_token_that_was_told_to_pay_and_moved_nothing_did_not_succeed(
+    info: dict[str, Any], succeeded: bool
+) -> None:
+    assert read(Case("", "", called(), info, [])).succeeded is succeeded
+
+
+def test_a_call_of_another_function_needs_no_transfer_to_succeed() -> None:
+    approval = called(data="095ea7b3" + CALL_DATA[8:])
+    assert read(Case("", "", approval, ran(), [])).succeeded
 
 
 def test_the_payer_is_the_owner_of_any_kind_of_contract() -> None:
