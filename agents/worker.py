@@ -30,7 +30,7 @@ from agents.runtime.clock import compare_clocks
 from agents.runtime.context import Context, open_context
 from agents.runtime.garbage import collect_seldom
 from agents.runtime.health import health_checks
-from agents.runtime.kafka_access import faust_options
+from agents.runtime.kafka_access import faust_options, has_access
 from agents.runtime.kafka_io import KafkaLog, read_cluster_id
 from agents.runtime.lag import LagMeter
 from agents.runtime.lease import Lease
@@ -106,6 +106,8 @@ class Worker:
         self._role_name = role_name
         self._runners: list[StageRunner] = []
         self._caught_up_at: dict[str, float] = defaultdict(time.monotonic)
+        self._passed_over: set[str] = set()
+        """Stages of which a partition is not read, though others may be."""
         self._beat_at = time.monotonic()
         self._stall_s = max(START_S, settings.stage_stall_s)
 
@@ -135,19 +137,19 @@ class Worker:
                 await stage.start()
                 self._runners.append(StageRunner(stage, context, cluster_id, kafka_log))
             app = build_app(self._settings, self._role_name, self._runners)
-            for body in self._bodies(app, context, role):
+            for body in self._bodies(app, context, role, kafka_log):
                 app.task(_essential(body))
             await self._serve_metrics(stack, context)
             app.resources = stack.pop_all()
             return app
 
     def _bodies(
-        self, app: MillraceApp, context: Context, role: Role
+        self, app: MillraceApp, context: Context, role: Role, kafka_log: KafkaLog
     ) -> Sequence[Callable[[], Awaitable[None]]]:
         lease_s = self._settings.lease_s
         prefix = self._settings.topic_prefix
         meters = [
-            LagMeter(app.consumer, prefix + runner.stage.topic.name, runner)
+            LagMeter(app.consumer, prefix + runner.stage.topic.name, runner, kafka_log)
             for runner in self._runners
         ]
         return [
@@ -178,6 +180,11 @@ class Worker:
             for meter in meters:
                 if meter.measure() == 0:
                     self._caught_up_at[meter.runner.stage.name] = self._beat_at
+            self._passed_over = {
+                meter.runner.stage.name
+                for meter in meters
+                if meter.passed_over * WATCH_S > self._stall_s
+            }
             await asyncio.sleep(WATCH_S)
 
     async def _heal(self, meters: Sequence[LagMeter]) -> None:
@@ -188,10 +195,21 @@ class Worker:
                 await meter.runner.heal(meter.committed())
 
     async def _ask_ends(self, meters: Sequence[LagMeter]) -> None:
+        """Ask where partitions end; end the worker if only its consumer is not told.
+
+        aiokafka asks the brokers it knew, for ever, when all of them have other addresses now.
+        """
+        told_at = time.monotonic()
         while True:
             await asyncio.sleep(HEAL_S)
+            told = [await meter.ask_ends() for meter in meters]
+            if all(told) or not await has_access(self._settings):
+                told_at = time.monotonic()
+            elif time.monotonic() - told_at > self._stall_s:
+                log.critical("brokers answer, but not the consumer: the worker ends itself")
+                os._exit(STALLED)
             for meter in meters:
-                await meter.ask_ends()
+                await meter.look_closer()
 
     def _watch(self, process: FaustWorker) -> None:
         """End the process if it stands still: in a thread, since the event loop itself may."""
@@ -206,7 +224,7 @@ class Worker:
                 for runner in self._runners
                 if now - max(runner.last_progress, self._caught_up_at[runner.stage.name])
                 > self._stall_s
-            ]
+            ] or sorted(self._passed_over)
             if stuck or now - self._beat_at > self._stall_s:
                 log.critical("no progress, the worker ends itself", stages=stuck or "event loop")
                 os._exit(STALLED)

@@ -13,6 +13,8 @@ from aiokafka.helpers import create_ssl_context
 from settings.model import Settings
 
 ATTEMPT_TIMEOUT_MS = 10_000
+ISOLATION = "read_committed"
+"""Of all who read records: what a producer's transaction wrote is read once that is committed."""
 
 
 class BrokerRefused(KafkaConnectionError):  # type: ignore[misc]
@@ -75,6 +77,15 @@ async def require_access(settings: Settings) -> None:
         else:
             return
     raise BrokerRefused("; ".join(words))
+
+
+async def has_access(settings: Settings) -> bool:
+    """Whether a broker lets us in."""
+    try:
+        await require_access(settings)
+    except (BrokerRefused, OSError):
+        return False
+    return True
 
 
 async def _try(server: str, options: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError
 
-from agents.runtime.kafka_access import client_options, require_access
+from agents.runtime.kafka_access import ISOLATION, client_options, require_access
 from agents.runtime.record import Record
 from settings.model import Settings
 from sql.stream import OutboxRow, Partition
@@ -139,7 +139,11 @@ class Publisher:
     async def is_connected(self) -> bool:
         """Whether a broker answers."""
         producer = await self._connected()
-        await producer.client.fetch_all_metadata()
+        try:
+            await producer.client.fetch_all_metadata()
+        except KafkaError:
+            self._give_up(producer)  # it knows no other addresses than the ones it was told once
+            raise
         return True
 
     async def publish(self, records: Sequence[tuple[str, bytes, bytes]]) -> None:
@@ -218,10 +222,14 @@ class KafkaLog:
     ) -> list[Record]:
         """Return up to `records_max` records from `start` up to, not including, `end`.
 
-        Raises OffsetOutOfRangeError if Kafka does not keep `start` any more.
+        Waits for the end of a transaction that is open there. Raises OffsetOutOfRangeError if Kafka
+        does not keep `start` any more.
         """
         consumer = AIOKafkaConsumer(
-            **client_options(self._settings), enable_auto_commit=False, auto_offset_reset="none"
+            **client_options(self._settings),
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level=ISOLATION,
         )
         await consumer.start()
         try:

@@ -14,6 +14,8 @@ from typing import Any
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from mode.utils.futures import maybe_async
 
+from agents.runtime.kafka_access import ISOLATION
+
 
 class OneLoopTransport(Transport):  # type: ignore[misc]
     """Faust's way to Kafka, without its thread."""
@@ -38,6 +40,12 @@ class NoThread(AIOKafkaConsumerThread):  # type: ignore[misc]
     ) -> Any:  # noqa: ANN401
         """Call at once what Faust would have a thread call."""
         return await maybe_async(fun(*args, **kwargs))
+
+    def _create_worker_consumer(self, transport: Transport) -> Any:  # noqa: ANN401
+        """Leave out what a producer took back: an order of an aborted transaction is none."""
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = ISOLATION
+        return consumer
 
     async def _gather_remaining_tasks(self) -> None:
         """Leave the tasks of the loop alone: they are the whole worker's."""

@@ -1,10 +1,10 @@
 """A worker process whose one stage raises on order: ours, or a plain Faust agent beside it.
 
-    python -m tests.support.faust_worker ours|plain|deaf
+    python -m tests.support.faust_worker ours|plain|deaf|forgetful
 
 Numbers come in on a topic and are noted in a table. Every 20th is poison: it raises, always
 ("ours") or the first time only ("plain", which is the milder fault). "deaf" is ours until its
-consumer is told to fetch no more.
+consumer is told to fetch no more, "forgetful" until it is told to fetch no more from partition 0.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -67,6 +68,19 @@ def run_deaf() -> None:
     run_ours()
 
 
+def run_forgetful() -> None:
+    """Run ours, whose client forgets partition 0 once the file `forgetful` is there."""
+    ask = Fetcher._get_actions_per_node
+    forgetful = Path(Settings().data_dir, "forgetful")
+
+    def ask_for_the_others(self: Fetcher, assignment: Any) -> object:  # noqa: ANN401
+        tps = [tp for tp in assignment.tps if tp.partition or not forgetful.exists()]
+        return ask(self, SimpleNamespace(tps=tps, state_value=assignment.state_value))
+
+    Fetcher._get_actions_per_node = ask_for_the_others
+    run_ours()
+
+
 def run_plain() -> None:
     """Run what Faust's own documentation shows: `async for`, acked by Faust."""
     settings = Settings()
@@ -100,4 +114,5 @@ def run_plain() -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("MILLRACE_METRICS_PORT", "0")
-    {"ours": run_ours, "plain": run_plain, "deaf": run_deaf}[sys.argv[1]]()
+    kinds = {"ours": run_ours, "plain": run_plain, "deaf": run_deaf, "forgetful": run_forgetful}
+    kinds[sys.argv[1]]()
