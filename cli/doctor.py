@@ -15,12 +15,13 @@ from cli.options import JsonWanted
 from cli.output import console, print_json
 
 if TYPE_CHECKING:
-    from agents.runtime.kafka_survey import Broker
+    from agents.runtime.kafka_survey import Broker, Kept
     from cli.findings import Finding
     from custody.keystore import MasterSecret
     from settings.model import Network, Settings
     from sql.health import Progress
     from sql.pool import Connection
+    from sql.stream import Partition
 
 NODE_TIMEOUT_S = 10.0
 AWAY = "Is the address right, and does the server run? See MILLRACE_KAFKA_* in docs/operations.md."
@@ -65,7 +66,8 @@ async def examine(config: Settings) -> list[Finding]:
     progress, database_findings = await examine_database(config, broker)
     lag: list[Finding] = []
     if broker is not None and progress:
-        lag = judge_lag(config, broker.cluster_id, progress, await _ends(config, broker, progress))
+        kept = await _bounds(config, broker, progress)
+        lag = judge_lag(config, broker.cluster_id, progress, kept)
     nodes = await asyncio.gather(
         *(
             examine_node(network, url)
@@ -77,13 +79,13 @@ async def examine(config: Settings) -> list[Finding]:
     return [*judge_configuration(config), *broker_findings, *database_findings, *nodes, *lag]
 
 
-async def _ends(
+async def _bounds(
     config: Settings, broker: Broker, progress: list[Progress]
-) -> dict[tuple[str, int], int]:
-    from agents.runtime.kafka_survey import read_end_offsets
+) -> dict[Partition, Kept]:
+    from agents.runtime.kafka_survey import read_bounds
 
     wanted = {(row.topic, row.partition) for row in progress if row.topic in broker.partitions}
-    return await read_end_offsets(config, wanted)
+    return await read_bounds(config, wanted)
 
 
 async def examine_broker(config: Settings) -> tuple[Broker | None, list[Finding]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from cli.errors import NOT_SET_UP
 from cli.waits import WORDS
@@ -13,6 +13,9 @@ from sql.catalogue import NetworkRow
 from sql.health import LeaseRow, Progress
 from sql.measures import WithdrawalMeasure
 from sql.stream import OutboxMeasure, Partition
+
+if TYPE_CHECKING:
+    from agents.runtime.kafka_survey import Kept
 
 CLOCK_SKEW_S_MAX = 2.0
 OUTBOX_S_MAX = 30.0
@@ -127,34 +130,43 @@ def judge_cluster(cluster_id: str, progress: Sequence[Progress]) -> Finding:
 
 
 def judge_lag(
-    config: Settings, cluster_id: str, progress: Sequence[Progress], ends: Mapping[Partition, int]
+    config: Settings, cluster_id: str, progress: Sequence[Progress], kept: Mapping[Partition, Kept]
 ) -> list[Finding]:
-    """Judge how far each stage is behind its topic."""
+    """Judge how far each stage is behind its topic, and whether Kafka keeps what it still needs."""
     rows: dict[str, list[Progress]] = defaultdict(list)
     for row in progress:
         if row.cluster_id == cluster_id:
             rows[row.stage].append(row)
-    return [_judge_stage(config, stage, rows[stage], ends) for stage in sorted(rows)]
+    return [_judge_stage(config, stage, rows[stage], kept) for stage in sorted(rows)]
 
 
 def _judge_stage(
-    config: Settings, stage: str, rows: Sequence[Progress], ends: Mapping[Partition, int]
+    config: Settings, stage: str, rows: Sequence[Progress], kept: Mapping[Partition, Kept]
 ) -> Finding:
-    behind = [
-        (max(0, ends.get((row.topic, row.partition), 0) - row.next_offset), row) for row in rows
-    ]
-    lag = sum(records for records, _ in behind)
-    idle = [row for records, row in behind if records and row.idle_s > config.stage_stall_s]
-    detail = f"{lag} records behind"
-    if idle:
+    check = f"stage {stage}"
+    found = [(row, kept.get((row.topic, row.partition))) for row in rows]
+    behind = [(row, has) for row, has in found if has is not None and row.next_offset < has.end]
+    if not behind:
+        return green(check, "0 records behind")
+    if lost := [(row, has) for row, has in behind if 0 < row.next_offset < has.first]:
+        gaps = (
+            f"{row.topic} {row.partition} from offset {row.next_offset}, kept only from {has.first}"
+            for row, has in lost
+        )
+        remedy = "Do as docs/operations.md says in 'Retention ran past a stage'."
+        return red(check, f"needs what Kafka dropped: {', '.join(gaps)}", remedy)
+    lag = sum(has.end - row.next_offset for row, has in behind)
+    spare = min(row.next_offset - has.first for row, has in behind)
+    detail = f"{lag} records behind, {max(0, spare)} done before them still kept"
+    if idle := [row for row, _ in behind if row.idle_s > config.stage_stall_s]:
         return red(
-            f"stage {stage}",
+            check,
             f"{detail}, nothing done for {max(row.idle_s for row in idle):.0f} s",
             "Is a worker of its role up? The end of its log says what it waits for.",
         )
     if lag > LAG_RECORDS_MAX:
-        return yellow(f"stage {stage}", detail, "After an outage this is catching up.")
-    return green(f"stage {stage}", detail)
+        return yellow(check, detail, "After an outage this is catching up.")
+    return green(check, detail)
 
 
 def judge_leases(expected: Mapping[str, str], leases: Iterable[LeaseRow]) -> list[Finding]:

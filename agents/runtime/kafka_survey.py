@@ -22,6 +22,15 @@ class Broker(NamedTuple):
     """How many each topic has."""
 
 
+class Kept(NamedTuple):
+    """The offsets of a partition that Kafka has."""
+
+    first: int
+    """The first that is kept; what was below is dropped."""
+    end: int
+    """The one that the next record will get."""
+
+
 async def survey_broker(settings: Settings) -> Broker:
     """Ask the broker for its cluster's id and topics. Raises KafkaError or OSError."""
     await require_access(settings)
@@ -61,14 +70,14 @@ async def read_topic_settings(
         await admin.close()
 
 
-async def read_end_offsets(
-    settings: Settings, partitions: Iterable[Partition]
-) -> dict[Partition, int]:
-    """Return the offset the next record of each partition will get. Raises KafkaError, OSError."""
+async def read_bounds(settings: Settings, partitions: Iterable[Partition]) -> dict[Partition, Kept]:
+    """Return which offsets of each partition Kafka has. Raises KafkaError or OSError."""
     consumer = AIOKafkaConsumer(**client_options(settings))
     await consumer.start()
     try:
-        ends = await consumer.end_offsets([TopicPartition(*partition) for partition in partitions])
-        return {(target.topic, target.partition): end for target, end in ends.items()}
+        targets = [TopicPartition(*partition) for partition in partitions]
+        first = await consumer.beginning_offsets(targets)
+        end = await consumer.end_offsets(targets)
+        return {(t.topic, t.partition): Kept(first[t], end[t]) for t in targets}
     finally:
         await consumer.stop()

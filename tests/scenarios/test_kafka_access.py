@@ -17,7 +17,7 @@ from pydantic_settings import SettingsError
 
 from agents.runtime.kafka_access import BrokerRefused, client_options, faust_options
 from agents.runtime.kafka_io import KafkaLog, Publisher, create_topics, read_cluster_id
-from agents.runtime.kafka_survey import read_end_offsets, survey_broker
+from agents.runtime.kafka_survey import Kept, read_bounds, survey_broker
 from cli.setup import set_up
 from settings.model import Settings
 from sql.pool import Pool
@@ -67,7 +67,7 @@ async def test_whatever_the_broker_asks_for_all_clients_connect(
     await publisher.publish([(topic_prefix + name, b"key", b"value")])
     await publisher.stop()
     partition = (topic_prefix + name, 0)
-    assert await read_end_offsets(settings, [partition]) == {partition: 1}
+    assert await read_bounds(settings, [partition]) == {partition: Kept(0, 1)}
     (record,) = await KafkaLog(settings).read(partition, 0, 1, 10)
     assert (record.key, record.value) == (b"key", b"value")
     found = await survey_broker(settings)

@@ -1,10 +1,12 @@
-"""`millrace doctor` on topics of a real broker that were made by hand."""
+"""What `millrace doctor` finds on a real broker."""
 
 from __future__ import annotations
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
-from agents.runtime.kafka_io import create_topics
+from agents.runtime.kafka_io import Publisher, create_topics
+from agents.runtime.kafka_survey import Kept, read_bounds
 from cli.doctor import examine_broker
 from cli.findings import Finding
 from settings.model import Settings
@@ -49,6 +51,25 @@ async def test_doctor_names_each_topic_that_is_set_otherwise_and_how_to_mend_it(
     assert found[f"topic {blocks}"].detail == detail
     assert f"--entity-name {blocks} " in found[f"topic {blocks}"].remedy
     assert "message.timestamp.type=LogAppendTime" in found[f"topic {blocks}"].remedy
+
+
+async def test_what_the_broker_dropped_and_what_it_keeps_is_known(
+    kafka: str, topic_prefix: str
+) -> None:
+    settings = Settings(kafka_bootstrap=kafka, topic_prefix=f"{topic_prefix}c.", topic_partitions=2)
+    (topic,) = await create_topics(settings, [BLOCKS.name])
+    publisher = Publisher(settings)
+    await publisher.publish([(topic, b"key", b"value")] * 5)
+    await publisher.stop()
+    partitions = [(topic, 0), (topic, 1)]
+    (filled,) = [p for p, kept in (await read_bounds(settings, partitions)).items() if kept.end]
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    await admin.delete_records({TopicPartition(*filled): RecordsToDelete(before_offset=2)})
+    await admin.close()
+    assert await read_bounds(settings, partitions) == {
+        partition: Kept(2, 5) if partition == filled else Kept(0, 0) for partition in partitions
+    }
 
 
 async def examine(settings: Settings) -> list[Finding]:

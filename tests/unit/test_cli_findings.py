@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from agents.runtime.kafka_survey import Kept
 from cli import findings
 from cli.findings import Finding
 from settings.model import Network, Settings
@@ -106,8 +107,27 @@ def test_topics_whose_settings_kafka_does_not_tell_are_no_good_news() -> None:
 def test_a_stage_is_red_only_if_it_is_behind_and_does_nothing(
     row: Progress, end: int, state: str
 ) -> None:
-    (finding,) = findings.judge_lag(CONFIG, "here", [row], {("blocks", 0): end})
+    (finding,) = findings.judge_lag(CONFIG, "here", [row], {("blocks", 0): Kept(0, end)})
     assert finding.state == state
+
+
+def test_of_a_stage_that_is_behind_it_is_told_how_near_retention_is() -> None:
+    others = progress(30)._replace(partition=1), progress(50)._replace(partition=2)
+    kept = {("blocks", 0): Kept(3, 12), ("blocks", 1): Kept(25, 40), ("blocks", 2): Kept(50, 50)}
+    (finding,) = findings.judge_lag(CONFIG, "here", [progress(10), *others], kept)
+    assert finding.detail == "12 records behind, 5 done before them still kept"
+    assert finding.state == "green"
+
+
+def test_a_stage_that_needs_what_kafka_dropped_is_red_with_every_gap_named() -> None:
+    rows = [progress(10), progress(7)._replace(partition=1), progress(50)._replace(partition=2)]
+    kept = {("blocks", 0): Kept(12, 40), ("blocks", 1): Kept(8, 8), ("blocks", 2): Kept(50, 60)}
+    (finding,) = findings.judge_lag(CONFIG, "here", rows, kept)
+    assert finding.state == "red"
+    assert "blocks 0 from offset 10, kept only from 12" in finding.detail
+    assert "blocks 1 from offset 7, kept only from 8" in finding.detail
+    assert "blocks 2" not in finding.detail
+    assert "Retention ran past a stage" in finding.remedy
 
 
 def test_the_offsets_of_another_cluster_are_no_lag() -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from agents.runtime.kafka_io import KafkaLog
-from agents.runtime.kafka_survey import read_end_offsets
+from agents.runtime.kafka_survey import read_bounds
 from chain_adapters.ethereum.address import show_address
 from chain_adapters.registry import open_adapter
 from chain_adapters.types import Tip
@@ -40,13 +40,13 @@ async def test_a_withdrawal_command_reaches_kafka_keyed_by_its_tenant(
     topic = installed.environ["MILLRACE_TOPIC_PREFIX"] + "withdrawal-commands"
     partitions = [(topic, 0), (topic, 1)]
     settings = Settings(kafka_bootstrap=installed.environ["MILLRACE_KAFKA_BOOTSTRAP"])
-    before = await read_end_offsets(settings, partitions)
+    before = await read_bounds(settings, partitions)
     order = ["--tenant", "acme", "--owner", "alice", "--asset", "ETH", "--address", DEAD]
     sent = await installed.json("withdraw", "request", *order, "--amount", "0.5", "--id", "w-1")
     assert sent == {"id": "w-1", "status": "sent"}
-    after = await read_end_offsets(settings, partitions)
-    (target,) = [partition for partition in partitions if after[partition] > before[partition]]
-    (record,) = await KafkaLog(settings).read(target, before[target], after[target], 10)
+    after = await read_bounds(settings, partitions)
+    (target,) = [partition for partition in partitions if after[partition] != before[partition]]
+    (record,) = await KafkaLog(settings).read(target, before[target].end, after[target].end, 10)
     assert record.key == b"acme"
     assert json.loads(record.value or b"") == {
         "type": "withdrawal.request",
