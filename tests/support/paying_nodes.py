@@ -37,7 +37,7 @@ class PayingNodeWorld(PayingWorld):
                 "rpc_urls": ("http://127.0.0.1",),
                 "native_asset": f"COIN-{secrets.token_hex(4)}",
                 "confirmations": CONFIRMATIONS,
-                "start_height": 0,
+                "start_height": 1,
                 "rebroadcast_after_s": AT_ONCE_S,
                 "replace_after_s": AT_ONCE_S,
             }

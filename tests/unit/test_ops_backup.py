@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
 from collections.abc import AsyncIterator
-from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 
-from devstack.postgres import Postgres, open_install
+from devstack.postgres import Postgres
 from ledger.entries import Outcome
 from ledger.post import post
 from ledger.rules import deposit_credited
 from sql.pool import Connection, Pool
 from tests.conftest import execute
+from tests.support.backup import MANUAL, run_manual
 
-MANUAL = (Path(__file__).parents[2] / "docs/operations.md").read_text()
 RESTORED = "restored_backup"
 SEED = """
 INSERT INTO tenants (tenant, name) VALUES ('acme', 'Acme');
@@ -30,22 +26,6 @@ CREDITS = [
     deposit_credited("acme", f"user{n % 3}", "ETH", 10**30 + n, deposit_id=n, revision=0)
     for n in range(20)
 ]
-
-
-def _run(name: str, url: str, folder: Path) -> None:
-    """Run the manual's command `name` in `folder`, on the database at `url`."""
-    (line,) = {
-        text.strip() for text in MANUAL.splitlines() if text.strip().startswith(f"{name} --")
-    }
-    parts = urlsplit(url)
-    bare = urlunsplit(parts._replace(netloc=f"{parts.username}@{parts.hostname}:{parts.port}"))
-    command = shlex.split(line.replace("$OWNER_URL", bare))
-    command[0] = str(open_install() / "bin" / name)
-    password = {"PGPASSWORD": str(parts.password)}
-    done = subprocess.run(
-        command, cwd=folder, env=password, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
 
 
 async def _contents(conn: Connection) -> dict[str, list[str]]:
@@ -69,9 +49,9 @@ async def restored(
         await conn.execute(SEED)
         async with conn.transaction():
             await post(conn, CREDITS)
-    _run("pg_dump", database_url, folder)
+    run_manual("pg_dump", database_url, folder)
     await execute(postgres, f"CREATE DATABASE {RESTORED}")
-    _run("pg_restore", postgres.url_of(RESTORED), folder)
+    run_manual("pg_restore", postgres.url_of(RESTORED), folder)
     copy = await asyncpg.connect(postgres.url_of(RESTORED))
     yield copy
     await copy.close()
