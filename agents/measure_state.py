@@ -57,6 +57,7 @@ class MeasureState(Loop):
             show_reconciliations(networks, assets, await measures.measure_reconciliations(conn))
             await _show_stock(conn, networks, self.context.settings.address_pool_min)
             await _show_queues(conn)
+        catalogue.measured_timestamp_seconds.set_to_current_time()
         await self._tell_short(wallets)
 
     async def _tell_short(self, wallets: Iterable[HotWalletMeasure]) -> None:

@@ -354,6 +354,9 @@ webhook_endpoints_disabled = _shared(
 
 # Process
 
+measured_timestamp_seconds = _shared(
+    "measured_timestamp_seconds", "Unix time at which all shared metrics were last read."
+)
 db_pool_connections = _gauge(
     "db_pool_connections", "Connections of the database pool of this process.", "state"
 )
