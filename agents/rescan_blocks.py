@@ -22,15 +22,14 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from agents.confirm_withdrawals import ConfirmWithdrawals
-from agents.match_deposits import Changes, MatchDeposits
+from agents.match_deposits import MatchDeposits
 from agents.parts.lost_facts import lost_facts
-from agents.parts.seen_transfers import probe
+from agents.parts.matcher import Changes, Matcher
 from agents.runtime.context import Context
 from agents.runtime.stage import Retryable, Work
 from agents.runtime.transact import transact_on
 from chain_adapters.adapter import ChainReader
 from chain_adapters.types import Block, NodeUnavailable
-from sql import addresses as addresses_sql
 from sql import chain as chain_sql
 from sql import deposits as deposits_sql
 from sql import rescan as rescan_sql
@@ -96,13 +95,19 @@ async def read_reach(context: Context, network: str) -> Reach:
     return Reach(last, oldest, cursor.height - depth_max)
 
 
-class RescanBlocks(MatchDeposits):
+class RescanBlocks:
     """Matches blocks of one network again. Call `start` first, as of any stage."""
 
     def __init__(self, context: Context, reader: ChainReader) -> None:
-        super().__init__(context)
+        self.matcher = Matcher()
+        self._context = context
         self._reader = reader
         self._network = reader.network
+
+    async def start(self) -> None:
+        """Load the addresses that are watched so far."""
+        async with self._context.pool.acquire() as conn:
+            await self.matcher.load(conn)
 
     async def rescan(self, start: int, end: int, progress: Progress) -> Found:
         """Match the blocks from `start` to `end`, both included, a few in each transaction.
@@ -164,19 +169,15 @@ class RescanBlocks(MatchDeposits):
     async def _rematch(
         self, work: Work, records: Sequence[BlockAdded]
     ) -> tuple[list[Deposit], list[Deposit]]:
-        changes = Changes.none()
-        cursor = await chain_sql.read_cursor(work.conn, self._network)
-        await self._load_addresses(self._network, work.conn)
-        seen = probe(self._watched[self._network], records)
-        owned = await addresses_sql.owned_addresses(work.conn, self._network, seen.addresses())
-        found = await self._find(work, self._network, seen, owned)
+        matcher, network, changes = self.matcher, self._network, Changes.none()
+        cursor = await chain_sql.read_cursor(work.conn, network)
+        seen, owned = await matcher.look(work, network, records)
+        found = await matcher.find(work, network, seen, owned)
         if any(found):
-            stale = await deposits_sql.stale_blocks(
-                work.conn, self._network, found.transaction_ids()
-            )
-            await self._orphan(work, self._network, stale, changes)
-            await self._detect(work, self._network, found, changes, cursor=cursor)
-            await self._tell(work, self._network, records, changes, due=True)
+            stale = await deposits_sql.stale_blocks(work.conn, network, found.transaction_ids())
+            await matcher.orphan(work, network, stale, changes)
+            await matcher.detect(work, network, found, changes, cursor=cursor)
+            await matcher.tell(work, network, records, changes, due=True)
         return changes.detected, changes.orphaned
 
 

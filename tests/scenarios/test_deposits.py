@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from agents import match_deposits
+from agents.parts import matcher
 from agents.runtime.record import Record
 from sql import deposits as deposits_sql
 from sql.pool import Pool
@@ -137,7 +137,7 @@ async def test_an_address_registered_a_moment_ago_is_not_missed(world: World) ->
 async def test_more_new_addresses_than_one_look_shows_are_all_watched(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(match_deposits, "ADDRESS_PAGE_ROWS", 2)
+    monkeypatch.setattr(matcher, "ADDRESS_PAGE_ROWS", 2)
     addresses = [await world.watch() for _ in range(5)]
     for address in addresses:
         world.chain.mint(address, None, 100)

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from agents.match_deposits import Changes
+from agents.parts.matcher import Changes, Matcher
 from agents.rescan_blocks import RescanBlocks
 from agents.runtime.stage import Work
 from sql.pool import Pool
@@ -16,15 +16,15 @@ from tests.support.races import until_blocked
 from topics.blocks import BlockRecord
 
 
-class SlowRescan(RescanBlocks):
+class SlowMatcher(Matcher):
     """Has written what it found, and the chain is reorganised before it says so."""
 
     def __init__(self, world: World) -> None:
-        super().__init__(world.pipeline.context, world.adapter)
+        super().__init__()
         self._world = world
         self.following: asyncio.Task[None]
 
-    async def _tell(
+    async def tell(
         self,
         work: Work,
         network: str,
@@ -35,7 +35,7 @@ class SlowRescan(RescanBlocks):
         self._world.chain.reorganise(CONFIRMATIONS + 1, length=40)
         self.following = asyncio.create_task(self._world.follow())
         await until_blocked(self._world.pool, self.following)
-        await super()._tell(work, network, records, changes, **more)
+        await super().tell(work, network, records, changes, **more)
 
 
 async def test_what_a_rescan_found_in_a_block_that_leaves_meanwhile_is_taken_back(
@@ -49,10 +49,11 @@ async def test_what_a_rescan_found_in_a_block_that_leaves_meanwhile_is_taken_bac
     height = next(b.height for b in world.chain.blocks if b.transactions)
     await world.follow()
     await world.watch(address=late)
-    rescan = SlowRescan(world)
+    rescan = RescanBlocks(world.pipeline.context, world.adapter)
+    rescan.matcher = slow = SlowMatcher(world)
     await rescan.start()
     found = await rescan.rescan(height, height, lambda _: None)
-    await rescan.following
+    await slow.following
     await world.pipeline.settle()
     assert [deposit.status for deposit in found.detected] == ["confirmed"]
     assert await world.statuses() == ["orphaned"]
