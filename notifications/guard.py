@@ -15,7 +15,10 @@ import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from threading import Thread
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -24,6 +27,7 @@ from yarl import URL
 
 Lookup = Callable[[str, int], Awaitable[list[str]]]
 """Resolves a host and port to the text of its addresses; raises OSError."""
+AddressInfo: TypeAlias = "tuple[Any, Any, int, str, tuple[Any, ...]]"
 
 URL_CHARACTERS_MAX = 2048
 DNS_CACHE_S = 30
@@ -120,10 +124,28 @@ def _check_host(host: str, *, allow_private: bool) -> None:
 
 
 async def look_up(host: str, port: int) -> list[str]:
-    """Resolve a host by the system's resolver."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    """Resolve a host by the system's resolver, in a thread of its own; raises OSError.
+
+    A name whose servers are silent takes up to a minute to be given up. The event loop looks up two
+    names at a time, for everybody: two such names would keep all others, the database's too.
+    """
+    found: Future[list[AddressInfo]] = Future()
+    found.set_running_or_notify_cancel()  # from now on it goes to its end, waited for or not
+    try:
+        Thread(target=_resolve, args=(host, port, found), name="look_up", daemon=True).start()
+    except RuntimeError as error:  # there can be no more threads
+        raise OSError(str(error)) from error
+    addresses = await asyncio.wrap_future(found)
+    return list(dict.fromkeys(str(address[0]) for *_, address in addresses))
+
+
+def _resolve(host: str, port: int, found: Future[list[AddressInfo]]) -> None:
+    try:
+        found.set_result(
+            socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+        )
+    except Exception as error:  # whoever waits is told of it
+        found.set_exception(error)
 
 
 class GuardedResolver(AbstractResolver):

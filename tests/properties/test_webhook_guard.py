@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import socket
+import threading
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
 import aiohttp
 import pytest
@@ -16,6 +20,7 @@ from notifications.guard import (
     check_endpoint,
     check_url,
     is_public,
+    look_up,
     open_session,
 )
 from notifications.post import post
@@ -183,3 +188,27 @@ def test_public_space_is_open() -> None:
 async def test_a_host_that_is_no_name_is_refused_like_any_other(host: str) -> None:
     with pytest.raises(ForbiddenAddress):
         await check_endpoint(f"https://{host}/hook", allow_private=False)
+
+
+async def test_names_whose_servers_are_silent_keep_no_other_from_being_looked_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolve, over = socket.getaddrinfo, threading.Event()
+
+    def resolve_or_hang(host: str, *rest: Any, **named: Any) -> Any:  # noqa: ANN401
+        if host.endswith(".invalid"):
+            over.wait()
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return resolve(host, *rest, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve_or_hang)
+    hanging = [asyncio.create_task(look_up(f"{n}.silent.invalid", 443)) for n in range(100)]
+    await asyncio.sleep(0)
+    try:
+        async with asyncio.timeout(10):
+            assert await look_up("127.0.0.1", 443) == ["127.0.0.1"]
+        hanging.pop().cancel()  # as a request does whose time is over
+    finally:
+        over.set()
+    answers = await asyncio.gather(*hanging, return_exceptions=True)
+    assert {type(answer) for answer in answers} == {socket.gaierror}
