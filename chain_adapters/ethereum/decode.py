@@ -31,6 +31,9 @@ TRANSFER_CALL = b'"0xa9059cbb'
 ADDRESS_PADDING = "0x000000000000000000000000"
 """An indexed address is left-padded to 32 bytes (Solidity ABI)."""
 
+ETHER_LOGGER = "0xfffffffffffffffffffffffffffffffffffffffe"
+"""Who logs each movement of ether as if it were a token's, where the chain does so (EIP-7708)."""
+
 EMPTY_ROOTS = frozenset(
     {
         None,
@@ -181,6 +184,7 @@ def add_log_transfers(logs: list[WireLog], transfers: list[Transfer]) -> None:
 
     Exactly three topics: ERC-721 emits the same event with the token id as a fourth. Topics are
     lower case (bytes32 of execution-apis) and compared as they are; an address need not be.
+    Ether's own logs tell what the transaction and its calls tell already.
     """
     written = contract = ""
     position = -1
@@ -199,7 +203,8 @@ def add_log_transfers(logs: list[WireLog], transfers: list[Transfer]) -> None:
                 if log.address != written:  # often the same as in the log before
                     written = log.address
                     contract = written.lower()
-                transfers.append(Transfer(index, sender, recipient, contract, amount_minor))
+                if contract != ETHER_LOGGER:
+                    transfers.append(Transfer(index, sender, recipient, contract, amount_minor))
 
 
 def check_numbering(logs: list[WireLog], logs_before: int) -> None:

@@ -52,6 +52,7 @@ _REFUSED = (
     "invalid chain id",
     "invalid signature",
     "replacement transaction",
+    "could not replace existing tx",
     "gas limit too high",
     "out of gas",
 )

@@ -33,6 +33,7 @@ def answer(result: object) -> Reply:
         ("nonce too low: next nonce 5, tx nonce 4", BroadcastOutcome.NONCE_USED),
         ("OldNonce", BroadcastOutcome.NONCE_USED),
         ("replacement transaction underpriced", BroadcastOutcome.REFUSED),
+        ("INTERNAL_ERROR: could not replace existing tx", BroadcastOutcome.REFUSED),
         ("transaction underpriced: tip needed 1, tip permitted 0", BroadcastOutcome.REFUSED),
         ("insufficient funds for gas * price + value", BroadcastOutcome.REFUSED),
         ("InsufficientFunds, Account balance: 0", BroadcastOutcome.REFUSED),
