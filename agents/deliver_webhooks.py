@@ -8,6 +8,7 @@ from agents.runtime.context import Context
 from agents.runtime.stage import Work
 from agents.runtime.transact import write_outbox
 from custody.box import SecretBox
+from custody.hide import forget_variable
 from notifications.deliver import Deliverer
 from notifications.guard import open_session
 from notifications.signing import Signer
@@ -19,6 +20,8 @@ class DeliverWebhooks:
     """Delivers on every notify worker at once; claims in Postgres keep them apart."""
 
     def __init__(self, context: Context) -> None:
+        """Take the key out of the settings, and forget it in the environment."""
+        forget_variable("MILLRACE_WEBHOOK_ENC_KEY")
         self._context = context
         if context.settings.webhook_enc_key is None:
             raise ValueError("MILLRACE_WEBHOOK_ENC_KEY is not set: it unlocks webhook secrets")

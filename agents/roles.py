@@ -114,6 +114,7 @@ async def _open_secrets(context: Context) -> Signer:
 
 
 async def _notify(context: Context) -> Role:
+    forbid_dumps()
     return Role(stages=(Notify(),), shared=(DeliverWebhooks(context).run,))
 
 

@@ -1,4 +1,4 @@
-"""The key of the master secret is not left lying about in the process that was given it."""
+"""Keys are not left lying about in the processes that were given them."""
 
 from __future__ import annotations
 
@@ -30,6 +30,15 @@ environ = open("/proc/self/environ", "rb").read()
 print(key == {KEY!r}, key.encode() in environ, {NAME!r} in os.environ, b"OTHER=kept" in environ)
 """
 
+SHOW_NOTIFY = """
+import asyncio, ctypes, os
+from types import SimpleNamespace
+from agents.roles import ROLES
+from settings.model import Settings
+asyncio.run(ROLES["notify"](SimpleNamespace(settings=Settings())))
+print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), "MILLRACE_WEBHOOK_ENC_KEY" in os.environ)
+"""
+
 GUARD = """
 import ctypes, resource
 from custody.hide import forbid_dumps
@@ -53,6 +62,11 @@ def run(script: str, **environ: str) -> list[str]:
 @needs_proc
 def test_the_key_is_gone_from_the_environment_that_others_can_read() -> None:
     assert run(SHOW, **{NAME: KEY, "OTHER": "kept"}) == ["True", "False", "False", "True"]
+
+
+@needs_proc
+def test_whoever_can_sign_webhooks_keeps_its_key_to_itself() -> None:
+    assert run(SHOW_NOTIFY, MILLRACE_WEBHOOK_ENC_KEY=KEY) == ["0", "False"]
 
 
 @needs_proc
