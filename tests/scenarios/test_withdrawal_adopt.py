@@ -6,14 +6,19 @@ import asyncio
 
 import pytest
 
+from agents.match_deposits import MatchDeposits
 from agents.parts.adoption import NotAdoptable
+from agents.runtime.transact import transact
 from chain_adapters import registry
+from custody.approve import cancel_withdrawal
 from sql import chain as chain_sql
+from sql import rescan as rescan_sql
 from sql import transactions as transactions_sql
 from sql import wallets as wallets_sql
 from sql.pool import Pool
 from tests.support.command_line import CommandLine
 from tests.support.forgotten import adopt, pay_before, start_signer, stop_signer, wait_unsigned
+from tests.support.races import until_blocked
 from tests.support.withdrawals import CONFIRMATIONS, FEE_MINOR, TOKEN, SimulatedWorld
 
 
@@ -186,6 +191,28 @@ async def test_a_nonce_that_is_counted_already_is_not_counted_again(world: Simul
     await check_wallet(world)
 
 
+async def test_of_a_wallet_that_cannot_pay_a_fee_the_payment_is_booked_and_the_nonce_passed_over(
+    world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No node tells its number then: it is halted before it signs again, and resumed."""
+    [order] = await wait_unsigned(world, order=700)
+    transaction_id = await pay_before(world, order)
+    await world.mine(CONFIRMATIONS)
+    with monkeypatch.context() as patch:
+        patch.setattr(world.node, "_fee_minor_max", 1)
+        await adopt(world, "order", transaction_id)
+    await world.mine()
+    assert (await world.withdrawal("order")).status == "confirmed"
+    await start_signer(world)
+    await world.request(world.command("next"))
+    assert "expects nonce 1, we gave out 0" in str(await halted(world))
+    async with world.pool.acquire() as conn:
+        await wallets_sql.resume_wallet(conn, world.network, world.tenant)
+    await world.recover()
+    assert {one.status for one in await world.withdrawals()} == {"confirmed"}
+    await check_wallet(world)
+
+
 async def test_an_order_that_awaits_approval_is_approved_by_who_says_it_was_paid(
     world: SimulatedWorld,
 ) -> None:
@@ -270,13 +297,41 @@ async def test_if_its_block_leaves_the_chain_it_waits_for_another_and_is_not_mad
         await world.retry()
         await world.replace_due()
         await world.mine(CONFIRMATIONS)
-    assert [attempt.state for attempt in await world.attempts("order")] == ["broadcast"]
+    [attempt] = await world.attempts("order")
+    assert (attempt.state, attempt.last_outcome) == ("broadcast", None)
     assert world.received(order.address) == 0
     world.chain.include([kept])
     await world.follow()
     await world.mine(CONFIRMATIONS)
     assert (await world.withdrawal("order")).status == "confirmed"
     assert world.payments_to(order.address) == 1
+
+
+async def test_a_stage_that_is_at_the_block_is_waited_for(world: SimulatedWorld) -> None:
+    """It may be booking, by itself, what the payment cost."""
+    [order] = await wait_unsigned(world, order=700)
+    transaction_id = await pay_before(world, order)
+    await world.mine(CONFIRMATIONS)
+    async with world.pool.acquire() as conn, conn.transaction():
+        await rescan_sql.hold_stages(conn, [MatchDeposits.name])
+        adopting = asyncio.create_task(adopt(world, "order", transaction_id))
+        await until_blocked(world.pool, adopting)
+    assert (await adopting).status == "signed"
+
+
+async def test_an_order_that_is_given_up_in_that_moment_is_not_adopted(
+    world: SimulatedWorld,
+) -> None:
+    [order] = await wait_unsigned(world, order=700)
+    transaction_id = await pay_before(world, order)
+    await world.mine(CONFIRMATIONS)
+    async with transact(world.context) as work:
+        await cancel_withdrawal(work, world.tenant, "order")
+        adopting = asyncio.create_task(adopt(world, "order", transaction_id))
+        await until_blocked(world.pool, adopting)
+    with pytest.raises(NotAdoptable, match="given up meanwhile"):
+        await adopting
+    assert await world.attempts("order") == []
 
 
 async def test_the_command_adopts_and_tells_why_not(

@@ -46,6 +46,7 @@ async def test_if_its_block_leaves_the_chain_its_own_bytes_are_sent_again(
     await start_signer(world)
     await world.reorganise(CONFIRMATIONS + 1)
     assert (await world.withdrawal("order")).status == "broadcast"
+    await world.retry()
     await world.replace_due()
     await world.finish()
     assert [one.transaction_id for one in await world.attempts("order")] == [transaction_id]
