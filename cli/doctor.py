@@ -97,7 +97,9 @@ async def examine_broker(config: Settings) -> tuple[Broker | None, list[Finding]
     from cli.findings import green, judge_topic_settings, judge_topics, red
     from topics.catalogue import ALL_TOPICS
 
-    rules = {config.topic_prefix + topic.name: topic_settings(topic.name) for topic in ALL_TOPICS}
+    rules = {
+        config.topic_prefix + topic.name: topic_settings(config, topic.name) for topic in ALL_TOPICS
+    }
     try:
         broker = await survey_broker(config)
         there = {topic: rules[topic] for topic in rules if topic in broker.partitions}

@@ -50,14 +50,17 @@ async def create_topics(settings: Settings, names: Sequence[str]) -> list[str]:
         await admin.close()
 
 
-def topic_settings(name: str) -> dict[str, str]:
+def topic_settings(settings: Settings, name: str) -> dict[str, str]:
     """Return what the topic must be set to, by Kafka's names; `name` is without the prefix."""
+    replicas = settings.topic_replication
+    # Else one broker that was left alone acknowledges what is gone with its disk.
+    kept_by = {} if replicas < 3 else {"min.insync.replicas": str(replicas // 2 + 1)}
     if name == WITHDRAWAL_COMMANDS.name:
         # Kafka unpacks what strangers packed and then measures it: 100 kB can hold gigabytes.
         more = {"max.message.bytes": str(COMMAND_BYTES_MAX), "compression.type": "uncompressed"}
     else:
         more = {"max.message.bytes": str(RECORD_BYTES_MAX)}
-    return TOPIC_SETTINGS | more
+    return TOPIC_SETTINGS | kept_by | more
 
 
 def _new_topic(settings: Settings, name: str) -> NewTopic:
@@ -65,7 +68,7 @@ def _new_topic(settings: Settings, name: str) -> NewTopic:
         settings.topic_prefix + name,
         settings.topic_partitions,
         settings.topic_replication,
-        topic_configs=topic_settings(name),
+        topic_configs=topic_settings(settings, name),
     )
 
 

@@ -72,6 +72,17 @@ async def test_what_the_broker_dropped_and_what_it_keeps_is_known(
     }
 
 
+async def test_doctor_asks_for_a_majority_of_replicas_where_there_are_three(
+    kafka: str, topic_prefix: str
+) -> None:
+    """Else Kafka may lose what it has acknowledged, and we have deleted from the outbox."""
+    settings = Settings(kafka_bootstrap=kafka, topic_prefix=f"{topic_prefix}c.", topic_partitions=1)
+    await examine(settings)
+    _, found = await examine_broker(settings.model_copy(update={"topic_replication": 3}))
+    (blocks,) = (one for one in found if one.check == f"topic {settings.topic_prefix}blocks")
+    assert blocks.detail == "min.insync.replicas is 1, not 2"
+
+
 async def examine(settings: Settings) -> list[Finding]:
     """Make the topics that are missing, and look at all of them."""
     await create_topics(settings, [topic.name for topic in ALL_TOPICS])
