@@ -223,6 +223,9 @@ def check_traces(transactions: list[WireTransaction], traces: list[WireTrace]) -
     if len(traces) != len(transactions):
         raise NodeUnavailable("the block's traces are not all there")
     for transaction, trace in zip(transactions, traces, strict=True):
+        if trace.result is None:
+            why = trace.error[:200] or "no answer"
+            raise NodeUnavailable(f"the node did not trace {transaction.hash}: {why}")
         if trace.tx_hash is not None and trace.tx_hash != transaction.hash:
             raise NodeUnavailable("a trace belongs to another transaction")
         if trace.result.sender.lower() != transaction.sender.lower():

@@ -26,6 +26,8 @@ Traces = Literal["auto", "always", "never"]
 
 BLOCK_RECEIPTS = "eth_getBlockReceipts"
 TRACE_BLOCK = "debug_traceBlockByHash"
+CALL_TRACER = {"tracer": "callTracer", "timeout": "10s"}
+"""As long for each transaction as the whole answer is waited for; geth's own limit is 5 s."""
 _RECEIPTS_PER_POST = 100
 """Batches of single receipts stay below the limits that providers set."""
 
@@ -74,7 +76,7 @@ class BlockReader:
     ) -> list[wire.WireTrace] | None:
         if self.traced is False or not block.transactions:
             return None
-        request = Request(TRACE_BLOCK, (block.hash, {"tracer": "callTracer"}))
+        request = Request(TRACE_BLOCK, (block.hash, CALL_TRACER))
         raw, id_ = await endpoint.post([request])
         traces = read_traces(raw, id_)
         self.traced = True

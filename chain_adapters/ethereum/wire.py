@@ -94,10 +94,14 @@ class WireFrame(msgspec.Struct, rename="camel"):
 
 
 class WireTrace(msgspec.Struct, rename="camel"):
-    """One transaction's element of debug_traceBlockByHash. Older geth leaves txHash out."""
+    """One transaction's element of debug_traceBlockByHash: a trace, or why there is none.
 
-    result: WireFrame
+    Older geth leaves txHash out.
+    """
+
+    result: WireFrame | None = None
     tx_hash: Hash | None = None
+    error: str = ""
 
 
 class TracesReply(msgspec.Struct):

@@ -147,6 +147,9 @@ LIES: dict[str, Spoil] = {
     ),
     "no traces": spoil_results("debug_traceBlockByHash", lambda _: []),
     "null traces": spoil_results("debug_traceBlockByHash", lambda _: None),
+    "a trace not made": spoil_results(
+        "debug_traceBlockByHash", lambda found: [*found[:-1], {"error": "execution timeout"}]
+    ),
     "a trace missing": spoil_results("debug_traceBlockByHash", lambda found: found[:-1]),
     "traces of other transactions": spoil_results(
         "debug_traceBlockByHash", lambda found: found[::-1]

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from chain_adapters.ethereum import wire
-from chain_adapters.ethereum.decode import add_call_transfers
+from chain_adapters.ethereum.decode import add_call_transfers, normalise_block
 from chain_adapters.ethereum.nested import read_nested_reply
 from chain_adapters.ethereum.reading import read_traces
 from chain_adapters.types import Block, NodeUnavailable, Transfer
@@ -210,10 +210,23 @@ def test_a_call_tree_of_the_deepest_kind_is_read() -> None:
     opened, closed = '{"id":1,"result":[{"result":', "}]}"
     text = opened + head * 1024 + deepest + "]}" * 1024 + closed
     (trace,) = read_traces(text.encode(), 1)
+    assert trace.result is not None
     transfers: list[Transfer] = []
     add_call_transfers(trace.result, transfers)
     (transfer,) = transfers
     assert (transfer.index, transfer.amount_minor) == ("call:1024", 7)
+
+
+def test_a_transaction_that_was_not_traced_makes_no_block_and_the_nodes_words_are_told() -> None:
+    answers = load_block(TRACED[0])
+    answer = traces_answer(traces_of(answers) or [])
+    answer["result"][-1] = {"txHash": "0x" + 64 * "a", "error": "execution timeout"}
+    block = wire.decode_block(encode(answers["eth_getBlockByNumber"]))
+    receipts = wire.decode_receipts(encode(answers["eth_getBlockReceipts"]))
+    assert block is not None
+    assert receipts is not None
+    with pytest.raises(NodeUnavailable, match="execution timeout"):
+        normalise_block(block, receipts, read_traces(encode(answer), 1))
 
 
 @pytest.mark.parametrize("height", TRACED)
