@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sql.pool import Connection
+from sql.pool import IDLE_IN_TRANSACTION_S, Connection
 from sql.queries import load_queries
 
 _queries = load_queries("health")
@@ -53,6 +53,11 @@ async def read_server(conn: Connection) -> Server:
 async def sorts_otherwise(conn: Connection) -> bool:
     """Whether the order of texts has changed since their indexes were made: they may be wrong."""
     return bool(await _queries.sorts_otherwise(conn))
+
+
+async def keeps_settings(conn: Connection) -> bool:
+    """Whether the server was told what our connections ask for when they are made."""
+    return bool(await _queries.keeps_settings(conn, idle_s=IDLE_IN_TRANSACTION_S))
 
 
 async def list_leases(conn: Connection) -> list[LeaseRow]:

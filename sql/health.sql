@@ -16,6 +16,12 @@ SELECT coalesce(datcollversion <> coalesce(pg_database_collation_actual_version(
 FROM pg_database
 WHERE datname = current_database();
 
+-- name: keeps_settings$
+-- Whether the session has the time-out that every connection of ours asks for, or a shorter one.
+SELECT
+    current_setting('idle_in_transaction_session_timeout')::interval
+    BETWEEN interval '1 millisecond' AND make_interval(secs => :idle_s::double precision);
+
 -- name: list_leases
 -- Every lease with how long it is still good for.
 SELECT

@@ -66,7 +66,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
             keeps_plans=True,
             answer_s=ANSWER_S,
             writes=True,
-            examine=require_sound_indexes,
+            examine=require_sound,
         )
         stack.push_async_callback(pool.close)
         watch_pool(pool)
@@ -82,15 +82,22 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
         yield context
 
 
-async def require_sound_indexes(conn: Connection) -> None:
-    """Raise InvariantBroken if texts sort otherwise than when the database was made.
+async def require_sound(conn: Connection) -> None:
+    """Raise InvariantBroken if work cannot be trusted to a connection.
 
-    An index over texts then misses what is there, and a unique key lets a deposit in again.
+    Where texts sort otherwise than when the database was made, an index over texts misses what is
+    there, and a unique key lets a deposit in again. A pooler that drops what a session asks for
+    mostly gives each transaction another session too, and statements go astray.
     """
     if await health.sorts_otherwise(conn):
         raise InvariantBroken(
             "texts sort otherwise on this database server than when its indexes were made: unique"
             " keys may not hold. See docs/operations.md, 'Texts that sort otherwise'."
+        )
+    if not await health.keeps_settings(conn):
+        raise InvariantBroken(
+            "the database session has not the idle_in_transaction_session_timeout it asked for: a"
+            " pooler is in between. See docs/operations.md, 'Poolers'."
         )
 
 

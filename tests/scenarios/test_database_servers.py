@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from agents.runtime.context import open_context
+from agents.runtime.context import open_context, require_sound
 from agents.runtime.faults import PASSING_FAULTS
 from agents.runtime.stage import InvariantBroken
 from cli.doctor import examine_database
@@ -107,6 +108,18 @@ async def test_a_connection_made_later_is_examined_as_well(postgres: Postgres) -
         pool.acquire() as other,
     ):
         assert seen == [one.get_server_pid(), other.get_server_pid()]
+
+
+async def test_no_worker_takes_a_session_that_has_not_what_it_asked_for(postgres: Postgres) -> None:
+    """As through a pooler that drops it, and gives each transaction another session as well."""
+    without = await asyncpg.connect(postgres.url)
+    try:
+        with pytest.raises(InvariantBroken, match="pooler is in between"):
+            await require_sound(without)
+        await without.execute("SET idle_in_transaction_session_timeout = '500ms'")
+        await require_sound(without)
+    finally:
+        await without.close()
 
 
 async def named_by_doctor(settings: Settings) -> list[str]:
