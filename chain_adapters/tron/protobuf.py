@@ -1,4 +1,5 @@
-"""The few protobuf messages of TRON that are written, by hand and deterministically.
+"""The few protobuf messages of TRON that are written, by hand and deterministically; and of what
+was written, when it expires.
 
 Field numbers: tronprotocol/protocol, core/Tron.proto and core/contract/*.proto. Fields go out in
 the order of their numbers and those at their default are left out, as java-tron writes them, so
@@ -7,8 +8,13 @@ that hashes are equal byte by byte.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 _TYPE_URL = "type.googleapis.com/protocol."
 _VARINT, _BYTES = 0, 2
+
+_EXPIRATION = 8
+"""Field of Transaction.raw."""
 
 TRANSFER_CONTRACT = 1
 """ContractType of a plain transfer of TRX."""
@@ -70,7 +76,7 @@ def encode_raw(
     return (
         bytes_field(1, ref_block[0])
         + bytes_field(4, ref_block[1])
-        + number_field(8, expiration_ms)
+        + number_field(_EXPIRATION, expiration_ms)
         + bytes_field(11, contract)
         + number_field(14, timestamp_ms)
         + number_field(18, fee_limit_minor)
@@ -80,6 +86,37 @@ def encode_raw(
 def encode_transaction(raw: bytes, signature: bytes) -> bytes:
     """Return Transaction with one signature."""
     return bytes_field(1, raw) + bytes_field(2, signature)
+
+
+def read_expiration(transaction: bytes) -> int:
+    """Return the expiration in ms of a Transaction that was written here."""
+    content = dict(_read_fields(transaction))[1]
+    assert isinstance(content, bytes)
+    expiration_ms = dict(_read_fields(content))[_EXPIRATION]
+    assert isinstance(expiration_ms, int)
+    return expiration_ms
+
+
+def _read_fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Yield the fields of a message, by number."""
+    at = 0
+    while at < len(message):
+        key, at = _read_varint(message, at)
+        value, at = _read_varint(message, at)
+        if key & 7 == _BYTES:
+            yield key >> 3, message[at : at + value]
+            at += value
+        else:
+            yield key >> 3, value
+
+
+def _read_varint(message: bytes, at: int) -> tuple[int, int]:
+    """Return a number in base 128, and where it ends."""
+    number, shift = 0, 0
+    while message[at] > 0x7F:
+        number |= (message[at] & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+    return number | message[at] << shift, at + 1
 
 
 def encode_header(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from chain_adapters.rpc import UNUSABLE, Absent, Endpoint, RpcClient
 from chain_adapters.tron import node, wire
+from chain_adapters.tron.protobuf import read_expiration
+from chain_adapters.tron.reading import fetch_header
 from chain_adapters.types import (
     Broadcast,
     BroadcastOutcome,
@@ -28,7 +30,8 @@ Not among them: SERVER_BUSY, NO_CONNECTION, NOT_ENOUGH_EFFECTIVE_CONNECTION, BLO
 and OTHER_ERROR, which are about the node and mean nothing certain."""
 
 KNOWN = "DUP_TRANSACTION_ERROR"
-"""The node has seen the transaction before, in its pool or in a block."""
+"""The node has seen the transaction before: in its pool or in a block; or, where it remembers what
+it was sent (node.rpc.trxCacheEnable), within the last hour, whatever became of it."""
 
 _MINED = Broadcast(BroadcastOutcome.ACCEPTED, "already in a block")
 
@@ -62,6 +65,8 @@ async def broadcast(rpc: RpcClient, signed: SignedTransaction) -> Broadcast:
         answer = await node.ask(
             endpoint, "wallet/broadcasthex", node.decode_broadcast, transaction=raw
         )
+        if answer.code == KNOWN and await has_expired(endpoint, signed.raw):
+            return Broadcast(BroadcastOutcome.REFUSED, "seen before, and expired since")
         return read_answer(answer, signed.transaction_id)
 
     answer = await rpc.first(send)
@@ -70,6 +75,12 @@ async def broadcast(rpc: RpcClient, signed: SignedTransaction) -> Broadcast:
             if await is_mined_perhaps(endpoint, signed.transaction_id):
                 return _MINED
     return answer
+
+
+async def has_expired(endpoint: Endpoint, raw: bytes) -> bool:
+    """Whether the endpoint's next block can no longer have the transaction."""
+    _, head = await fetch_header(endpoint, None)
+    return head.timestamp >= read_expiration(raw)
 
 
 async def is_mined(endpoint: Endpoint, transaction_id: str) -> bool:

@@ -289,6 +289,27 @@ async def test_an_expired_transaction_that_is_in_a_block_is_known(
     assert (answer.outcome, answer.detail) == (BroadcastOutcome.ACCEPTED, "already in a block")
 
 
+async def test_what_a_node_saw_before_is_refused_once_it_expired_and_is_in_no_block(
+    tron_node: TronNode, world: TronWorld, sender: str
+) -> None:
+    """Some nodes remember for an hour what they were sent, and look there before all else."""
+    signed = await world.order(Payment(sender, world.new_address(), None, 5))
+    mined = await world.order(Payment(sender, world.new_address(), None, 6))
+    await world.adapter.broadcast(mined)
+    async with TronGateway(tron_node.rpc_url).running() as gateway:
+        remembering = await open_tron_world(tron_node, rpc_url=gateway.url)
+        gateway.instead["wallet/broadcasthex"] = lambda _: {"code": "DUP_TRANSACTION_ERROR"}
+        answers = [await remembering.adapter.broadcast(signed)]
+        await world.mine(LIFETIME_MS // 3_000 + 30)
+        answers += [await remembering.adapter.broadcast(one) for one in (signed, mined)]
+        await remembering.close()
+    assert [answer.outcome for answer in answers] == [
+        BroadcastOutcome.ACCEPTED,
+        BroadcastOutcome.REFUSED,
+        BroadcastOutcome.ACCEPTED,
+    ]
+
+
 async def test_an_accepted_transaction_may_be_in_no_block(world: TronWorld, sender: str) -> None:
     held = world.funds_minor - 2_000_000
     both = [await world.order(Payment(sender, world.new_address(), None, held)) for _ in range(2)]
