@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 import aiohttp
@@ -14,6 +15,7 @@ from notifications.schedule import Result, judge_status
 
 RESPONSE_BYTES_MAX = 1024
 ERROR_CHARACTERS_MAX = 500
+_FAILURES = (TimeoutError, aiohttp.ClientError, OSError, ValueError)
 
 
 class Answer(NamedTuple):
@@ -34,7 +36,8 @@ async def post(
 ) -> Answer:
     """Send `payload` once and report. Redirects are not followed. Raises nothing but cancellation.
 
-    The session's time-out covers all of it, also an answer that trickles in byte by byte.
+    The session's time-out covers all of it, also an answer that trickles in byte by byte. Its
+    status alone counts: a receiver that tells a wrong length or closes too soon has heard us.
     """
     start = time.perf_counter()
     try:
@@ -43,7 +46,7 @@ async def post(
         ) as response:
             text = await _read_start(response)
             return _judge(response, text, time.perf_counter() - start)
-    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+    except _FAILURES as error:
         return fail(error, time.perf_counter() - start)
 
 
@@ -71,11 +74,12 @@ def _judge(response: aiohttp.ClientResponse, text: str | None, duration_s: float
 
 async def _read_start(response: aiohttp.ClientResponse) -> str | None:
     body = b""
-    while len(body) < RESPONSE_BYTES_MAX:
-        chunk = await response.content.read(RESPONSE_BYTES_MAX - len(body))
-        if not chunk:
-            break
-        body += chunk
+    with suppress(*_FAILURES):
+        while len(body) < RESPONSE_BYTES_MAX:
+            chunk = await response.content.read(RESPONSE_BYTES_MAX - len(body))
+            if not chunk:
+                break
+            body += chunk
     if not response.content.at_eof():
         response.close()  # the rest of the body is of no use to us
     return _clean(body.decode(errors="replace")) or None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
 
-from notifications.post import ERROR_CHARACTERS_MAX, fail
+import pytest
+from yarl import URL
+
+from notifications.guard import open_session
+from notifications.post import ERROR_CHARACTERS_MAX, Answer, fail, post
 
 
 @pytest.mark.parametrize("said", ["\0", "\udcff", "\ud800x", "x" * 5000])
@@ -14,3 +18,36 @@ def test_an_error_can_always_be_kept(said: str) -> None:
     assert error.encode().decode() == error
     assert "\0" not in error
     assert len(error) <= ERROR_CHARACTERS_MAX
+
+
+async def answer_of(said: bytes, *, closes: bool) -> Answer:
+    """Send a webhook to a server that says this and then closes, or says nothing more."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n{}")
+        writer.write(said)
+        if not closes:
+            await reader.read()  # until we hang up
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with open_session(allow_private=True, timeout_s=1.0) as session:
+            return await post(session, URL(f"http://127.0.0.1:{port}/"), {}, b"{}")
+
+
+@pytest.mark.parametrize("closes", [True, False])
+async def test_a_status_counts_though_the_rest_of_the_answer_never_comes(closes: bool) -> None:
+    """Else a receiver that has heard would be told ten times, and be disabled in the end."""
+    answer = await answer_of(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nthank", closes=closes)
+    assert (answer.result, answer.status, answer.error) == ("delivered", 200, None)
+    assert answer.response == "thank"
+    answer = await answer_of(
+        b"HTTP/1.1 503 No\r\nContent-Length: 9\r\nRetry-After: 7\r\n\r\n", closes=closes
+    )
+    assert (answer.result, answer.status, answer.retry_after) == ("refused", 503, "7")
+
+
+async def test_what_breaks_off_before_its_status_is_no_answer() -> None:
+    answer = await answer_of(b"HTTP/1.1 200", closes=True)
+    assert (answer.result, answer.status) == ("unreachable", None)
