@@ -57,7 +57,7 @@ limitancestorsize=5000
 limitdescendantsize=5000
 # The dust limit of the chain that is played; this build's own is Litecoin's, ten times Bitcoin's.
 dustrelayfee={dust_relay_fee}
-# A rule that this build starts at block 432 and then cannot mine by.
+# Litecoin's extension block (MWEB) would start at block 432, and only if money went in with it.
 vbparams=mweb:999999999999:999999999999
 [regtest]
 rpcport={port}
