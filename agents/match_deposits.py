@@ -10,13 +10,14 @@ confirm_deposits, which hears of a block only if something may be due.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from agents.parts.matcher import Changes, Matcher
 from agents.runtime.context import Context
 from agents.runtime.stage import LocalStage, Work
+from sql import chain as chain_sql
 from sql import deposits as deposits_sql
-from topics.blocks import BLOCKS, BlockRecord
+from topics.blocks import BLOCKS, BlockAdded, BlockRecord
 
 
 class MatchDeposits(LocalStage[BlockRecord]):
@@ -61,6 +62,29 @@ class MatchDeposits(LocalStage[BlockRecord]):
             if stale:
                 await matcher.orphan(work, network, stale, changes)
                 await matcher.detect(work, network, known, changes, cursor=survey.cursor)
+        searched = whole_height(records, standing)
+        if searched is not None:
+            await chain_sql.mark_matched(work.conn, network, searched)
         unconfirmed = any(deposit.status == "detected" for deposit in changes.detected)
         due = survey.due or unconfirmed or bool(found.costs)
         await matcher.tell(work, network, records, changes, due=due)
+
+
+def whole_height(
+    records: Iterable[BlockRecord], standing: Collection[tuple[int, str]]
+) -> int | None:
+    """Return the highest block of the best chain of which all parts are done now. Pure.
+
+    None if there is none: Kafka may still have blocks that a restored database has not followed
+    again, and those are not searched.
+    """
+    return max(
+        (
+            record.height
+            for record in records
+            if isinstance(record, BlockAdded)
+            and record.part == record.parts - 1
+            and (record.height, record.block_id) in standing
+        ),
+        default=None,
+    )

@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 import structlog
 
 from agents.parts.expiry import doubtful_expiries, final_clock
+from agents.parts.halting import stop_unaccounted
 from agents.parts.quotes import price_payments
+from agents.parts.searched import SearchedBlocks
 from agents.parts.twins import leave_out_twins
 from agents.runtime.context import Context
 from agents.runtime.loop import Loop
@@ -50,6 +52,7 @@ class ReplaceWithdrawals(Loop):
     def __init__(self, context: Context, signer: Signer) -> None:
         super().__init__(context)
         self._signer = signer
+        self._searched = SearchedBlocks(context)
 
     async def run_once(self) -> None:
         """Do every network once."""
@@ -71,11 +74,15 @@ class ReplaceWithdrawals(Loop):
         doubtful = await doubtful_expiries(self.context, network, stuck)
         rows = [r for r in rows if r.halted_reason is None and r.withdrawal_id not in doubtful]
         priced = await price_payments(self.context.adapters[network], rows)
+        # Blocks that are not searched may hold attempts that we have forgotten.
+        searched = bool(priced) and await self._searched.are_done(network)
         for payment in ready_payments(priced, frozenset(stuck)):
+            if payment.is_unguarded and not searched:
+                continue
             async with transact(self.context) as work:
                 await self._replace(work, config, payment, latest)
         for one in priced:
-            if one.is_hopeless and stuck[one.row.withdrawal_id]:
+            if searched and one.is_hopeless and stuck[one.row.withdrawal_id]:
                 await self._give_up(config, one, latest)
 
     async def _replace(
@@ -117,6 +124,8 @@ class ReplaceWithdrawals(Loop):
         wallets = await wallets_sql.lock_nonces(work.conn, network, {sender: 0})
         if wallets[sender].halted_reason is not None:
             return  # since it was priced
+        if payment.is_unguarded and await stop_unaccounted(work, network, [sender]):
+            return  # one of them may be an attempt that we have forgotten
         coins = await coins_sql.free_coins(
             work.conn, network, [sender], reorg_depth_max=config.reorg_depth_max
         )
@@ -154,6 +163,10 @@ class ReplaceWithdrawals(Loop):
             attempts = await attempts_sql.latest_attempts(work.conn, ids)
             if attempts.get(ids[0]) != latest.get(ids[0]):
                 return  # another worker made one of which nodes were not asked
+            sender = locked[0].sender or ""
+            await wallets_sql.lock_nonces(work.conn, config.network, {sender: 0})
+            if await stop_unaccounted(work, config.network, [sender]):
+                return
             await attempts_sql.expire_transactions(work.conn, ids, clock)
             refusal = hopeless.refusal
             await give_up_expired(work, locked[0], refusal.reason, str(refusal)[:300])

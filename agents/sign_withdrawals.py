@@ -16,8 +16,9 @@ from typing import NamedTuple
 import structlog
 
 from agents.parts.expiry import final_clock
-from agents.parts.halting import halt_wallet
+from agents.parts.halting import halt_wallet, stop_unaccounted
 from agents.parts.quotes import measure_low_wallets, price_payments
+from agents.parts.searched import SearchedBlocks
 from agents.parts.twins import leave_out_twins
 from agents.parts.waits import Queue, note_waits
 from agents.runtime.context import Context
@@ -65,6 +66,8 @@ class Batch(NamedTuple):
     """Payments that waited for a block before a node told what the wallets hold."""
     clock_before: int | None
     """How far the chain was final before a node told its nonces; see final_clock."""
+    searched: bool
+    """Whether blocks would show payments that we have forgotten, or nonces do."""
 
 
 class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
@@ -76,6 +79,7 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
     def __init__(self, context: Context, signer: Signer) -> None:
         self._context = context
         self._signer = signer
+        self._searched = SearchedBlocks(context)
 
     async def prepare(self, records: Sequence[WithdrawalsApproved]) -> list[Batch]:
         """Ask what each payment costs now."""
@@ -98,7 +102,9 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         native_asset = self._context.settings.network(network).native_asset
         height = 0 if cursor is None else cursor.height
         low = await measure_low_wallets(adapter, priced, native_asset, height)
-        return Batch(network, rows, priced, low, open_before, clock_before)
+        uncounted = any(one.quote is not None and one.quote.next_nonce is None for one in priced)
+        searched = not uncounted or await self._searched.are_done(network)
+        return Batch(network, rows, priced, low, open_before, clock_before, searched)
 
     async def _final_clock(self, conn: Connection, network: str) -> int | None:
         if self._context.adapters[network].in_flight_max is None:
@@ -137,6 +143,7 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         ids = [row.withdrawal_id for row in batch.rows]
         bars = await withdrawals_sql.signing_bars(work.conn, ids)
         queue = Queue(batch.rows, batch.priced, bars)
+        queue.keep(queue.payments if batch.searched else [], "unsearched_blocks")
         chain = pay.chain_nonces(queue.payments)
         # A wallet that never paid, as far as we know, has used none: a chain that says otherwise
         # knows payments that a restored database forgot.
@@ -147,6 +154,7 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
             s for s, row in ours.items() if row.halted_reason
         }
         queue.keep([p for p in queue.payments if p.sender not in stopped], "wallet_halted")
+        await self._leave_out_unaccounted(work, network, queue)
         queue.keep(await self._leave_room(work, network, queue.payments), "earlier_payment")
         expected, ours = self._settle_nonces(batch, queue.payments, chain, ours)
         queue.keep(expected, "earlier_payment")
@@ -166,6 +174,17 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         await store(work, network, stored)
         queue.sign(stored)
         await note_waits(work, queue.waits, batch.priced)
+
+    async def _leave_out_unaccounted(self, work: Work, network: str, queue: Queue) -> None:
+        """Keep payments of wallets that paid, as far as blocks show, for nothing but ours."""
+        senders = {p.sender for p in queue.payments if p.quote.next_nonce is None}
+        if not senders:
+            return
+        with_coins = {p.sender for p in queue.payments if p.quote.held_native_minor is None}
+        stopped = await stop_unaccounted(work, network, senders, with_coins)
+        for reason in sorted(set(stopped.values())):
+            others = [p for p in queue.payments if stopped.get(p.sender) != reason]
+            queue.keep(others, reason)
 
     async def _leave_room(
         self, work: Work, network: str, payments: Sequence[Ready]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Hot wallets, which pay withdrawals.")
 COLUMNS = (
     "network", "tenant", "address", "next_nonce", "chain_nonce", "approved", "sent",
-    "nonce_used", "halted_reason",
+    "nonce_used", "not_ours", "halted_reason",
 )  # fmt: skip
 
 TRUST_COLUMNS = ("purpose", "address", "state", "transaction_id")
@@ -43,8 +43,9 @@ def status(
 def resume(network: NetworkNamed, tenant: TenantName, json_wanted: JsonWanted = False) -> None:
     """Let a halted wallet sign again, once every transaction that is not ours is accounted for.
 
-    Signing goes on at the nonce that the chain expected when the wallet was halted. If somebody
-    else has used more of them since, the wallet halts again at once.
+    Signing goes on at the nonce that the chain expected when the wallet was halted, and what it
+    had paid for by then, seen in blocks, counts as accounted for. Of what came since the wallet
+    halts again at once.
     """
     print_fields(session.run(_resume(network, tenant)), json_wanted=json_wanted)
 
@@ -146,7 +147,7 @@ async def _resume(wanted: str, tenant: str) -> dict[str, Any]:
                 ' is coins, they end by themselves as soon as that is final: docs/operations.md, "A'
                 ' coin taken from a payment".',
             )
-        if await resume_wallet(conn, network, tenant) is None:
+        if not await resume_wallet(conn, network, tenant):
             raise Problem(f"the wallet of {tenant!r} on {network} is not halted")
         resumed = (await list_wallets(conn, tenant, network))[0]
     return (await show_addresses(config, [as_json(resumed)]))[0]

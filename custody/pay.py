@@ -45,6 +45,11 @@ class Ready(NamedTuple):
     sender: str
     key_path: str
 
+    @property
+    def is_unguarded(self) -> bool:
+        """Whether its chain has neither nonces nor coins: a second transaction lands as well."""
+        return self.quote.next_nonce is None and self.quote.held_native_minor is not None
+
 
 class ForeignUse(NamedTuple):
     """A wallet whose chain has used nonces that we never gave out."""

@@ -16,8 +16,14 @@ from chain_adapters.types import BroadcastOutcome, Payment, PaymentRefused, Sign
 from custody.errors import CustodyError
 from custody.signer import Signer
 from sql.custody import SystemWallet
-from sql.pool import Pool
-from sql.wallets import NonceRow, count_in_flight, lock_nonces, take_prepared_nonce
+from sql.pool import Connection, Pool
+from sql.wallets import (
+    NonceRow,
+    count_in_flight,
+    halt_wallet,
+    lock_nonces,
+    take_prepared_nonce,
+)
 
 READY_ALREADY = "trustline_exists"
 
@@ -78,14 +84,30 @@ async def _sign(
     quote = await adapter.quote(payment)
     chain_nonce = quote.next_nonce or 0
     unsigned = adapter.build(payment, quote, quote.next_nonce)
-    async with pool.acquire() as conn, conn.transaction():
-        ours = (await lock_nonces(conn, network, {address: chain_nonce}))[address]
-        in_flight = await count_in_flight(conn, network, [address])
-        check_idle(address, chain_nonce, ours, in_flight.get(address, 0))
-        await take_prepared_nonce(conn, network, address, chain_nonce, unsigned.valid_until)
+    # A hot wallet that never paid, as far as we know, has used none: see sign_withdrawals.
+    first_nonce = quote.first_nonce if wallet.purpose == "hot" else chain_nonce
+    async with pool.acquire() as conn:
+        if wallet.purpose == "hot":
+            await _halt_if_behind(conn, network, address, chain_nonce, first_nonce)
+        async with conn.transaction():
+            ours = (await lock_nonces(conn, network, {address: first_nonce}))[address]
+            in_flight = await count_in_flight(conn, network, [address])
+            check_idle(address, chain_nonce, ours, in_flight.get(address, 0))
+            await take_prepared_nonce(conn, network, address, chain_nonce, unsigned.valid_until)
     payloads = unsigned.signing_payloads
     signatures = (signer.sign(wallet.key_path, one, adapter.key_scheme) for one in payloads)
     return adapter.assemble(unsigned, tuple(signatures))
+
+
+async def _halt_if_behind(
+    conn: Connection, network: str, address: str, chain_nonce: int, first_nonce: int | None
+) -> None:
+    """Halt a wallet whose chain has used nonces that we never gave out, for all to see."""
+    async with conn.transaction():
+        ours = (await lock_nonces(conn, network, {address: first_nonce}))[address].next_nonce
+        if ours is not None and chain_nonce > ours:
+            reason = f"the chain expects nonce {chain_nonce}, we gave out {ours}"
+            await halt_wallet(conn, network, address, reason, chain_nonce)
 
 
 def check_idle(address: str, chain_nonce: int, ours: NonceRow, in_flight: int) -> None:

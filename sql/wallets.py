@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from sql.pool import Connection
@@ -38,6 +38,8 @@ class WalletRow(NamedTuple):
     """Withdrawals that are signed and not settled."""
     nonce_used: list[str]
     """The producer's ids of those whose nonce was used by a transaction that is not ours."""
+    not_ours: list[str]
+    """Where there are no nonces: transactions it paid for that nobody has accounted for."""
 
 
 class ForeignNonce(NamedTuple):
@@ -46,6 +48,23 @@ class ForeignNonce(NamedTuple):
     withdrawal_id: int
     sender: str
     nonce: int | None
+
+
+class ForeignTransaction(NamedTuple):
+    """A transaction in a block that a hot wallet paid for and that is none of our withdrawals'."""
+
+    transaction_id: str
+    address: str
+    height: int
+
+
+class Unaccounted(NamedTuple):
+    """What a wallet paid for that nobody has accounted for."""
+
+    sender: str
+    transactions: int
+    newest: str
+    height: int
 
 
 async def lock_nonces(
@@ -92,10 +111,33 @@ async def halt_wallet(
     )
 
 
-async def resume_wallet(conn: Connection, network: str, tenant: str) -> int | None:
-    """Sign from a tenant's halted wallet again; return its next nonce, None if it is not halted."""
-    next_nonce: int | None = await _queries.resume_wallet(conn, network=network, tenant=tenant)
-    return next_nonce
+async def resume_wallet(conn: Connection, network: str, tenant: str) -> bool:
+    """Sign from a tenant's halted wallet again; False if it is not halted."""
+    return bool(await _queries.resume_wallet(conn, network=network, tenant=tenant))
+
+
+async def note_foreign(conn: Connection, network: str, found: Sequence[ForeignTransaction]) -> None:
+    """Remember transactions that are not ours, unless the wallet's nonce tells of them.
+
+    The caller is the only one that writes of this network now: it holds match_deposits.
+    """
+    await _queries.note_foreign(
+        conn,
+        network=network,
+        transaction_ids=[one.transaction_id for one in found],
+        addresses=[one.address for one in found],
+        heights=[one.height for one in found],
+    )
+
+
+async def unaccounted_transactions(
+    conn: Connection, network: str, senders: Iterable[str]
+) -> list[Unaccounted]:
+    """Return those of these wallets that have any. The caller holds their locks."""
+    rows = await _queries.unaccounted_transactions(
+        conn, network=network, senders=sorted(set(senders))
+    )
+    return [Unaccounted(*row) for row in rows]
 
 
 async def list_wallets(

@@ -46,27 +46,76 @@ GROUP BY w.sender;
 
 -- name: halt_wallet!
 -- Sign nothing more from this wallet until it is resumed. What the chain expects next is kept; NULL
--- if it is not known to be ahead of us.
-UPDATE nonces SET
+-- if it is not known to be ahead of us. So is which transactions that are not ours were seen by now.
+UPDATE nonces AS n SET
     halted_reason = :reason::text,
-    chain_nonce = :chain_nonce::bigint
-WHERE network = :network::text AND sender = :sender::text AND halted_reason IS NULL;
+    chain_nonce = :chain_nonce::bigint,
+    foreign_seen = (
+        SELECT max(f.foreign_id) FROM foreign_transactions AS f
+        WHERE f.network = n.network AND f.address = n.sender
+    )
+WHERE n.network = :network::text AND n.sender = :sender::text AND n.halted_reason IS NULL;
 
 -- name: resume_wallet$
--- Sign from a halted wallet again, behind the nonces that were found used when it was halted.
+-- Sign from a halted wallet again, behind the nonces that were found used when it was halted. What was
+-- seen by then is accounted for, and nothing that was seen since.
 UPDATE nonces AS n SET
     halted_reason = NULL,
     next_nonce = greatest(n.next_nonce, n.chain_nonce),
-    chain_nonce = NULL
+    chain_nonce = NULL,
+    foreign_known = greatest(n.foreign_known, n.foreign_seen),
+    foreign_seen = NULL
 FROM addresses AS h
 WHERE
     h.tenant = :tenant::text AND h.network = :network::text AND h.purpose = 'hot'
     AND n.network = h.network AND n.sender = h.address
     AND n.halted_reason IS NOT NULL
-RETURNING n.next_nonce;
+RETURNING true;
+
+-- name: note_foreign!
+-- Remember transactions that hot wallets paid for and that are not ours, but not where nonces count them.
+INSERT INTO foreign_transactions (network, transaction_id, address, height)
+SELECT
+    :network::text,
+    t.transaction_id,
+    t.address,
+    t.height
+FROM
+    unnest(:transaction_ids::text [], :addresses::text [], :heights::bigint [])
+    WITH ORDINALITY AS t (transaction_id, address, height, position)
+WHERE
+    NOT EXISTS (
+        SELECT 1 FROM nonces AS n
+        WHERE n.network = :network::text AND n.sender = t.address AND n.next_nonce IS NOT NULL
+    )
+ORDER BY t.position
+ON CONFLICT (network, transaction_id) DO NOTHING;
+
+-- name: unaccounted_transactions
+-- Of those of these wallets that are without nonces, and that nobody has accounted for: how many there
+-- are, and the newest. Since it was seen, one may have been taken for the payment of an order. The caller
+-- has locked the wallets.
+SELECT
+    f.address AS sender,
+    count(*) AS transactions,
+    (array_agg(f.transaction_id ORDER BY f.foreign_id DESC))[1] AS newest,
+    (array_agg(f.height ORDER BY f.foreign_id DESC))[1] AS height
+FROM nonces AS n
+INNER JOIN foreign_transactions AS f
+    ON n.network = f.network AND n.sender = f.address AND n.foreign_known < f.foreign_id
+WHERE
+    n.network = :network::text
+    AND n.sender = any(:senders::text [])
+    AND n.next_nonce IS NULL
+    AND NOT EXISTS (
+        SELECT 1 FROM transactions AS t
+        WHERE t.network = f.network AND t.transaction_id = f.transaction_id
+    )
+GROUP BY f.address;
 
 -- name: list_wallets
--- The hot wallets, with their nonces and what waits in them: all, or a tenant's, or a network's.
+-- The hot wallets, with their nonces, what waits in them and, where there are no nonces, transactions that
+-- are not ours and nobody has accounted for: all, or a tenant's, or a network's.
 WITH waiting AS (
     SELECT
         w.network,
@@ -96,7 +145,20 @@ SELECT
     count(*) FILTER (WHERE NOT w.is_approved) AS sent,
     coalesce(
         array_agg(w.idempotency_key ORDER BY w.withdrawal_id) FILTER (WHERE w.is_nonce_used), '{}'
-    ) AS nonce_used
+    ) AS nonce_used,
+    ARRAY(
+        SELECT f.transaction_id FROM foreign_transactions AS f
+        WHERE
+            f.network = n.network
+            AND f.address = n.sender
+            AND f.foreign_id > n.foreign_known
+            AND n.next_nonce IS NULL
+            AND NOT EXISTS (
+                SELECT 1 FROM transactions AS t
+                WHERE t.network = f.network AND t.transaction_id = f.transaction_id
+            )
+        ORDER BY f.foreign_id
+    ) AS not_ours
 FROM addresses AS h
 LEFT JOIN nonces AS n ON h.network = n.network AND h.address = n.sender
 LEFT JOIN waiting AS w ON h.network = w.network AND h.tenant = w.tenant

@@ -30,6 +30,7 @@ WaitReason = Literal[
     "sender_lacks_funds",
     "too_many_coins",
     "earlier_payment",
+    "unsearched_blocks",
     "not_signed",
 ]
 """Why the signer left an approved withdrawal; docs/cli.md says what each means."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import structlog
 
+from agents.parts.judge_transfer import Known
 from agents.runtime.stage import Work
 from sql import wallets as wallets_sql
+from sql.wallets import ForeignTransaction, Unaccounted
+from sql.withdrawals import WaitReason
+from topics.blocks import BlockAdded, TransactionRecord
 
 log = structlog.get_logger(__name__)
 
@@ -19,3 +25,46 @@ async def halt_wallet(
     """
     log.critical("hot wallet halted", network=network, address=address, reason=reason)
     await wallets_sql.halt_wallet(work.conn, network, address, reason, chain_nonce)
+
+
+def foreign_transactions(
+    paid: Iterable[tuple[BlockAdded, TransactionRecord]], known: Known
+) -> list[ForeignTransaction]:
+    """Return what hot wallets paid for, and be it nothing, that is no withdrawal of ours. Pure."""
+    found = {
+        transaction.id: ForeignTransaction(transaction.id, mine.address, block.height)
+        for block, transaction in paid
+        if transaction.id not in known.own_transactions
+        and (mine := known.owned.get(transaction.payer or "")) is not None
+        and mine.purpose == "hot"
+    }
+    return list(found.values())
+
+
+async def stop_unaccounted(
+    work: Work, network: str, wallets: Iterable[str], with_coins: Iterable[str] = ()
+) -> dict[str, WaitReason]:
+    """Return wallets without nonces that paid for what nobody has accounted for, and halt them.
+
+    A payment that a restored database forgot is such, and its order may be at hand once more. Those
+    `with_coins` of which a payment is on its way wait for that first: it may be that very payment,
+    which landed under another id. The caller holds the wallets' locks.
+    """
+    found = await wallets_sql.unaccounted_transactions(work.conn, network, wallets)
+    if not found:
+        return {}
+    waiting = await wallets_sql.count_in_flight(work.conn, network, with_coins)
+    for one in found:
+        if one.sender not in waiting:
+            await halt_wallet(work, network, one.sender, unaccounted_reason(one))
+    return {
+        one.sender: "earlier_payment" if one.sender in waiting else "wallet_halted" for one in found
+    }
+
+
+def unaccounted_reason(one: Unaccounted) -> str:
+    """Return why a wallet is halted that paid for what is not ours. Pure."""
+    newest = f"transaction {one.newest} in block {one.height}"
+    if one.transactions == 1:
+        return f"{newest} is not ours"
+    return f"{one.transactions} transactions are not ours, the newest is {newest}"

@@ -17,6 +17,7 @@ from agents.parts.deposit_events import (
     orphaned_event,
 )
 from agents.parts.finality import final_height_of
+from agents.parts.halting import foreign_transactions
 from agents.parts.judge_transfer import Known, lists_all, new_deposit
 from agents.parts.network_costs import cost_fact, new_cost
 from agents.parts.seen_transfers import Seen, memos_of, probe, questionable, transfers_in
@@ -24,14 +25,15 @@ from agents.parts.watched_addresses import WatchedAddresses
 from agents.runtime.stage import InvariantBroken, Work
 from metrics import catalogue
 from sql import addresses as addresses_sql
-from sql import chain as chain_sql
 from sql import deposits as deposits_sql
 from sql import network_costs as costs_sql
+from sql import wallets as wallets_sql
 from sql.addresses import OwnedAddress
 from sql.chain import Cursor
 from sql.deposits import Deposit, DepositPolicy, NewDeposit, Survey
 from sql.network_costs import NetworkCost, NewCost
 from sql.pool import Connection
+from sql.wallets import ForeignTransaction
 from topics.blocks import BlockAdded, BlockRecord
 from topics.deposits import DEPOSITS, BlockMatched
 from topics.events import emit_events
@@ -51,6 +53,7 @@ class Found(NamedTuple):
 
     deposits: list[NewDeposit]
     costs: list[NewCost]
+    foreign: list[ForeignTransaction]
 
     def transaction_ids(self) -> list[str]:
         """Return the transactions that all this is of."""
@@ -145,9 +148,12 @@ class Matcher:
             deposits = await self._write(work, network, found.deposits, changes, cursor=cursor)
         if found.costs:
             costs = await costs_sql.detect_costs(work.conn, network, found.costs)
+        if found.foreign:
+            await wallets_sql.note_foreign(work.conn, network, found.foreign)
         return Found(
             not_among(found.deposits, deposits),
             [cost for cost in found.costs if cost.transaction_id not in costs],
+            [],
         )
 
     async def _write(
@@ -180,7 +186,7 @@ class Matcher:
         """Judge what was seen; `owned` are those of its addresses that are ours."""
         hits, paid = seen
         if not owned:
-            return Found([], [])
+            return Found([], [], [])
         known = await self._look_up(work, network, seen, owned)
         if not lists_all(self._policies.get(network), hits, owned):  # some may be new
             self._policies = await deposits_sql.deposit_policies(work.conn)
@@ -196,6 +202,7 @@ class Matcher:
         return Found(
             list({(d.transaction_id, d.transfer_index): d for d in deposits}.values()),
             list({cost.transaction_id: cost for cost in costs if cost is not None}.values()),
+            foreign_transactions(paid, known),
         )
 
     async def _look_up(
@@ -239,7 +246,6 @@ class Matcher:
         """Tell what became different; and confirm_deposits, if anything may be `due`."""
         detected, orphaned = changes.detected, changes.orphaned
         height = max(record.height for record in records)
-        await chain_sql.mark_matched(work.conn, network, height)
         reverse = [
             deposit_fact(DepositOrphaned, deposit, height)
             for deposit in orphaned

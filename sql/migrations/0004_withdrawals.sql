@@ -34,7 +34,7 @@ CREATE TABLE withdrawals (
     waits_for text CHECK (waits_for IN (
         'tenant_suspended', 'account_frozen', 'network_halted', 'wallet_halted', 'no_hot_wallet',
         'no_quote', 'token_missing', 'fee_above_cap', 'sender_lacks_funds', 'too_many_coins',
-        'earlier_payment', 'not_signed'
+        'earlier_payment', 'unsearched_blocks', 'not_signed'
     )),
     -- Counts how often it was settled and its block left the chain, or given up and in a block after all.
     revision integer NOT NULL DEFAULT 0,

@@ -26,8 +26,9 @@ BEGIN
     GRANT UPDATE (status) ON tenants TO millrace_app;
 
     -- Written once.
-    GRANT INSERT ON tenants, users, outbox, key_pool, addresses, memos, waiting_deposits, events,
-    delivery_attempts, reconciliations, reconciliation_differences TO millrace_app;
+    GRANT INSERT ON tenants, users, outbox, key_pool, addresses, memos, waiting_deposits,
+    foreign_transactions, events, delivery_attempts, reconciliations, reconciliation_differences
+    TO millrace_app;
 
     -- Written and changed; triggers keep what must stay.
     GRANT INSERT, UPDATE ON inbox, dead_letters, leases, blocks, cursors, address_counters, deposits,

@@ -148,6 +148,7 @@ REFUSED: list[tuple[str, list[Row]]] = [
             SIGNED | {"coin": "'c'", "sender": "'y'", "idempotency_key": "'y'"},
         ],
     ),
+    ("foreign_transactions", [{}, {"address": "'y'"}]),
     ("nonces", [{"next_nonce": "-1"}]),
     ("nonces", [{"chain_nonce": "-1"}]),
     ("transactions", [{"attempt": "-1"}]),

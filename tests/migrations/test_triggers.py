@@ -15,6 +15,7 @@ PERMANENT = {
     "addresses": "network address serial tenant owner purpose key_path",
     "buckets": "bucket kind of_user may_be_negative meaning",
     "deposits": "deposit_id network transaction_id transfer_index",
+    "foreign_transactions": "foreign_id network transaction_id address height",
     "journal_lines": "entry_id line debit_account credit_account created_at tenant asset kind"
     " idempotency_key amount_minor debit_balance_after credit_balance_after reference_type"
     " reference_id metadata",
@@ -50,7 +51,8 @@ async def conn(pool: Pool) -> AsyncIterator[Connection]:
 async def test_whose_money_it_is_and_what_was_signed_never_changes(
     conn: Connection, table: str, column: str
 ) -> None:
-    same = "DEFAULT" if column == "deposit_id" else column  # all that an identity may be set to
+    identities = ("deposit_id", "foreign_id")
+    same = "DEFAULT" if column in identities else column  # all that an identity may be set to
     with pytest.raises(asyncpg.IntegrityConstraintViolationError, match=f"UPDATE of {table}"):
         await conn.execute(f"UPDATE {table} SET {column} = {same}")
 

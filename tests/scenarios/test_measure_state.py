@@ -98,7 +98,7 @@ async def test_halted_wallets_are_counted(books: Books) -> None:
         await wallets_sql.halt_wallet(conn, books.network, books.hot, "for the test", None)
         await measure(books)
         assert shown("wallets_halted", network=books.network) == 1
-        assert await wallets_sql.resume_wallet(conn, books.network, books.tenant) == 0
+        assert await wallets_sql.resume_wallet(conn, books.network, books.tenant)
     await measure(books)
     assert shown("wallets_halted", network=books.network) == 0
 

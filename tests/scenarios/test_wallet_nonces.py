@@ -50,7 +50,8 @@ async def test_a_wallets_nonce_moves_and_is_halted_and_resumed_alone(world: Simu
         assert await read(conn, neighbour) == before
         await wallets_sql.halt_wallet(conn, network, before.address, "for the test", 9)
         halted = await read(conn, neighbour)
-        assert await wallets_sql.resume_wallet(conn, network, world.tenant) == 9
+        assert await wallets_sql.resume_wallet(conn, network, world.tenant)
+        assert (await read(conn, world.tenant)).next_nonce == 9
         assert await read(conn, neighbour) == halted
 
 
@@ -62,4 +63,5 @@ async def test_a_second_halt_keeps_the_reason_and_the_nonces_of_the_first(
         await wallets_sql.halt_wallet(conn, world.network, world.hot_wallet, "nonces are used", 9)
         await wallets_sql.halt_wallet(conn, world.network, world.hot_wallet, "paid twice", None)
         assert (await read(conn, world.tenant)).halted_reason == "nonces are used"
-        assert await wallets_sql.resume_wallet(conn, world.network, world.tenant) == 9
+        assert await wallets_sql.resume_wallet(conn, world.network, world.tenant)
+        assert (await read(conn, world.tenant)).next_nonce == 9

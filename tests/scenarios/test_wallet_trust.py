@@ -142,6 +142,40 @@ async def test_a_halted_wallet_agrees_to_nothing(world: StellarWorld) -> None:
         await wallets_sql.resume_wallet(conn, world.network, world.tenant)
 
 
+async def test_consent_of_a_wallet_that_paid_what_we_forgot_waits_until_that_is_accounted_for(
+    world: StellarWorld,
+) -> None:
+    """As after a restore: its counter would begin behind payments that nobody knows."""
+    await world.trust()
+    await world.chain.mine()
+    world.contract = await world.chain.issue_token(next(SYMBOLS))
+    used = await world.next_nonce()
+    await world.pool.execute("DELETE FROM nonces WHERE sender = $1", world.hot_wallet)
+    with pytest.raises(WalletBusy, match="halted"):
+        await world.trust()
+    async with world.pool.acquire() as conn:
+        [halted] = await wallets_sql.list_wallets(conn, world.tenant)
+        assert halted.chain_nonce == used
+        assert "the chain expects nonce" in str(halted.halted_reason)
+        assert await wallets_sql.resume_wallet(conn, world.network, world.tenant)
+    assert (await world.trust()).state is Preparation.SENT
+    await world.chain.mine()
+    assert await world.next_nonce() == used + 1
+
+
+async def test_consent_of_an_address_that_pays_nothing_begins_where_the_chain_is(
+    world: StellarWorld,
+) -> None:
+    await world.trust()
+    await world.chain.mine()
+    world.contract = await world.chain.issue_token(next(SYMBOLS))
+    await world.pool.execute("DELETE FROM nonces WHERE sender = $1", world.hot_wallet)
+    pooled = (await world.wallet())._replace(purpose="pooled")
+    made = await prepare_wallet(world.pool, world.adapter, world.signer, pooled, world.contract)
+    assert made.state is Preparation.SENT
+    await world.chain.mine()
+
+
 def test_consent_waits_for_payments_that_wait_and_for_strangers_to_be_accounted_for() -> None:
     check_idle("G", 5, NonceRow(5, None), 0)
     check_idle("G", 5, NonceRow(6, None), 0)

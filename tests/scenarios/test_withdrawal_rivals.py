@@ -41,7 +41,9 @@ async def wallet_of(world: SimulatedWorld) -> wallets_sql.WalletRow:
 
 async def resume(world: SimulatedWorld) -> int | None:
     async with world.pool.acquire() as conn:
-        return await wallets_sql.resume_wallet(conn, world.network, world.tenant)
+        if not await wallets_sql.resume_wallet(conn, world.network, world.tenant):
+            return None
+    return (await wallet_of(world)).next_nonce
 
 
 async def cancel(world: SimulatedWorld, order_id: str) -> None:

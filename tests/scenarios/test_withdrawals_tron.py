@@ -19,6 +19,7 @@ from metrics.catalogue import REGISTRY
 from sql import wallets as wallets_sql
 from sql.pool import Pool
 from tests.support.chain_worlds.tron import open_tron_world
+from tests.support.forgotten import pay_before, start_signer, stop_signer
 from tests.support.paying_nodes import PayingNodeWorld
 from tests.support.tron_gateway import TronGateway
 from tests.support.withdrawals import CONFIRMATIONS
@@ -136,6 +137,9 @@ async def test_what_landed_in_a_block_that_was_read_without_it_is_not_paid_again
     assert doubts(world) == before + 1
     assert (await world.withdrawal(order_id)).status == "broadcast"
     assert await world.held(address) == TRX + AMOUNT_MINOR
+    later, _ = await order(world)
+    assert (await world.withdrawal(later)).status == "approved"
+    assert "is not ours" in await resume_halted(world), "as such a block tells of the wallet"
 
 
 class Disguise:
@@ -162,3 +166,25 @@ async def test_a_chain_without_nonces_counts_none(world: PayingNodeWorld) -> Non
     async with world.pool.acquire() as conn:
         (wallet,) = await wallets_sql.list_wallets(conn, world.tenant)
     assert wallet.next_nonce is None
+
+
+async def test_a_payment_that_was_forgotten_is_not_made_again(
+    world: PayingNodeWorld,
+) -> None:
+    stop_signer(world)
+    order_id, address = await order(world)
+    transaction_id = await pay_before(world, await world.withdrawal(order_id))
+    await world.mine(SOLID_DEPTH)
+    await start_signer(world)
+    await world.retry()
+    await world.mine(SOLID_DEPTH)
+    assert await world.held(address) == TRX + AMOUNT_MINOR
+    assert transaction_id in await resume_halted(world)
+
+
+async def resume_halted(world: PayingNodeWorld) -> str:
+    """Let a halted wallet sign again; return why it was halted."""
+    async with world.pool.acquire() as conn:
+        (wallet,) = await wallets_sql.list_wallets(conn, world.tenant)
+        assert await wallets_sql.resume_wallet(conn, world.network, world.tenant)
+    return str(wallet.halted_reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agents.parts.cancel_taken import cancel_taken
 from chain_adapters.types import Coin
 from chain_adapters.utxo.adapter import UtxoAdapter
+from sql import wallets as wallets_sql
 from sql.withdrawals import Withdrawal
 from tests.support.coin_withdrawals import PayingCoinWorld, Spending
 
@@ -48,7 +49,7 @@ async def take(world: PayingCoinWorld, order_id: str, amount_minor: int = 500_00
 async def resume(world: PayingCoinWorld) -> None:
     """Let the wallet sign again, as an operator does who has looked."""
     async with world.pool.acquire() as conn:
-        await conn.execute("UPDATE nonces SET halted_reason = NULL")
+        await wallets_sql.resume_wallet(conn, world.network, world.tenant)
 
 
 async def fresh_name(world: PayingCoinWorld) -> str:

@@ -32,6 +32,22 @@ async def test_a_forgotten_payment_takes_its_coins_with_it_and_its_change_is_our
     await world.check_books()
 
 
+async def test_a_forgotten_payment_is_not_made_again_from_another_coin(
+    world: PayingCoinWorld,
+) -> None:
+    await world.fund(WHOLE, WHOLE)
+    stop_signer(world)
+    address = await order(world, "order")
+    [_, spent] = await world.node.coins(world.hot_wallet)
+    transaction_id = await pay_before(world, await world.withdrawal("order"), spent)
+    await world.mine(CONFIRMATIONS)
+    await start_signer(world)
+    await world.retry()
+    await world.mine(CONFIRMATIONS)
+    assert await world.paid(address) == [PAID]
+    assert transaction_id in str(await world.halted())
+
+
 async def test_if_its_block_leaves_the_chain_its_own_bytes_are_sent_again(
     world: PayingCoinWorld,
 ) -> None:

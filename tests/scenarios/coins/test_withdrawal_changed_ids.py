@@ -73,6 +73,20 @@ async def test_a_payment_whose_id_was_changed_is_known_and_confirmed_under_the_n
     assert "withdrawal.replaced" in malleable.event_types()
 
 
+async def test_until_it_is_known_other_orders_wait_and_the_wallet_is_not_halted(
+    malleable: PayingCoinWorld,
+) -> None:
+    await mine_changed(malleable)
+    address = await order(malleable, "next", 10**8)
+    assert (await malleable.withdrawal("next")).status == "approved"
+    assert await malleable.halted() is None
+    await malleable.retry()
+    await malleable.finish()
+    assert await malleable.paid(address) == [10**8]
+    assert await malleable.halted() is None
+    await malleable.check_books()
+
+
 async def test_its_fee_is_booked_once_though_it_was_a_cost_of_its_own_before(
     malleable: PayingCoinWorld,
 ) -> None:

@@ -38,6 +38,22 @@ async def test_a_wallet_is_shown_with_why_it_is_halted_and_resumed_step_by_step(
     assert world.event_types().count("withdrawal.failed") == 1
 
 
+async def test_a_wallet_without_nonces_is_shown_with_what_is_not_ours_until_it_is_resumed(
+    world: SimulatedWorld, millrace: CommandLine
+) -> None:
+    world.chain.has_nonces = False
+    strange = [world.chain.charge(world.hot_wallet, 1) for _ in range(2)]
+    await world.follow()
+    await world.request(world.command("order-1"))
+    (row,) = await millrace.json("wallet", "status", "--tenant", world.tenant)
+    assert row["not_ours"] == strange
+    assert strange[1] in row["halted_reason"]
+    resumed = await millrace.json("wallet", "resume", world.network, world.tenant)
+    assert (resumed["halted_reason"], resumed["not_ours"]) == (None, [])
+    await world.retry()
+    assert (await world.withdrawal("order-1")).status == "broadcast"
+
+
 async def test_only_a_halted_wallet_is_resumed(
     world: SimulatedWorld, millrace: CommandLine
 ) -> None:
