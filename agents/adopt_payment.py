@@ -3,11 +3,13 @@
 For payments that a database restored without its last commits has forgotten: the order is read
 again and approved, and the money has left already. The block is read from the node again, and has
 to be one that we follow, or so old that no reorganisation reaches it. From then on the transaction
-is the order's like any that was signed here: confirm_withdrawals settles it with the next block.
+is the order's like any that was signed here: confirm_withdrawals settles it with the next block. So
+too if what was forgotten is a replacement, and nodes say that what we know of has lost its nonce.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import asyncpg
@@ -40,19 +42,20 @@ from custody import withdrawal_events as told
 from custody.approve import WAITING
 from custody.pay import payment_of
 from metrics import catalogue
+from sql import attempts as attempts_sql
 from sql import network_costs as costs_sql
 from sql import rescan as rescan_sql
 from sql import transactions as transactions_sql
 from sql import wallets as wallets_sql
 from sql import withdrawals as withdrawals_sql
 from sql.transactions import PaymentRow
-from sql.withdrawals import Move, Withdrawal
+from sql.withdrawals import SENT, Move, Withdrawal
 from topics.blocks import block_added
 from topics.events import emit_events
 from topics.ledger import LEDGER, NetworkCostOrphaned, batch_facts
 
-UNPAID = (WAITING, "approved")
-"""Statuses of a withdrawal whose money is held and for which nothing was signed."""
+OPEN = (WAITING, "approved", *SENT)
+"""Statuses of a withdrawal whose money is held."""
 
 
 class Proven(NamedTuple):
@@ -106,28 +109,23 @@ async def adopt_payment(
 async def _read_order(
     context: Context, tenant: str, order_id: str
 ) -> tuple[Withdrawal, PaymentRow, frozenset[str | None]]:
-    """Return an order that waits unsigned, what is to be paid, and its network's contracts."""
+    """Return an order whose money is held, what is to be paid, and its network's contracts."""
     async with context.pool.acquire() as conn:
         found = await withdrawals_sql.find_withdrawal(conn, tenant, order_id)
         if found is None:
             raise NotAdoptable(f"tenant {tenant!r} has no withdrawal {order_id!r}")
-        _require_unpaid(found)
+        if found.status not in OPEN:
+            raise NotAdoptable(
+                f"withdrawal {order_id!r} is {found.status}: no money is held for it"
+            )
         rows = await transactions_sql.read_payments(
-            conn, str(found.network), [found.withdrawal_id], UNPAID
+            conn, str(found.network), [found.withdrawal_id], OPEN
         )
         policies = await withdrawals_sql.withdrawal_policies(conn)
     if not rows or rows[0].sender is None:
         raise NotAdoptable(f"tenant {tenant!r} has no hot wallet on {found.network}")
     listed = frozenset(p.contract for p in policies.values() if p.network == found.network)
     return found, rows[0], listed
-
-
-def _require_unpaid(order: Withdrawal) -> None:
-    if order.status not in UNPAID:
-        raise NotAdoptable(
-            f"withdrawal {order.idempotency_key!r} is {order.status}: a payment is adopted for one"
-            " whose money is held and for which nothing was signed"
-        )
 
 
 async def _read_block(
@@ -182,10 +180,36 @@ async def _adopt(context: Context, work: Work, proven: Proven, actor: str) -> No
         raise NotAdoptable(
             f"block {block.height} is not as deep yet as the payment would have to be: try later"
         )
+    await _disown_cost(work, network, proven.transaction.id)
+    if order.status in SENT:
+        await _replace(work, network, order, proven)
+    else:
+        await _sign(work, network, order, proven, actor)
+    records = list(block_added(network, block))
+    await ConfirmWithdrawals(context).search_again(work, network, records)
+
+
+async def _lock(work: Work, order: Withdrawal) -> Withdrawal:
+    """Return the order if nothing that we signed for it can land, and nobody can sign for it."""
+    named, ids = f"withdrawal {order.idempotency_key!r}", [order.withdrawal_id]
+    locked = await withdrawals_sql.lock_withdrawals(work.conn, ids, OPEN)
+    if not locked:
+        raise NotAdoptable(f"{named} came to its end meanwhile")
+    if locked[0].status in SENT:
+        uses = await wallets_sql.foreign_nonces(work.conn, ids)
+        if not any(use.nonce is not None for use in uses):
+            raise NotAdoptable(
+                f"{named} was signed here, and that may be mined any moment: nodes have to say of"
+                " all its transactions that their nonce is used"
+            )
+    return locked[0]
+
+
+async def _sign(work: Work, network: str, order: Withdrawal, proven: Proven, actor: str) -> None:
+    """Let the transaction be the first of an order for which nothing was signed."""
     if order.status == WAITING:
         await _approve(work, order, actor)
     await _count_nonce(work, network, proven)
-    await _disown_cost(work, network, proven.transaction.id)
     found = adopted_transaction(
         order.withdrawal_id, proven.sender, proven.transaction, proven.spending
     )
@@ -193,17 +217,24 @@ async def _adopt(context: Context, work: Work, proven: Proven, actor: str) -> No
     await transactions_sql.add_transactions(work.conn, network, [found])
     emit_events(work, [told.signed_event(one, found.transaction_id) for one in signed])
     work.count(catalogue.withdrawals_total.labels(network, order.asset, "signed"))
-    records = list(block_added(network, block))
-    await ConfirmWithdrawals(context).search_again(work, network, records)
 
 
-async def _lock(work: Work, order: Withdrawal) -> Withdrawal:
-    locked = await withdrawals_sql.lock_withdrawals(work.conn, [order.withdrawal_id], UNPAID)
-    if not locked:
-        raise NotAdoptable(
-            f"withdrawal {order.idempotency_key!r} was signed, refused or given up meanwhile"
-        )
-    return locked[0]
+async def _replace(work: Work, network: str, order: Withdrawal, proven: Proven) -> None:
+    """Let the transaction be one more of an order, whose nonce is counted already."""
+    attempts = await attempts_sql.latest_attempts(work.conn, [order.withdrawal_id])
+    latest = attempts[order.withdrawal_id]
+    found = adopted_transaction(
+        order.withdrawal_id,
+        proven.sender,
+        proven.transaction,
+        proven.spending,
+        attempt=latest.attempt + 1,
+    )
+    await transactions_sql.add_transactions(work.conn, network, [found])
+    now = datetime.now(UTC)
+    emit_events(
+        work, [told.replaced_event(order, found.transaction_id, latest.transaction_id, now)]
+    )
 
 
 async def _approve(work: Work, order: Withdrawal, actor: str) -> None:

@@ -168,8 +168,9 @@ def adopt(
 ) -> None:
     """Book a payment that the database forgot, after a restore that lost commits.
 
-    The order's money is held and nothing was signed for it. The chain must show that the hot wallet
-    paid the recipient just that with the transaction, which is the order's from then on.
+    The order's money is held, and nothing that was signed for it can land. The chain must show that
+    the hot wallet paid the recipient just that with the transaction, which is the order's from then
+    on.
     """
     by = operator_of(actor)
     id_ = transaction.lower() if HEX_TRANSACTION.fullmatch(transaction) else transaction

@@ -19,10 +19,12 @@ WITH latest AS (
     WHERE
         t.network = :network::text
         AND t.state IN ('signed', 'broadcast')
-        AND t.unsigned <> '' -- adopted: nobody knows what to outbid, or when it expires
         AND NOT EXISTS (
             SELECT 1 FROM transactions AS o
-            WHERE o.withdrawal_id = t.withdrawal_id AND o.state = 'mined'
+            WHERE
+                o.withdrawal_id = t.withdrawal_id
+                -- Adopted: nobody knows what to outbid, or when it expires.
+                AND (o.state = 'mined' OR o.unsigned = '')
         )
     ORDER BY t.withdrawal_id ASC, t.attempt DESC
 ),

@@ -81,9 +81,13 @@ def account_for(our_nonce: int, chain_nonce: int) -> int:
 
 
 def adopted_transaction(
-    withdrawal_id: int, sender: str, proven: Transaction, spending: Spending | None
+    withdrawal_id: int,
+    sender: str,
+    proven: Transaction,
+    spending: Spending | None,
+    attempt: int = 0,
 ) -> NewTransaction:
-    """Return a transaction found in a block as its withdrawal's only attempt.
+    """Return a transaction found in a block as an attempt at its withdrawal.
 
     What it was built from is gone, so nothing can replace it, and its bytes are known only where
     money is held as coins. Its nonce or coin may be noted as another withdrawal's.
@@ -96,7 +100,7 @@ def adopted_transaction(
         coin=None,
         coins=() if spending is None else spending.coins,
         valid_until=None,
-        attempt=0,
+        attempt=attempt,
         unsigned=b"",
         raw=b"" if spending is None else spending.raw,
         fee_minor_max=max(0, proven.fee_minor or 0),

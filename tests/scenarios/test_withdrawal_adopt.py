@@ -17,7 +17,15 @@ from sql import transactions as transactions_sql
 from sql import wallets as wallets_sql
 from sql.pool import Pool
 from tests.support.command_line import CommandLine
-from tests.support.forgotten import adopt, pay_before, start_signer, stop_signer, wait_unsigned
+from tests.support.forgotten import (
+    adopt,
+    check_wallet,
+    halted,
+    pay_before,
+    start_signer,
+    stop_signer,
+    wait_unsigned,
+)
 from tests.support.races import until_blocked
 from tests.support.withdrawals import CONFIRMATIONS, FEE_MINOR, TOKEN, SimulatedWorld
 
@@ -54,22 +62,6 @@ def millrace(
             "MILLRACE_NETWORKS": f"[{world.context.settings.networks[0].model_dump_json()}]",
         }
     )
-
-
-async def check_wallet(world: SimulatedWorld) -> None:
-    """Assert that the books and the counter say of the hot wallet what the chain does."""
-    assert await world.parked_facts() == 0
-    for asset, contract in ((world.coin, None), (world.token, TOKEN)):
-        assert await world.balance("pending", asset) == 0
-        held = await world.balance("hot_wallet", asset, owner="")
-        assert held == world.received(world.hot_wallet, contract)
-    assert await world.next_nonce() == world.chain.state_at(-1).nonce(world.hot_wallet)
-
-
-async def halted(world: SimulatedWorld) -> str | None:
-    async with world.pool.acquire() as conn:
-        [wallet] = await wallets_sql.list_wallets(conn, world.tenant)
-    return wallet.halted_reason
 
 
 async def not_known_yet(*_: object) -> None:
@@ -329,7 +321,7 @@ async def test_an_order_that_is_given_up_in_that_moment_is_not_adopted(
         await cancel_withdrawal(work, world.tenant, "order")
         adopting = asyncio.create_task(adopt(world, "order", transaction_id))
         await until_blocked(world.pool, adopting)
-    with pytest.raises(NotAdoptable, match="given up meanwhile"):
+    with pytest.raises(NotAdoptable, match="came to its end meanwhile"):
         await adopting
     assert await world.attempts("order") == []
 

@@ -1,0 +1,54 @@
+"""A replacement that a restored database forgot is booked, and lands beside no other."""
+
+from __future__ import annotations
+
+import pytest
+
+from agents.parts.adoption import NotAdoptable
+from sql import wallets as wallets_sql
+from sql.pool import Pool
+from tests.support.forgotten import (
+    adopt,
+    check_wallet,
+    halted,
+    replace_before,
+)
+from tests.support.withdrawals import CONFIRMATIONS, SimulatedWorld
+
+
+@pytest.fixture
+async def world(pool: Pool, database_url: str) -> SimulatedWorld:
+    made = SimulatedWorld(pool, database_url)
+    await made.start()
+    return made
+
+
+async def test_a_forgotten_replacement_is_booked_once_the_first_has_lost_its_nonce(
+    world: SimulatedWorld,
+) -> None:
+    [order] = await world.request(world.command("order", 700))
+    transaction_id = await replace_before(world, order)
+    await world.mine(CONFIRMATIONS)
+    with pytest.raises(NotAdoptable, match="signed here, and that may be mined any moment"):
+        await adopt(world, "order", transaction_id)
+    await world.retry()
+    assert "was used by a transaction that is not ours" in str(await halted(world))
+    await adopt(world, "order", transaction_id)
+    await world.mine()
+    states = [attempt.state for attempt in await world.attempts("order")]
+    assert ((await world.withdrawal("order")).status, states) == (
+        "confirmed",
+        ["superseded", "mined"],
+    )
+    assert world.event_types()[-2:] == ["withdrawal.replaced", "withdrawal.confirmed"]
+    async with world.pool.acquire() as conn:
+        await wallets_sql.resume_wallet(conn, world.network, world.tenant)
+    await check_wallet(world)
+    world.chain.reorganise(CONFIRMATIONS + 1, keep=False)
+    await world.mine()
+    await world.retry()
+    await world.replace_due()
+    await world.mine(CONFIRMATIONS)
+    assert (await world.withdrawal("order")).status == "confirmed"
+    assert world.payments_to(order.address) == 1
+    await check_wallet(world)
