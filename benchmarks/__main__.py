@@ -12,6 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable
 
 import asyncpg
+import uvloop
 from rich.console import Console
 
 from agents.runtime.garbage import collect_seldom
@@ -108,7 +109,7 @@ async def measure_served(
 def measure(names: list[str], quick: bool, console: Console) -> tuple[list[Row], list[str]]:
     """Run benchmarks; return their rows and the names of those that failed."""
     served = [name for name in names if name in SERVED]
-    rows, failed = asyncio.run(measure_served(served, quick, console)) if served else ([], [])
+    rows, failed = uvloop.run(measure_served(served, quick, console)) if served else ([], [])
     for name in names:
         if name in ALONE:
             with console.status(f"{name} …"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random as chance
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -225,7 +226,7 @@ class Deliverer:
     async def _renew(self) -> None:
         if self._has_lapsed():
             self._lose_claims()
-        asked_at = asyncio.get_running_loop().time()
+        asked_at = time.monotonic()
         worker = self._worker
         async with self._pool.acquire() as conn:
             await sql.renew_worker(conn, worker, self._limits.lease_s)
@@ -233,7 +234,7 @@ class Deliverer:
             self._lease_until = asked_at + self._limits.lease_s
 
     def _has_lapsed(self) -> bool:
-        return asyncio.get_running_loop().time() >= self._lease_until
+        return time.monotonic() >= self._lease_until
 
     def _lose_claims(self) -> None:
         """Go on as a new worker: others may have our claims, or we may have some unknowingly."""
