@@ -10,9 +10,9 @@ import pytest
 
 from chain_adapters.ton.decode import Facts
 from chain_adapters.types import Transaction
-from tests.support.ton_odd_deposits import (
+from tests.support.ton_odd_deposits import CASES
+from tests.support.ton_odd_parts import (
     BOUNCED,
-    CASES,
     FAILED,
     NOTHING,
     SENT_NATIVE,
