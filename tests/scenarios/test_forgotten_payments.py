@@ -314,3 +314,19 @@ async def test_money_is_not_given_back_for_what_a_forgotten_attempt_paid(
     await world.replace_due()
     assert (await world.withdrawal("w")).status == "signed"
     assert transaction_id in str((await wallet_of(world)).halted_reason)
+
+
+async def test_money_is_not_given_back_before_the_blocks_are_searched(
+    world: SimulatedWorld,
+) -> None:
+    await lose(world, "w")
+    world.chain.reverting.add((await world.withdrawal("w")).address)
+    hold_up_search(world)
+    await world.mine()
+    replace = ReplaceWithdrawals(world.context, world.signer)
+    await replace.run_once()
+    assert (await world.withdrawal("w")).status == "signed"
+    await world.pipeline.start()
+    await world.settle()
+    await replace.run_once()
+    assert (await world.withdrawal("w")).status == "failed"
