@@ -4,7 +4,7 @@ For payments that a database restored without its last commits has forgotten: th
 again and approved, and the money has left already. The block is read from the node again, and has
 to be one that we follow, or so old that no reorganisation reaches it. From then on the transaction
 is the order's like any that was signed here: confirm_withdrawals settles it with the next block. So
-too if what was forgotten is a replacement, and nodes say that what we know of has lost its nonce.
+too if what was forgotten is a replacement, and nothing that we know of the order can land any more.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from agents.parts.adoption import (
     adopted_transaction,
     prove_payment,
 )
+from agents.parts.expiry import doubtful_expiries, final_clock
 from agents.parts.network_costs import cost_fact
 from agents.parts.taken_coins import is_final
 from agents.rescan_blocks import NotRescannable, are_canonical, read_reach
@@ -48,6 +49,7 @@ from sql import rescan as rescan_sql
 from sql import transactions as transactions_sql
 from sql import wallets as wallets_sql
 from sql import withdrawals as withdrawals_sql
+from sql.pool import Connection
 from sql.transactions import PaymentRow
 from sql.withdrawals import SENT, Move, Withdrawal
 from topics.blocks import block_added
@@ -69,6 +71,8 @@ class Proven(NamedTuple):
     """What it spends, where money is held as coins."""
     quote: Quote | None
     """With the wallet's next nonce; None: the node would not say."""
+    may_land: bool
+    """Whether what we signed may not have expired: by our blocks, or by the node's word."""
 
 
 async def adopt_payment(
@@ -83,7 +87,7 @@ async def adopt_payment(
 ) -> Withdrawal:
     """Take a transaction in the block at `height` for the payment of an order; return the order.
 
-    Without `height`, the block in which Millrace saw the transaction cost the wallet something. An
+    Without `height`, the block in which Millrace saw that the wallet paid for the transaction. An
     order that awaits approval is approved by `actor`. Raises NotAdoptable, NodeUnavailable.
     """
     order, row, listed = await _read_order(context, tenant, order_id)
@@ -96,7 +100,8 @@ async def adopt_payment(
         if spending is None:
             raise NodeUnavailable(f"the node does not tell what {transaction_id} spends")
     quote = await _ask_nonce(adapter, row)
-    proven = Proven(order, payment.sender, block, transaction, spending, quote)
+    may_land = order.status in SENT and await _may_land(context, order)
+    proven = Proven(order, payment.sender, block, transaction, spending, quote, may_land=may_land)
     async with transact_on(context.pool, context.settings.topic_prefix) as work:
         try:
             await _adopt(context, work, proven, actor)
@@ -135,14 +140,14 @@ async def _read_block(
     network = adapter.network
     async with context.pool.acquire() as conn:
         paid = await transactions_sql.paid_order(conn, network, transaction_id)
-        noted = await transactions_sql.cost_height(conn, network, transaction_id)
+        noted = await transactions_sql.noted_height(conn, network, transaction_id)
     if paid is not None:
         raise NotAdoptable(f"{transaction_id} is the payment of {paid[0]}'s withdrawal {paid[1]!r}")
     height = noted if height is None else height
     if height is None:
         raise NotAdoptable(
-            f"no block that Millrace followed shows that {transaction_id} cost us anything: if one"
-            " has it, name its --height"
+            f"no block that Millrace followed shows that we paid for {transaction_id}: if one has"
+            " it, name its --height"
         )
     try:
         (await read_reach(context, network)).check(height, height)
@@ -175,7 +180,7 @@ async def _adopt(context: Context, work: Work, proven: Proven, actor: str) -> No
     await rescan_sql.hold_stages(work.conn, [MatchDeposits.name, ConfirmWithdrawals.name])
     if not await are_canonical(work.conn, network, [block]):
         raise NotAdoptable(f"block {block.height} is not in the chain as Millrace follows it")
-    order = await _lock(work, proven.order)
+    order = await _lock(context, work, proven)
     if not await is_final(work, network, order, block.height):
         raise NotAdoptable(
             f"block {block.height} is not as deep yet as the payment would have to be: try later"
@@ -189,20 +194,53 @@ async def _adopt(context: Context, work: Work, proven: Proven, actor: str) -> No
     await ConfirmWithdrawals(context).search_again(work, network, records)
 
 
-async def _lock(work: Work, order: Withdrawal) -> Withdrawal:
+async def _lock(context: Context, work: Work, proven: Proven) -> Withdrawal:
     """Return the order if nothing that we signed for it can land, and nobody can sign for it."""
+    order = proven.order
     named, ids = f"withdrawal {order.idempotency_key!r}", [order.withdrawal_id]
     locked = await withdrawals_sql.lock_withdrawals(work.conn, ids, OPEN)
     if not locked:
         raise NotAdoptable(f"{named} came to its end meanwhile")
     if locked[0].status in SENT:
         uses = await wallets_sql.foreign_nonces(work.conn, ids)
-        if not any(use.nonce is not None for use in uses):
+        lost = any(use.nonce is not None for use in uses)
+        if not lost and (proven.may_land or not await _expire(context, work, order)):
             raise NotAdoptable(
                 f"{named} was signed here, and that may be mined any moment: nodes have to say of"
-                " all its transactions that their nonce is used"
+                " all its transactions that their nonce is used, or they have to expire for good"
             )
     return locked[0]
+
+
+async def _may_land(context: Context, order: Withdrawal) -> bool:
+    """Whether a transaction that we signed may not have expired for good.
+
+    Nodes are asked by sending it once more, so only what has expired by our own blocks.
+    """
+    async with context.pool.acquire() as conn:
+        clock = await final_clock(conn, context.settings.network(str(order.network)))
+        expired = await _has_expired(context, conn, order, clock)
+    ids = [order.withdrawal_id]
+    return not expired or bool(await doubtful_expiries(context, str(order.network), ids))
+
+
+async def _expire(context: Context, work: Work, order: Withdrawal) -> bool:
+    """Note that an order's transactions expired; whether all did, by the final chain."""
+    clock = await final_clock(work.conn, context.settings.network(str(order.network)))
+    expired = await _has_expired(context, work.conn, order, clock)
+    if clock is not None and expired:
+        await attempts_sql.expire_transactions(work.conn, [order.withdrawal_id], clock)
+    return expired
+
+
+async def _has_expired(
+    context: Context, conn: Connection, order: Withdrawal, clock: int | None
+) -> bool:
+    config = context.settings.network(str(order.network))
+    stuck = await attempts_sql.stuck_transactions(
+        conn, config.network, config.replace_after_s, clock
+    )
+    return any(one.expired for one in stuck if one.withdrawal_id == order.withdrawal_id)
 
 
 async def _sign(work: Work, network: str, order: Withdrawal, proven: Proven, actor: str) -> None:

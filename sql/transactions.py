@@ -312,9 +312,9 @@ async def supersede_attempts(conn: Connection, withdrawal_ids: Iterable[int]) ->
     await _queries.supersede_attempts(conn, withdrawal_ids=sorted(set(withdrawal_ids)))
 
 
-async def cost_height(conn: Connection, network: str, transaction_id: str) -> int | None:
-    """Return the block in which a transaction that is no withdrawal's cost us something."""
-    height: int | None = await _queries.cost_height(
+async def noted_height(conn: Connection, network: str, transaction_id: str) -> int | None:
+    """Return the block of a transaction that a wallet of ours paid for beside withdrawals."""
+    height: int | None = await _queries.noted_height(
         conn, network=network, transaction_id=transaction_id
     )
     return height

@@ -393,13 +393,23 @@ ORDER BY w.withdrawal_id;
 UPDATE transactions SET state = 'superseded'
 WHERE withdrawal_id = any(:withdrawal_ids::bigint []) AND state IN ('signed', 'broadcast');
 
--- name: cost_height$
--- The block in which a transaction cost an address of ours something beside withdrawals.
-SELECT c.height FROM network_costs AS c
-WHERE
-    c.network = :network::text
-    AND c.transaction_id = :transaction_id::text
-    AND c.status IN ('detected', 'confirmed');
+-- name: noted_height$
+-- The block of a transaction that our wallets paid for beside withdrawals: where it cost something, or
+-- else, where there are no nonces, the first that showed it.
+SELECT
+    coalesce(
+        (
+            SELECT c.height FROM network_costs AS c
+            WHERE
+                c.network = :network::text
+                AND c.transaction_id = :transaction_id::text
+                AND c.status IN ('detected', 'confirmed')
+        ),
+        (
+            SELECT f.height FROM foreign_transactions AS f
+            WHERE f.network = :network::text AND f.transaction_id = :transaction_id::text
+        )
+    );
 
 -- name: paid_order^
 -- Whose order a transaction of ours was made for.

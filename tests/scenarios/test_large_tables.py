@@ -41,14 +41,14 @@ INSERT INTO transactions (
     network, transaction_id, withdrawal_id, sender, nonce, attempt, unsigned, raw, fee_minor_max,
     state, height, block_id, succeeded, fee_minor, confirm_height, mined_at, first_sent_at
 )
-SELECT '{NETWORK}', 'tx ' || n, n, 'hot', n, 0, '', '', 1, 'mined', n, 'block ' || n, true, 1,
+SELECT '{NETWORK}', 'tx ' || n, n, 'hot', n, 0, 'u', 'r', 1, 'mined', n, 'block ' || n, true, 1,
     n + 3, '2020-01-01', '2020-01-01'
 FROM generate_series(1, {ROWS}) AS n;
 INSERT INTO transactions (
     network, transaction_id, withdrawal_id, sender, nonce, attempt, unsigned, raw, fee_minor_max,
     state, first_sent_at, last_sent_at
 )
-SELECT '{NETWORK}', 'tx ' || n, n, 'hot', n, 0, '', '', 1, 'broadcast', '2020-01-01', '2020-01-01'
+SELECT '{NETWORK}', 'tx ' || n, n, 'hot', n, 0, 'u', 'r', 1, 'broadcast', '2020-01-01', '2020-01-01'
 FROM generate_series({ROWS} + 1, {ROWS} + 10) AS n;
 INSERT INTO reconciliations (
     run_id, network, height, block_id, settled, figures, started_at, finished_at

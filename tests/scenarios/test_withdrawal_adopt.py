@@ -10,6 +10,7 @@ from agents.match_deposits import MatchDeposits
 from agents.parts.adoption import NotAdoptable
 from agents.runtime.transact import transact
 from chain_adapters import registry
+from chain_adapters.types import Transaction, Transfer
 from custody.approve import cancel_withdrawal
 from sql import chain as chain_sql
 from sql import rescan as rescan_sql
@@ -107,6 +108,18 @@ async def test_a_payment_in_a_block_long_forgotten_is_booked_all_the_same(
     await world.mine()
     assert (await world.withdrawal("order")).status == "confirmed"
     await check_wallet(world)
+
+
+async def test_a_payment_that_cost_nothing_is_found_too(world: SimulatedWorld) -> None:
+    """TRON has some."""
+    [order] = await wait_unsigned(world, order=700)
+    given = Transfer("value", world.hot_wallet, order.address, None, 700)
+    free = Transaction("0x" + "fe" * 32, world.hot_wallet, True, 0, (given,))
+    world.chain.include([free])
+    await world.mine(CONFIRMATIONS)
+    await adopt(world, "order", free.id)
+    await world.mine()
+    assert (await world.withdrawal("order")).status == "confirmed"
 
 
 async def test_its_events_are_those_of_any_payment(world: SimulatedWorld) -> None:

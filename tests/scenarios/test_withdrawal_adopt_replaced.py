@@ -11,7 +11,9 @@ from tests.support.forgotten import (
     adopt,
     check_wallet,
     halted,
+    pay_before,
     replace_before,
+    stop_signer,
 )
 from tests.support.withdrawals import CONFIRMATIONS, SimulatedWorld
 
@@ -50,5 +52,34 @@ async def test_a_forgotten_replacement_is_booked_once_the_first_has_lost_its_non
     await world.replace_due()
     await world.mine(CONFIRMATIONS)
     assert (await world.withdrawal("order")).status == "confirmed"
+    assert world.payments_to(order.address) == 1
+    await check_wallet(world)
+
+
+async def test_where_payments_expire_a_forgotten_one_is_booked_once_the_others_have(
+    pool: Pool, database_url: str
+) -> None:
+    world = SimulatedWorld(pool, database_url)
+    world.chain.has_nonces, world.chain.lifetime = False, 10
+    await world.start()
+    [order] = await world.request(world.command("order", 700))
+    [swallowed] = world.chain.pool
+    world.chain.pool.clear()
+    stop_signer(world)
+    transaction_id = await pay_before(world, order)
+    await world.mine(CONFIRMATIONS)
+    with pytest.raises(NotAdoptable, match="signed here, and that may be mined any moment"):
+        await adopt(world, "order", transaction_id)
+    assert world.chain.pool == [], "what may land is not sent again"
+    await world.mine(10 + CONFIRMATIONS)
+    await adopt(world, "order", transaction_id)
+    await world.mine()
+    states = [attempt.state for attempt in await world.attempts("order")]
+    assert ((await world.withdrawal("order")).status, states) == (
+        "confirmed",
+        ["expired", "mined"],
+    )
+    assert swallowed.id == (await world.attempts("order"))[0].transaction_id
+    await world.replace_due()
     assert world.payments_to(order.address) == 1
     await check_wallet(world)
