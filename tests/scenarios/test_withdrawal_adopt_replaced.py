@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agents.parts.adoption import NotAdoptable
+from chain_adapters.types import Broadcast, BroadcastOutcome, SignedTransaction
 from sql import wallets as wallets_sql
 from sql.pool import Pool
 from tests.support.forgotten import (
@@ -23,6 +24,11 @@ async def world(pool: Pool, database_url: str) -> SimulatedWorld:
     made = SimulatedWorld(pool, database_url)
     await made.start()
     return made
+
+
+async def take_all(_: SignedTransaction) -> Broadcast:
+    """Answer as a node does for which nothing has expired yet."""
+    return Broadcast(BroadcastOutcome.ACCEPTED)
 
 
 async def test_a_forgotten_replacement_is_booked_once_the_first_has_lost_its_nonce(
@@ -57,7 +63,7 @@ async def test_a_forgotten_replacement_is_booked_once_the_first_has_lost_its_non
 
 
 async def test_where_payments_expire_a_forgotten_one_is_booked_once_the_others_have(
-    pool: Pool, database_url: str
+    pool: Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = SimulatedWorld(pool, database_url)
     world.chain.has_nonces, world.chain.lifetime = False, 10
@@ -72,6 +78,10 @@ async def test_where_payments_expire_a_forgotten_one_is_booked_once_the_others_h
         await adopt(world, "order", transaction_id)
     assert world.chain.pool == [], "what may land is not sent again"
     await world.mine(10 + CONFIRMATIONS)
+    with monkeypatch.context() as patch:
+        patch.setattr(world.node, "broadcast", take_all)
+        with pytest.raises(NotAdoptable, match="signed here, and that may be mined any moment"):
+            await adopt(world, "order", transaction_id)
     await adopt(world, "order", transaction_id)
     await world.mine()
     states = [attempt.state for attempt in await world.attempts("order")]
