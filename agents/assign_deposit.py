@@ -47,7 +47,7 @@ async def assign_deposit(
         revision=deposit.revision,
     )
     await deposits_sql.assign_deposit(work.conn, deposit_id, owner, actor)
-    (result,) = await post(work.conn, [entry])
+    (result,) = await post(work.conn, [entry], work.count)
     if result.outcome is not Outcome.POSTED:
         raise RuntimeError(f"deposit {deposit_id}: {result.outcome} {result.detail}")
     assigned = deposit._replace(owner=owner)

@@ -177,7 +177,7 @@ async def hold(
     """Set the money of accepted orders aside; return the step that each order takes."""
     accepted = [row for row in judged if row.decision.verdict is not Verdict.REJECT]
     entries = [hold_entry(added[row.order.key]) for row in accepted]
-    results = await post(work.conn, entries) if entries else []
+    results = await post(work.conn, entries, work.count) if entries else []
     outcomes = {row.order.key: result for row, result in zip(accepted, results, strict=True)}
     return [step_of(row, added[row.order.key], outcomes.get(row.order.key)) for row in judged]
 

@@ -68,7 +68,7 @@ class PostLedger(LocalStage[LedgerRecord]):
         if not items:
             return
         started = time.monotonic()
-        results = await post(work.conn, [entry for _, entry in items])
+        results = await post(work.conn, [entry for _, entry in items], work.count)
         catalogue.ledger_post_seconds.observe(time.monotonic() - started)
         await self._park_refused(work, items, results)
         now = datetime.now(UTC)

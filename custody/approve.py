@@ -136,7 +136,7 @@ async def release_holds(work: Outgoing, withdrawals: list[Withdrawal]) -> None:
         )
         for w in withdrawals
     ]
-    results = await post(work.conn, entries)
+    results = await post(work.conn, entries, work.count)
     for withdrawal, result in zip(withdrawals, results, strict=True):
         if result.outcome not in (Outcome.POSTED, Outcome.DUPLICATE):
             raise RuntimeError(

@@ -7,11 +7,13 @@ Python while the lines are being written. The database checks everything again
 
 from __future__ import annotations
 
-from collections import Counter
+import collections
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
+from typing import Protocol
 
 import asyncpg
+from prometheus_client import Counter
 
 import sql.ledger as tables
 from ledger.accounts import RememberedInVain, find_accounts, lock_accounts, open_accounts
@@ -30,8 +32,20 @@ FEW_ENTRIES = 20
 """So many are written by a statement: COPY asks once more before it is any quicker."""
 
 
-async def post(conn: Connection, entries: Sequence[Entry]) -> list[PostResult]:
+class Count(Protocol):
+    """Raises a counter once the caller's transaction commits."""
+
+    def __call__(self, counter: Counter, amount: float = 1, /) -> None:
+        """Raise `counter` by `amount`."""
+        ...
+
+
+async def post(
+    conn: Connection, entries: Sequence[Entry], count: Count | None = None
+) -> list[PostResult]:
     """Post entries in order and return their results in the same order.
+
+    `count` is told how many had which outcome.
 
     Each entry is posted whole or not at all, and a refused one does not touch the others. The
     caller commits; until then the touched accounts are locked for everyone else. Entries with
@@ -62,18 +76,19 @@ async def post(conn: Connection, entries: Sequence[Entry]) -> list[PostResult]:
         except (asyncpg.UniqueViolationError, RememberedInVain, _RefusedUnseen):
             await conn.execute("ROLLBACK TO SAVEPOINT posting")
         else:
-            _count(entries, decider.plan.results)
+            if count is not None:
+                _count(entries, decider.plan.results, count)
             return decider.plan.results
         look_up = True
     raise RuntimeError(f"others took the keys {ATTEMPTS_MAX} times in a row")
 
 
-def _count(entries: Sequence[Entry], results: Sequence[PostResult]) -> None:
-    outcomes = Counter(
+def _count(entries: Sequence[Entry], results: Sequence[PostResult], count: Count) -> None:
+    outcomes = collections.Counter(
         (entry.kind, result.outcome) for entry, result in zip(entries, results, strict=True)
     )
-    for labels, count in outcomes.items():
-        catalogue.ledger_entries_total.labels(*labels).inc(count)
+    for labels, times in outcomes.items():
+        count(catalogue.ledger_entries_total.labels(*labels), times)
 
 
 class _RefusedUnseen(Exception):

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 import sql.ledger as tables
+from agents.runtime.stage import Work
 from ledger import rules
 from ledger.chart import REORGANISED_CREDIT, Kind
 from ledger.entries import AccountRef, Entry, Line, Outcome, PostResult
@@ -30,14 +31,18 @@ async def post_all(pool: Pool, *entries: Entry) -> list[PostResult]:
         return await post(conn, entries)
 
 
-async def test_every_entry_is_counted_by_what_became_of_it_whoever_posts_it(
+async def test_entries_are_counted_by_what_became_of_them_once_they_are_committed(
     pool: Pool, tenant: str
 ) -> None:
     credit, spent = deposit(tenant, "alice", 5, 1), reversal(tenant, "alice", 5, 1)
     fates = [(credit, "posted"), (credit, "duplicate"), (spent, "posted")]
     before = [entries_counted(entry, fate) for entry, fate in fates]
-    await post_all(pool, credit)
-    await post_all(pool, credit, spent)
+    async with pool.acquire() as conn:
+        async with conn.transaction():
+            work = Work(conn)
+            await post(conn, [credit, credit, spent], work.count)
+        assert [entries_counted(*fate) for fate in fates] == before
+        work.raise_counters()
     assert [entries_counted(*fate) for fate in fates] == [count + 1 for count in before]
 
 
