@@ -54,6 +54,8 @@ METADATA_S = 30
 """New partitions of a topic are found within this."""
 STOP_S = 15.0
 """A worker told to stop ends its batches first, but no later than this: losing them is harmless."""
+BATCHES_HELD_MAX = 10
+"""Of a stage, read from Kafka and waiting for their turn; and what a fetch brings beyond them."""
 START_S = 120.0
 """A worker that has not joined its group after this is taken for stuck."""
 
@@ -265,6 +267,8 @@ def _add_agent(app: MillraceApp, settings: Settings, runner: StageRunner) -> Non
     )
 
     batch_max = min(settings.stage_batch_max, runner.stage.batch_max)
+    # Faust would hold 4,096, whatever their size: of blocks, gigabytes after an outage.
+    topic.maxsize = BATCHES_HELD_MAX * batch_max
 
     async def agent(stream: Any) -> None:  # noqa: ANN401 - Faust is untyped
         # Acks by hand, after the commit: Faust's own acks lose messages when an agent raises.

@@ -16,6 +16,9 @@ from mode.utils.futures import maybe_async
 
 from agents.runtime.kafka_access import ISOLATION
 
+WAIT_S = 0.1
+"""For records, before Faust looks anew which partitions it holds and has room for."""
+
 
 class OneLoopTransport(Transport):  # type: ignore[misc]
     """Faust's way to Kafka, without its thread."""
@@ -46,6 +49,14 @@ class NoThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = ISOLATION
         return consumer
+
+    async def getmany(
+        self,
+        active_partitions: Any,  # noqa: ANN401
+        timeout: float,
+    ) -> Any:  # noqa: ANN401
+        """Wait no longer than `WAIT_S`: partitions that have room again are not waited for."""
+        return await super().getmany(active_partitions, min(timeout, WAIT_S))
 
     async def _gather_remaining_tasks(self) -> None:
         """Leave the tasks of the loop alone: they are the whole worker's."""

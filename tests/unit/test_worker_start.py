@@ -7,16 +7,21 @@ import subprocess
 import sys
 from pathlib import Path
 from threading import Thread
+from typing import cast
 
 import pytest
 from pydantic import SecretStr
 
 from agents.roles import ROLES
-from agents.runtime.context import open_context
+from agents.runtime.context import Context, open_context
+from agents.runtime.kafka_io import KafkaLog, Publisher
+from agents.runtime.run_stage import StageRunner
 from agents.worker import build_app
 from cli.work import NAMES
 from devstack.paths import ROOT
 from settings.model import Network, Settings
+from sql.pool import Pool
+from tests.support.faust_worker import Note
 
 
 def run(program: str) -> list[str]:
@@ -30,6 +35,15 @@ def run(program: str) -> list[str]:
 
 def test_the_command_knows_every_role() -> None:
     assert tuple(ROLES) == NAMES
+
+
+async def test_of_what_waits_in_kafka_a_worker_holds_few_batches(tmp_path: Path) -> None:
+    """Faust would hold thousands of records, which of blocks are gigabytes."""
+    settings = Settings(data_dir=str(tmp_path), stage_batch_max=25)
+    context = Context(settings, cast(Pool, None), {}, Publisher(settings))
+    runner = StageRunner(Note(), context, "cluster", KafkaLog(settings))
+    (agent,) = build_app(settings, "torment", [runner]).agents.values()
+    assert agent.channel.clone(is_iterator=True).queue.maxsize == 250
 
 
 async def test_topics_are_subscribed_to_without_waiting_for_tables(
