@@ -137,7 +137,7 @@ def normalise_transactions(
             if receipt.logs:
                 add_log_transfers(receipt.logs, transfers)
             if not transfers:
-                succeeded = not is_token_transfer(transaction)
+                succeeded = not moved_nothing(transaction, receipt.logs)
         price = receipt.effective_gas_price or transaction.gas_price
         if price is None:
             raise NodeUnavailable("a receipt has no gas price")
@@ -152,13 +152,15 @@ def normalise_transactions(
     return normalised
 
 
-def is_token_transfer(transaction: WireTransaction) -> bool:
-    """Whether a transaction calls transfer(address,uint256) itself.
+def moved_nothing(transaction: WireTransaction, logs: list[WireLog]) -> bool:
+    """Whether a transaction called transfer(address,uint256) itself, and no token moved.
 
-    A token logs what it moved (EIP-20). If it logged no transfer it moved nothing, whatever the
-    status: some answer false where others revert.
+    A token logs what it moved (EIP-20). If none logged a Transfer nothing moved, whatever the
+    status: some answer false where others revert. A Transfer in a form that is not read, as early
+    tokens have it (nothing indexed, or the amount too), may well be the payment.
     """
-    return memoryview(transaction.input)[: len(TRANSFER_CALL)] == TRANSFER_CALL
+    called = memoryview(transaction.input)[: len(TRANSFER_CALL)] == TRANSFER_CALL
+    return called and all(log.topics.event != TRANSFER_TOPIC for log in logs)
 
 
 def succeeded_early(receipt: WireReceipt, root: WireFrame | None) -> bool:

@@ -130,22 +130,24 @@ def normalise_transaction(transaction: wire.Transaction, info: wire.Info) -> Tra
         if info.log:
             add_log_transfers(info.log, transfers)
         if not transfers:
-            succeeded = not is_token_transfer(transaction)
+            succeeded = not moved_nothing(transaction, info.log)
     return Transaction(transaction.id, owner, succeeded, info.fee, tuple(transfers))
 
 
-def is_token_transfer(transaction: wire.Transaction) -> bool:
-    """Whether a transaction calls transfer(address,uint256) itself.
+def moved_nothing(transaction: wire.Transaction, logs: list[wire.Log]) -> bool:
+    """Whether a transaction called transfer(address,uint256) itself, and no token moved.
 
-    A token logs what it moved (TIP-20). If it logged no transfer it moved nothing, whatever the
-    receipt says: some answer false where others revert, and USDT does to what it moved.
+    A token logs what it moved (TIP-20). If none logged a Transfer nothing moved, whatever the
+    receipt says: some answer false where others revert, and USDT does to what it moved. A Transfer
+    in a form that is not read may well be the payment.
     """
-    return any(
+    called = any(
         contract.type == "TriggerSmartContract"
         and contract.parameter is not None
         and _decode_data(contract.parameter.value).data.lower().startswith(TRANSFER_CALL)
         for contract in transaction.raw_data.contract
     )
+    return called and all(log.topics[:1] != [TRANSFER_TOPIC] for log in logs)
 
 
 def read_contract(

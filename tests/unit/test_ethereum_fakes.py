@@ -16,7 +16,9 @@ from tests.support.ethereum_odd_deposits import (
     MADE,
     NAMES,
     RECIPIENT,
+    SENDER,
     TOKEN,
+    TRANSFER,
     WAIT,
     Case,
     call,
@@ -67,6 +69,7 @@ def test_a_failed_transaction_still_costs_its_fee() -> None:
 
 PAY = {"to": TOKEN, "input": "0xa9059cbb" + pad(RECIPIENT)[2:] + AMOUNT[2:]}
 """The call of a token's transfer."""
+UNINDEXED = log(topics=[TRANSFER], data=pad(SENDER) + pad(RECIPIENT)[2:] + AMOUNT[2:])
 
 
 @pytest.mark.parametrize(
@@ -75,12 +78,16 @@ PAY = {"to": TOKEN, "input": "0xa9059cbb" + pad(RECIPIENT)[2:] + AMOUNT[2:]}
         ({}, None, False),
         ({"logs": [log(topics=[])]}, None, False),
         ({"logs": [log()]}, None, True),
+        ({"logs": [UNINDEXED]}, None, True),
+        ({"logs": [log(topics=[TRANSFER, pad(SENDER), pad(RECIPIENT), AMOUNT])]}, None, True),
         ({}, {"calls": [call()]}, True),
     ],
     ids=[
         "no event",
         "another event",
         "a transfer",
+        "a transfer with nothing indexed, as early tokens log it",
+        "a transfer with its amount indexed",
         "ether, as a contract of that function pays it",
     ],
 )

@@ -14,6 +14,7 @@ from tests.support.tron_odd_deposits import (
     AMOUNT,
     CALL_DATA,
     CASES,
+    EVENT,
     OTHER,
     PLAIN,
     RECIPIENT,
@@ -26,6 +27,7 @@ from tests.support.tron_odd_deposits import (
     log,
     ran,
     trx,
+    word,
 )
 from tests.support.tron_vectors import identify, read_block, wrap
 
@@ -68,9 +70,18 @@ def test_a_failure_is_told_as_one() -> None:
         (ran(), False),
         (ran(log=[log(topics=[])]), False),
         (ran(log=[log()]), True),
+        (ran(log=[log(topics=[EVENT], data=word(SENDER) + word(RECIPIENT) + AMOUNT)]), True),
+        (ran(log=[log(topics=[EVENT, word(SENDER), word(RECIPIENT)])]), True),
         (ran(internal_transactions=[inner()]), True),
     ],
-    ids=["no event", "another event", "a transfer", "TRX, as a contract of that function pays it"],
+    ids=[
+        "no event",
+        "another event",
+        "a transfer",
+        "a transfer with nothing indexed",
+        "a transfer between addresses of 21 bytes",
+        "TRX, as a contract of that function pays it",
+    ],
 )
 def test_a_token_that_was_told_to_pay_and_moved_nothing_did_not_succeed(
     info: dict[str, Any], succeeded: bool
