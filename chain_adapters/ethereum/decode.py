@@ -20,6 +20,7 @@ from chain_adapters.ethereum.wire import (
     WireTrace,
     WireTransaction,
 )
+from chain_adapters.rpc import Fault
 from chain_adapters.types import Block, NodeUnavailable, Transaction, Transfer
 
 TRANSFER_TOPIC = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
@@ -225,9 +226,10 @@ def check_traces(transactions: list[WireTransaction], traces: list[WireTrace]) -
     if len(traces) != len(transactions):
         raise NodeUnavailable("the block's traces are not all there")
     for transaction, trace in zip(transactions, traces, strict=True):
-        if trace.result is None:
-            why = trace.error[:200] or "no answer"
-            raise NodeUnavailable(f"the node did not trace {transaction.hash}: {why}")
+        if trace.error or trace.result is None:
+            why = trace.error.message if isinstance(trace.error, Fault) else trace.error
+            words = (why or "no answer")[:200]
+            raise NodeUnavailable(f"the node did not trace {transaction.hash}: {words}")
         if trace.tx_hash is not None and trace.tx_hash != transaction.hash:
             raise NodeUnavailable("a trace belongs to another transaction")
         if trace.result.sender.lower() != transaction.sender.lower():

@@ -94,6 +94,8 @@ def finish_object(found: dict[str, Value]) -> Value:
         frame.calls = calls
         return frame
     root = found.get("result")
-    if isinstance(root, WireFrame):
-        return WireTrace(root, msgspec.convert(found.get("txHash"), str | None))
+    if isinstance(root, WireFrame) or ("error" in found and "id" not in found):
+        trace = msgspec.convert({**found, "result": None}, WireTrace)
+        trace.result = root if isinstance(root, WireFrame) else None
+        return trace
     return found

@@ -96,12 +96,13 @@ class WireFrame(msgspec.Struct, rename="camel"):
 class WireTrace(msgspec.Struct, rename="camel"):
     """One transaction's element of debug_traceBlockByHash: a trace, or why there is none.
 
-    Older geth leaves txHash out.
+    Older geth leaves txHash out. Erigon's error is an object, and may stand beside what it had of
+    the trace by then.
     """
 
     result: WireFrame | None = None
     tx_hash: Hash | None = None
-    error: str = ""
+    error: Fault | str | None = None
 
 
 class TracesReply(msgspec.Struct):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -217,16 +217,28 @@ def test_a_call_tree_of_the_deepest_kind_is_read() -> None:
     assert (transfer.index, transfer.amount_minor) == ("call:1024", 7)
 
 
-def test_a_transaction_that_was_not_traced_makes_no_block_and_the_nodes_words_are_told() -> None:
+WORDS = "execution timeout"
+FAULT = {"code": -32000, "message": WORDS}
+
+
+@pytest.mark.parametrize("read", [wire.decode_traces_reply, read_nested_reply])
+@pytest.mark.parametrize(
+    ("error", "begun"),
+    [(WORDS, False), (FAULT, False), (FAULT, True)],
+    ids=["as geth says it", "as Erigon does", "as Erigon does behind what it had"],
+)
+def test_a_transaction_that_was_not_traced_makes_no_block_and_the_nodes_words_are_told(
+    read: Callable[[bytes], wire.TracesReply], error: str | dict[str, Any], *, begun: bool
+) -> None:
     answers = load_block(TRACED[0])
     answer = traces_answer(traces_of(answers) or [])
-    answer["result"][-1] = {"txHash": "0x" + 64 * "a", "error": "execution timeout"}
+    answer["result"][-1] = {"error": error, **(answer["result"][-1] if begun else {})}
     block = wire.decode_block(encode(answers["eth_getBlockByNumber"]))
     receipts = wire.decode_receipts(encode(answers["eth_getBlockReceipts"]))
     assert block is not None
     assert receipts is not None
-    with pytest.raises(NodeUnavailable, match="execution timeout"):
-        normalise_block(block, receipts, read_traces(encode(answer), 1))
+    with pytest.raises(NodeUnavailable, match=WORDS):
+        normalise_block(block, receipts, read(encode(answer)).result)
 
 
 @pytest.mark.parametrize("height", TRACED)
