@@ -44,7 +44,12 @@ Emit = Callable[[Connection, Sequence[Event]], Awaitable[None]]
 """Takes events that the loop itself gives rise to, inside the transaction that makes them true."""
 
 CONTENT_HEADERS = {"content-type": "application/json", "user-agent": "Millrace-Webhooks/1"}
-DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+DATABASE_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from agents.runtime.context import Context
 from agents.runtime.kafka_io import Publisher
 from agents.runtime.record import Record
-from agents.runtime.run_stage import StageRunner
+from agents.runtime.run_stage import ATTEMPTS_MAX, StageRunner
 from agents.runtime.stage import InvariantBroken, Stage, Work
 from agents.runtime.transact import transact
 from metrics.catalogue import REGISTRY
@@ -228,6 +228,8 @@ async def test_a_lost_connection_is_retried_and_parks_nothing(scene: Scene) -> N
         # Seen when the server is killed under a transaction: the driver's own states collide.
         asyncpg.InternalClientError("cannot switch to state 12; another operation is in progress"),
         asyncpg.ReadOnlySQLTransactionError("cannot execute INSERT in a read-only transaction"),
+        asyncpg.PostgresIOError("could not read block 7 in file base/5/2619: Input/output error"),
+        asyncpg.IndexCorruptedError("index deposits_pkey contains unexpected zero page"),
         ConnectionResetError(),
     ],
     ids=lambda fault: type(fault).__name__,
@@ -236,9 +238,37 @@ async def test_a_fault_of_the_world_is_not_held_against_the_record(
     scene: Scene, fault: Exception
 ) -> None:
     stage = Note()
-    stage.faults = [fault]
+    stage.faults = [fault] * (1 + ATTEMPTS_MAX)  # enough to park what is the record's fault
     await scene.runner(stage).run(scene.send([1]))
     assert await scene.noted() == [1]
+    assert await scene.parked() == 0
+
+
+def retries() -> float:
+    return REGISTRY.get_sample_value("millrace_stage_retries_total", {"stage": Note.name}) or 0
+
+
+@pytest.mark.parametrize("setting", ["lock_timeout", "statement_timeout", "transaction_timeout"])
+async def test_time_outs_that_an_administrator_set_park_nothing(scene: Scene, setting: str) -> None:
+    """The inbox row is held by another for longer than the time-out, then let go."""
+    runner = scene.runner()
+    await runner.run(scene.send([1]))
+    name = await scene.pool.fetchval("SELECT current_database()")
+    async with scene.pool.acquire() as holder:
+        await holder.execute(f"ALTER DATABASE {name} SET {setting} = '200ms'")
+        await scene.pool.expire_connections()
+        held = holder.transaction()
+        await held.start()
+        await holder.execute("SELECT FROM inbox WHERE topic = $1 FOR UPDATE", scene.topic)
+        running = asyncio.create_task(runner.run(scene.send([2])))
+        before = retries()
+        while retries() < before + 3 and not running.done():  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+        await held.rollback()
+        await holder.execute(f"ALTER DATABASE {name} RESET {setting}")
+    await running
+    await scene.pool.expire_connections()
+    assert await scene.noted() == [1, 2]
     assert await scene.parked() == 0
 
 

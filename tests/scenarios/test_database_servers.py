@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from agents.runtime.context import open_context, require_sound
 from agents.runtime.faults import PASSING_FAULTS
@@ -24,6 +26,9 @@ from settings.model import Settings
 from sql.migrate import migrate
 from sql.pool import Connection, open_pool
 from tests.conftest import execute
+from tests.support.webhooks import deliver, make_event, receive, register, store_event
+
+END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'"
 
 
 @contextmanager
@@ -66,6 +71,35 @@ async def test_a_worker_leaves_a_standby_for_the_server_that_takes_writes(tmp_pa
             await execute(second, "SELECT pg_promote()")
             await pool.execute("INSERT INTO noted VALUES (2)")
             assert await pool.fetchval("SELECT 2 IN (SELECT number FROM noted)")
+
+
+def has_met_it(lines: Sequence[Mapping[str, object]]) -> bool:
+    return any("target attribute" in str(line.get("error")) for line in lines)
+
+
+async def test_webhooks_wait_while_their_database_takes_no_writes(
+    postgres: Postgres, template_database: str
+) -> None:
+    name = f"read_only_{secrets.token_hex(4)}"
+    await execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template_database}")
+    async with (
+        await open_pool(postgres.url_of(name), 3, writes=True) as pool,
+        receive() as receiver,
+        deliver(pool),
+    ):
+        await register(pool, "tenant", receiver.url)
+        await store_event(pool, make_event("tenant", 1))
+        await receiver.wait_for(1)
+        with capture_logs() as lines:
+            await execute(postgres, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+            await execute(postgres, END_SESSIONS.format(name))
+            async with asyncio.timeout(30):
+                while not has_met_it(lines):  # noqa: ASYNC110 - nothing tells
+                    await asyncio.sleep(0.05)
+        await execute(postgres, f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        await store_event(pool, make_event("tenant", 2))
+        await receiver.wait_for(2)
+    await execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 async def test_no_worker_and_no_doctor_trusts_indexes_of_another_order_of_texts(
