@@ -189,10 +189,12 @@ INNER JOIN blocks AS b
 -- name: prune_blocks!
 -- Forget blocks so deep that no reorganisation is allowed to reach them, once they are matched and, if
 -- withdrawals are made at all, searched for payments: one that is not remembered counts as off the
--- chain, and what it pays would be paid again. (least() leaves out NULL.)
+-- chain, and what it pays would be paid again. (least() leaves out NULL: as long as none was matched at
+-- all, none is forgotten.)
 DELETE FROM blocks AS b
 USING cursors AS c
 WHERE
     b.network = :network::text
     AND c.network = b.network
-    AND b.height < least(c.height, c.matched_height, c.settled_height) - :keep_blocks::bigint;
+    AND b.height
+    < least(c.height, coalesce(c.matched_height, 0), c.settled_height) - :keep_blocks::bigint;

@@ -9,6 +9,7 @@ import pytest
 
 from agents.parts import matcher
 from agents.runtime.record import Record
+from sql import chain as chain_sql
 from sql import deposits as deposits_sql
 from sql.pool import Pool
 from tests.support.deposits import CONFIRMATIONS, TOKEN, World
@@ -55,6 +56,18 @@ async def test_a_deposit_that_is_found_deep_enough_is_confirmed_with_it(world: W
         "deposit.confirmed",
     ]
     assert await world.waiting() == [CONFIRMATIONS * 2]
+
+
+async def test_no_block_is_forgotten_before_the_first_is_matched(world: World) -> None:
+    """The role deposits may begin long after the role chain; forgotten blocks count as done."""
+    world.chain.mint(await world.watch(), None, 500)
+    world.chain.mine(60)
+    await world.follower.catch_up(world.chain.tip)
+    async with world.pool.acquire() as conn:
+        await chain_sql.prune_blocks(conn, world.network, 45)
+    await world.pipeline.settle()
+    assert await world.statuses() == ["confirmed"]
+    assert await world.available() == 500
 
 
 async def test_confirming_hears_of_a_block_only_if_something_may_be_due(world: World) -> None:
