@@ -181,7 +181,8 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         if not senders:
             return
         with_coins = {p.sender for p in queue.payments if p.quote.held_native_minor is None}
-        stopped = await stop_unaccounted(work, network, senders, with_coins)
+        depth_max = self._context.settings.network(network).reorg_depth_max
+        stopped = await stop_unaccounted(work, network, senders, with_coins, depth_max)
         for reason in sorted(set(stopped.values())):
             others = [p for p in queue.payments if stopped.get(p.sender) != reason]
             queue.keep(others, reason)

@@ -65,6 +65,8 @@ class Unaccounted(NamedTuple):
     transactions: int
     newest: str
     height: int
+    depth: int
+    """Blocks on top of the oldest."""
 
 
 async def lock_nonces(

@@ -93,14 +93,16 @@ ON CONFLICT (network, transaction_id) DO NOTHING;
 
 -- name: unaccounted_transactions
 -- Of those of these wallets that are without nonces, and that nobody has accounted for: how many there
--- are, and the newest. Since it was seen, one may have been taken for the payment of an order. The caller
--- has locked the wallets.
+-- are, the newest, and how many blocks are on top of the oldest. Since it was seen, one may have been taken
+-- for the payment of an order. The caller has locked the wallets.
 SELECT
     f.address AS sender,
     count(*) AS transactions,
     (array_agg(f.transaction_id ORDER BY f.foreign_id DESC))[1] AS newest,
-    (array_agg(f.height ORDER BY f.foreign_id DESC))[1] AS height
+    (array_agg(f.height ORDER BY f.foreign_id DESC))[1] AS height,
+    c.height - min(f.height) AS depth
 FROM nonces AS n
+INNER JOIN cursors AS c ON n.network = c.network
 INNER JOIN foreign_transactions AS f
     ON n.network = f.network AND n.sender = f.address AND n.foreign_known < f.foreign_id
 WHERE
@@ -111,7 +113,7 @@ WHERE
         SELECT 1 FROM transactions AS t
         WHERE t.network = f.network AND t.transaction_id = f.transaction_id
     )
-GROUP BY f.address;
+GROUP BY f.address, c.height;
 
 -- name: list_wallets
 -- The hot wallets, with their nonces, what waits in them and, where there are no nonces, transactions that

@@ -42,18 +42,24 @@ def foreign_transactions(
 
 
 async def stop_unaccounted(
-    work: Work, network: str, wallets: Iterable[str], with_coins: Iterable[str] = ()
+    work: Work,
+    network: str,
+    wallets: Iterable[str],
+    with_coins: Iterable[str] = (),
+    reorg_depth_max: int = 0,
 ) -> dict[str, WaitReason]:
     """Return wallets without nonces that paid for what nobody has accounted for, and halt them.
 
     A payment that a restored database forgot is such, and its order may be at hand once more. Those
     `with_coins` of which a payment is on its way wait for that first: it may be that very payment,
-    which landed under another id. The caller holds the wallets' locks.
+    which landed under another id. What is `reorg_depth_max` deep is not, or it would be known as
+    that by now. The caller holds the wallets' locks.
     """
     found = await wallets_sql.unaccounted_transactions(work.conn, network, wallets)
     if not found:
         return {}
-    waiting = await wallets_sql.count_in_flight(work.conn, network, with_coins)
+    fresh = {one.sender for one in found if one.depth < reorg_depth_max}
+    waiting = await wallets_sql.count_in_flight(work.conn, network, fresh.intersection(with_coins))
     for one in found:
         if one.sender not in waiting:
             await halt_wallet(work, network, one.sender, unaccounted_reason(one))

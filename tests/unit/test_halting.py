@@ -41,9 +41,10 @@ def test_what_a_hot_wallet_paid_for_is_not_ours_unless_we_made_it(
 
 def test_a_halt_names_the_newest_of_what_is_not_ours() -> None:
     assert (
-        unaccounted_reason(Unaccounted("hot", 1, "x", 5)) == "transaction x in block 5 is not ours"
+        unaccounted_reason(Unaccounted("hot", 1, "x", 5, 0))
+        == "transaction x in block 5 is not ours"
     )
-    assert unaccounted_reason(Unaccounted("hot", 3, "x", 5)) == (
+    assert unaccounted_reason(Unaccounted("hot", 3, "x", 5, 2)) == (
         "3 transactions are not ours, the newest is transaction x in block 5"
     )
 

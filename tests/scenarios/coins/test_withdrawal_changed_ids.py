@@ -15,13 +15,14 @@ from devstack.chains.bitcoin import DogecoinNode
 from devstack.postgres import Postgres
 from tests.support.coin_withdrawals import (
     PAID,
+    REORG_DEPTH_MAX,
     WHOLE,
     PayingCoinWorld,
     open_coin_world,
     order,
 )
 from tests.support.races import until_blocked
-from tests.support.taken_coins import mine_just, paid_from
+from tests.support.taken_coins import mine_just, paid_from, resume
 from tests.support.withdrawals import CONFIRMATIONS
 
 
@@ -85,6 +86,32 @@ async def test_until_it_is_known_other_orders_wait_and_the_wallet_is_not_halted(
     assert await malleable.paid(address) == [10**8]
     assert await malleable.halted() is None
     await malleable.check_books()
+
+
+async def test_a_payment_that_does_not_land_keeps_no_wallet_from_being_halted_for_good(
+    world: PayingCoinWorld,
+) -> None:
+    """Waiting would never end, and there is nothing to resume."""
+    await world.fund(WHOLE, WHOLE)
+    await order(world, "stuck")
+    [ours] = await world.spendings("stuck")
+    [other] = [
+        coin for coin in await world.node.coins(world.hot_wallet) if coin.id not in ours.coins
+    ]
+    foreign = await world.sign_elsewhere(world.node.new_address(), PAID, other)
+    await world.land(foreign)
+    address = await order(world, "next")
+    await world.mine(REORG_DEPTH_MAX - 1)
+    await world.retry()
+    assert await world.halted() is None, "it may be a payment of ours under another id"
+    await world.node.chain.clear_pool()
+    await world.mine()
+    await world.retry()
+    assert foreign.transaction_id in str(await world.halted())
+    await resume(world)
+    await world.finish()
+    assert await world.paid(address) == [PAID]
+    await world.check_no_double_payment()
 
 
 async def test_its_fee_is_booked_once_though_it_was_a_cost_of_its_own_before(
