@@ -1,5 +1,8 @@
 -- migrate:up
 
+-- An amount in an asset's minor unit. NaN would pass for more than anything, and any sum of it is NaN.
+CREATE DOMAIN minor_units AS numeric(78, 0) CHECK (value <> 'NaN');
+
 -- Who uses Millrace and in what: tenants, their users, the networks and the assets.
 CREATE TABLE tenants (
     tenant text PRIMARY KEY CHECK (tenant ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
@@ -58,15 +61,15 @@ CREATE TABLE assets (
     network text NOT NULL REFERENCES networks,
     contract text, -- the allow-listed token, NULL for the native asset
     decimals smallint NOT NULL CHECK (decimals BETWEEN 0 AND 36),
-    deposit_minor_min numeric(78, 0) NOT NULL DEFAULT 0 CHECK (deposit_minor_min >= 0),
+    deposit_minor_min minor_units NOT NULL DEFAULT 0 CHECK (deposit_minor_min >= 0),
     -- Overrides of the network's confirmations: [{"from_minor": "0", "confirmations": 3}, ...] by amount.
     confirmations_by_amount jsonb NOT NULL DEFAULT '[]',
-    withdrawal_minor_min numeric(78, 0) NOT NULL DEFAULT 1 CHECK (withdrawal_minor_min >= 1),
-    withdrawal_minor_max numeric(78, 0),       -- per order; NULL: no limit
-    withdrawal_minor_max_day numeric(78, 0),   -- per user in 24 h; NULL: no limit
+    withdrawal_minor_min minor_units NOT NULL DEFAULT 1 CHECK (withdrawal_minor_min >= 1),
+    withdrawal_minor_max minor_units,       -- per order; NULL: no limit
+    withdrawal_minor_max_day minor_units,   -- per user in 24 h; NULL: no limit
     withdrawal_count_max_hour integer,         -- per user; NULL: no limit
-    withdrawal_approval_minor numeric(78, 0),  -- from this amount on an operator approves; NULL: never
-    withdrawal_fee_minor numeric(78, 0) NOT NULL DEFAULT 0 CHECK (withdrawal_fee_minor >= 0),
+    withdrawal_approval_minor minor_units,  -- from this amount on an operator approves; NULL: never
+    withdrawal_fee_minor minor_units NOT NULL DEFAULT 0 CHECK (withdrawal_fee_minor >= 0),
     UNIQUE NULLS NOT DISTINCT (network, contract)
 );
 
@@ -121,3 +124,4 @@ CREATE TABLE leases (
 
 DROP TABLE leases, dead_letters, outbox, inbox, assets, networks, users, tenants, wallet_counter;
 DROP FUNCTION take_wallet_index;
+DROP DOMAIN minor_units;

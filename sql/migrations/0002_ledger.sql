@@ -44,7 +44,7 @@ CREATE TABLE accounts (
     last_line smallint NOT NULL DEFAULT 0,
     may_be_negative boolean NOT NULL, -- copied from buckets when the account is opened
     debit_normal boolean NOT NULL,    -- whether debits make the balance grow, by its kind
-    balance_minor numeric(78, 0) NOT NULL DEFAULT 0,
+    balance_minor minor_units NOT NULL DEFAULT 0,
     tenant text NOT NULL REFERENCES tenants,
     asset text NOT NULL REFERENCES assets,
     owner text NOT NULL CHECK (length(owner) <= 128),
@@ -76,9 +76,9 @@ CREATE TABLE journal_lines (
     asset text NOT NULL,
     kind text NOT NULL,
     idempotency_key text COLLATE "C" NOT NULL CHECK (idempotency_key <> ''),
-    amount_minor numeric(78, 0) NOT NULL CHECK (amount_minor > 0),
-    debit_balance_after numeric(78, 0) NOT NULL,
-    credit_balance_after numeric(78, 0) NOT NULL,
+    amount_minor minor_units NOT NULL CHECK (amount_minor > 0),
+    debit_balance_after minor_units NOT NULL,
+    credit_balance_after minor_units NOT NULL,
     reference_type text NOT NULL,
     reference_id text NOT NULL,
     metadata jsonb,

@@ -97,7 +97,7 @@ CREATE TABLE deposits (
     sender text,
     contract text,
     asset text, -- NULL: a token nobody allow-listed
-    amount_minor numeric(78, 0) NOT NULL CHECK (amount_minor > 0),
+    amount_minor minor_units NOT NULL CHECK (amount_minor > 0),
     memo text,
     height bigint NOT NULL,
     block_id text NOT NULL,
@@ -193,7 +193,7 @@ CREATE TABLE network_costs (
     purpose text NOT NULL,
     address text NOT NULL,
     asset text NOT NULL,
-    amount_minor numeric(78, 0) NOT NULL CHECK (amount_minor <> 0),
+    amount_minor minor_units NOT NULL CHECK (amount_minor <> 0),
     height bigint NOT NULL,
     block_id text NOT NULL,
     -- As of deposits. disowned: the transaction turned out to be a withdrawal's, with which it is booked.

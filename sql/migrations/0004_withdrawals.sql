@@ -22,8 +22,8 @@ CREATE TABLE withdrawals (
     network text,
     address text NOT NULL,         -- canonical, unless rejected
     memo text,
-    amount_minor numeric(78, 0) NOT NULL,
-    fee_minor numeric(78, 0) NOT NULL CHECK (fee_minor >= 0), -- charged to the owner on top
+    amount_minor minor_units NOT NULL,
+    fee_minor minor_units NOT NULL CHECK (fee_minor >= 0), -- charged to the owner on top
     status text NOT NULL DEFAULT 'requested' CHECK (status IN (
         'requested', 'awaiting_approval', 'approved', 'signed', 'broadcast', 'confirmed', 'failed',
         'rejected'
@@ -177,7 +177,7 @@ CREATE TABLE transactions (
     -- block and made by a database that is gone. Then it has neither nonce nor coin of its own.
     unsigned bytea NOT NULL,
     raw bytea NOT NULL,       -- the bytes to send; empty if it was adopted and nobody tells them
-    fee_minor_max numeric(78, 0) NOT NULL CHECK (fee_minor_max >= 0),
+    fee_minor_max minor_units NOT NULL CHECK (fee_minor_max >= 0),
     -- signed: stored. broadcast: a node took it. mined: in a block. superseded: another attempt was settled.
     -- expired: the final chain is beyond valid_until without it.
     state text NOT NULL DEFAULT 'signed'
@@ -185,7 +185,7 @@ CREATE TABLE transactions (
     height bigint,
     block_id text,
     succeeded boolean,
-    fee_minor numeric(78, 0),
+    fee_minor minor_units,
     confirm_height bigint,    -- the height at which it has its confirmations
     mined_at timestamptz,
     last_outcome text CHECK (last_outcome IN ('accepted', 'refused', 'nonce_used', 'unknown')),

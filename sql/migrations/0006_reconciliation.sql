@@ -187,8 +187,8 @@ CREATE TABLE reconciliation_differences (
     tenant text NOT NULL,
     asset text NOT NULL,
     account text NOT NULL,            -- an address, or the code of a ledger account
-    expected_minor numeric(78, 0) NOT NULL,
-    actual_minor numeric(78, 0) NOT NULL,
+    expected_minor minor_units NOT NULL,
+    actual_minor minor_units NOT NULL,
     detail text NOT NULL,
     PRIMARY KEY (run_id, scope, tenant, asset, account)
 );

@@ -189,6 +189,7 @@ SELECT c.conname FROM pg_constraint AS c
 WHERE
     c.connamespace = 'public'::regnamespace
     AND c.contype IN ('c', 'u')
+    AND c.conrelid <> 0 -- a table's, not a domain's
     -- What holds the whole primary key is there to be referred to, and can refuse nothing.
     AND NOT EXISTS (
         SELECT FROM pg_constraint AS p
@@ -206,6 +207,13 @@ WHERE
 NEEDED = """
 SELECT column_name, data_type FROM information_schema.columns
 WHERE table_name = $1 AND is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO'
+"""
+
+AMOUNTS = """
+SELECT c.table_name, c.column_name
+FROM information_schema.columns AS c
+JOIN information_schema.tables AS t USING (table_schema, table_name)
+WHERE c.table_schema = 'public' AND t.table_type = 'BASE TABLE' AND c.data_type = 'numeric'
 """
 
 
@@ -250,6 +258,13 @@ async def test_the_table_refuses_the_row(conn: Connection, table: str, rows: lis
 @pytest.mark.parametrize("table", sorted({table for table, _ in REFUSED}))
 async def test_but_for_the_change_the_row_is_accepted(conn: Connection, table: str) -> None:
     await insert(conn, table, {})
+
+
+async def test_every_amount_is_a_number(conn: Connection) -> None:
+    """NaN is more than 0 and more than any limit, and every sum of it is NaN."""
+    amounts = await conn.fetch(AMOUNTS)
+    refusals = [await refusal_of(conn, table, [{column: "'NaN'"}]) for table, column in amounts]
+    assert refusals == ["minor_units_check"] * 18
 
 
 async def test_no_constraint_is_there_that_refuses_nothing(conn: Connection) -> None:
