@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError
 
+from agents.runtime.faults import RETRY_S_MIN
 from agents.runtime.kafka_access import ISOLATION, client_options, require_access
 from agents.runtime.record import Record
 from settings.model import Settings
@@ -31,20 +32,29 @@ TOPIC_SETTINGS = {
     "message.timestamp.type": "LogAppendTime",
 }
 READ_TIMEOUT_MS = 1000
+SHOWN_S = 10.0
+"""Brokers hear a moment later of what their controller has made."""
 
 
 async def create_topics(settings: Settings, names: Sequence[str]) -> list[str]:
-    """Make the topics that are not there yet; return their names. BrokerRefused, OSError."""
+    """Make the topics that are not there yet; return their names, once brokers tell of them all.
+
+    Raises BrokerRefused, OSError, TimeoutError if brokers do not tell of them within SHOWN_S.
+    """
     await require_access(settings)
     admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
     try:
+        wanted = {settings.topic_prefix + name for name in names}
         there = set(await admin.list_topics())
         missing = [name for name in names if settings.topic_prefix + name not in there]
         response = await admin.create_topics([_new_topic(settings, name) for name in missing])
         for topic, code, *message in response.topic_errors:
             if code not in (0, TopicAlreadyExistsError.errno):
                 raise RuntimeError(f"Kafka would not make topic {topic}: {code} {message}")
+        async with asyncio.timeout(SHOWN_S):
+            while not wanted <= set(await admin.list_topics()):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(RETRY_S_MIN)
         return [settings.topic_prefix + name for name in missing]
     finally:
         await admin.close()
