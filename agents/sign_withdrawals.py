@@ -176,11 +176,17 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         await note_waits(work, queue.waits, batch.priced)
 
     async def _leave_out_unaccounted(self, work: Work, network: str, queue: Queue) -> None:
-        """Keep payments of wallets that paid, as far as blocks show, for nothing but ours."""
+        """Keep payments of wallets that paid, as far as blocks show, for nothing but ours.
+
+        A wallet with money that no block shows to have come was forgotten and made again, or is
+        older than what we follow: blocks that were never searched for it may show payments too.
+        """
         senders = {p.sender for p in queue.payments if p.quote.next_nonce is None}
         if not senders:
             return
         with_coins = {p.sender for p in queue.payments if p.quote.held_native_minor is None}
+        unfunded = await wallets_sql.unfunded_wallets(work.conn, network, senders - with_coins)
+        queue.keep([p for p in queue.payments if p.sender not in unfunded], "unsearched_blocks")
         depth_max = self._context.settings.network(network).reorg_depth_max
         stopped = await stop_unaccounted(work, network, senders, with_coins, depth_max)
         for reason in sorted(set(stopped.values())):

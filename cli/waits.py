@@ -20,7 +20,7 @@ WORDS: Mapping[WaitReason, str] = {
     "sender_lacks_funds": "send the hot wallet what the amount or the network's fee lacks",
     "too_many_coins": "its coins do not fit into one transaction: send the wallet larger ones",
     "earlier_payment": "the wallet pays one at a time, and the one before is in no block yet",
-    "unsearched_blocks": "blocks from before the signer began have to be searched first",
+    "unsearched_blocks": "blocks have to be searched for payments first: docs/cli.md says which",
     "not_signed": "the signer's log says why",
 }
 SEEN_NOW = frozenset(

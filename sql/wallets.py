@@ -142,6 +142,17 @@ async def unaccounted_transactions(
     return [Unaccounted(*row) for row in rows]
 
 
+async def unfunded_wallets(
+    conn: Connection, network: str, senders: Iterable[str]
+) -> frozenset[str]:
+    """Return those of these wallets to which no block that was searched has brought anything.
+
+    Not to be asked of wallets whose money is coins.
+    """
+    rows = await _queries.unfunded_wallets(conn, network=network, senders=sorted(set(senders)))
+    return frozenset(row["sender"] for row in rows)
+
+
 async def list_wallets(
     conn: Connection, tenant: str | None = None, network: str | None = None
 ) -> list[WalletRow]:

@@ -115,6 +115,20 @@ WHERE
     )
 GROUP BY f.address, c.height;
 
+-- name: unfunded_wallets
+-- Those of these wallets to which no block has brought anything, as far as blocks were searched for them.
+SELECT s.sender
+FROM unnest(:senders::text []) AS s (sender)
+WHERE
+    NOT EXISTS (
+        SELECT 1 FROM deposits AS d
+        WHERE
+            d.network = :network::text
+            AND d.address = s.sender
+            AND d.purpose = 'hot'
+            AND NOT d.claimed -- none is where money is not held as coins; so the index is of use
+    );
+
 -- name: list_wallets
 -- The hot wallets, with their nonces, what waits in them and, where there are no nonces, transactions that
 -- are not ours and nobody has accounted for: all, or a tenant's, or a network's.

@@ -18,6 +18,14 @@ from tests.support.forgotten import adopt, pay_before, start_signer, stop_signer
 from tests.support.withdrawals import CONFIRMATIONS, SimulatedWorld
 
 LIFETIME = 5
+OF_A_WALLET = {
+    "foreign_transactions": "address",
+    "network_costs": "address",
+    "deposits": "address",
+    "nonces": "sender",
+    "addresses": "address",
+}
+"""Tables with rows of a wallet, and the column that names it."""
 ELSEWHERE = "0x" + "99" * 20
 
 
@@ -262,6 +270,42 @@ async def test_records_of_blocks_that_a_restored_database_has_not_followed_searc
         followed = await chain_sql.read_cursor(conn, world.network)
     assert followed is not None
     assert followed.matched_height == world.chain.tip.height
+
+
+# A wallet that was forgotten itself
+
+
+async def forget_wallet(world: SimulatedWorld) -> None:
+    """Restore the database of a time before the wallet was made: its key is at hand alone."""
+    async with world.pool.acquire() as conn, conn.transaction():
+        await conn.execute("SET LOCAL session_replication_role = replica")
+        for table, column in OF_A_WALLET.items():
+            await conn.execute(
+                f"DELETE FROM {table} WHERE network = $1 AND {column} = $2",
+                world.network,
+                world.hot_wallet,
+            )
+
+
+async def test_a_wallet_that_was_forgotten_and_made_again_pays_nothing_before_a_rescan(
+    world: SimulatedWorld,
+) -> None:
+    """Blocks were searched while nobody knew that it is ours: none shows its money, or payments."""
+    transaction_id = await forget_payment(world, "w")
+    await forget_wallet(world)
+    await start_signer(world)
+    await world.retry()
+    await world.mine(CONFIRMATIONS)
+    assert await paid(world, "w") == 1
+    assert (await wallet_of(world)).address == world.hot_wallet
+    assert await waits_for(world, "w") == "unsearched_blocks"
+    rescan = RescanBlocks(world.context, world.adapter)
+    await rescan.start()
+    await rescan.rescan(0, world.chain.tip.height, lambda _: None)
+    await world.retry()
+    assert await waits_for(world, "w") == "wallet_halted"
+    assert (await wallet_of(world)).not_ours == [transaction_id]
+    assert await paid(world, "w") == 1
 
 
 # At the replacing of what expired
