@@ -12,12 +12,15 @@ import pytest
 from aiohttp import web
 
 from chain_adapters.ethereum.adapter import EthereumAdapter
+from chain_adapters.ethereum.decode import TRANSFER_TOPIC
 from chain_adapters.types import Payment, Tip, Transaction, Transfer, WrongNetwork
 from devstack.chains.anvil import Anvil
 from tests.support.chain_worlds import AnvilWorld, open_anvil_world
 
 ANSWER_FALSE = "0x5f5f5260205ff3"
 """A contract that answers any call with 0, and logs nothing."""
+LOG_UNINDEXED = f"0x7f{TRANSFER_TOPIC[2:]}60006000a1{ANSWER_FALSE[2:]}"
+"""The same behind a Transfer event without indexed fields."""
 FORWARD = "0x6000600060006000346000355af1"
 """CALL the address in the first word of the data with all the ether, then what follows."""
 STOP, REVERT = "00", "60006000fd"
@@ -89,15 +92,18 @@ async def test_without_traces_inner_calls_are_not_there(anvil: Anvil, world: Anv
     assert [t.transfers for t in block.transactions if t.id == mined.id] == [mined.transfers[:1]]
 
 
-async def test_a_token_payment_that_is_answered_with_false_did_not_succeed(
-    world: AnvilWorld,
+@pytest.mark.parametrize(
+    ("code", "succeeded"), [(ANSWER_FALSE, False), (LOG_UNINDEXED, True)], ids=["silent", "logged"]
+)
+async def test_a_token_payment_that_is_answered_with_false_succeeded_if_a_transfer_was_logged(
+    world: AnvilWorld, code: str, *, succeeded: bool
 ) -> None:
-    """Status 1, and yet nothing moved: the token was another one when it was tried out."""
+    """Status 1 in any case: the token was another one when it was tried out."""
     sender = world.new_address()
     await world.fund(sender, 10**18)
     token = world.adapter.parse_contract(await world.issue_token(sender, 100))
     signed = await world.order(Payment(sender, world.new_address(), token, 40))
-    await world.call("anvil_setCode", token, ANSWER_FALSE)
+    await world.call("anvil_setCode", token, code)
     await world.adapter.broadcast(signed)
     await world.mine()
     receipt = await world.call("eth_getTransactionReceipt", signed.transaction_id)
@@ -105,7 +111,7 @@ async def test_a_token_payment_that_is_answered_with_false_did_not_succeed(
     block = await world.adapter.fetch_block(await world.height())
     assert block is not None
     (mined,) = [t for t in block.transactions if t.id == signed.transaction_id]
-    assert (mined.succeeded, mined.transfers) == (False, ())
+    assert (mined.succeeded, mined.transfers) == (succeeded, ())
 
 
 @asynccontextmanager
