@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import sys
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it: 128 + SIGINT."""
-
 
 def main() -> None:
     """Load the command line and run it."""
@@ -15,6 +12,8 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
+        from cli.errors import INTERRUPTED
+
         sys.exit(INTERRUPTED)
 
 

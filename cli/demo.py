@@ -11,10 +11,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from cli.__main__ import INTERRUPTED
 from cli.demo_screen import Screen
 from cli.demo_story import Story
-from cli.errors import explain
+from cli.errors import INTERRUPTED, explain
 from cli.session import quiet_logs
 from devstack.stack import LOCK, Stack, try_lock
 

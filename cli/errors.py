@@ -12,6 +12,8 @@ FAILED = 1
 """Exit status: the command was understood, and the answer is no or the world is not ready."""
 MISUSED = 2
 """Exit status: the command or the configuration is wrong."""
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it: 128 + SIGINT."""
 
 
 class Problem(Exception):

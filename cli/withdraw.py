@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +26,10 @@ from cli.orders import print_order, show, show_all
 from cli.output import as_json, print_fields, print_rows, without_amount
 from cli.place_order import FINAL, place_order
 from cli.tenant import require_tenant, with_tenant
+
+if TYPE_CHECKING:
+    from settings.model import Network, Settings
+    from sql.pool import Pool
 
 app = typer.Typer(no_args_is_help=True, help="Orders to pay out.")
 STATUSES = (
@@ -239,22 +243,28 @@ async def _cancel(tenant: str, order_id: str, detail: str) -> dict[str, Any]:
         return await show(config, pool, cancelled)
 
 
+async def _network_of(config: Settings, pool: Pool, tenant: str, order_id: str) -> Network:
+    from sql.withdrawals import find_withdrawal
+
+    async with pool.acquire() as conn:
+        found = await find_withdrawal(conn, tenant, order_id)
+    if found is None or found.network is None:
+        raise not_found(f"tenant {tenant!r} has no withdrawal {order_id!r}")
+    return session.pick_network(config, found.network)
+
+
 async def _cancel_taken(
     tenant: str, order_id: str, taken_by: str, paid_order: str | None
 ) -> dict[str, Any]:
     from agents.parts.cancel_taken import cancel_taken
     from chain_adapters.adapter import CoinReader
-    from sql.withdrawals import find_withdrawal
 
     config = session.settings()
     async with session.database(config) as pool:
-        async with pool.acquire() as conn:
-            found = await find_withdrawal(conn, tenant, order_id)
-        if found is None or found.network is None:
-            raise not_found(f"tenant {tenant!r} has no withdrawal {order_id!r}")
-        async with session.chain(session.pick_network(config, found.network)) as reader:
+        network = await _network_of(config, pool, tenant, order_id)
+        async with session.chain(network) as reader:
             if not isinstance(reader, CoinReader):
-                raise misused(f"{found.network} has no coins: leave --taken-by out")
+                raise misused(f"{network.network} has no coins: leave --taken-by out")
             if not COIN_TRANSACTION.fullmatch(taken_by):
                 raise misused(f"{taken_by!r} is no transaction id: 64 hexadecimal digits")
             cancelled = await cancel_taken(
@@ -275,15 +285,10 @@ async def _adopt(
     from agents.adopt_payment import adopt_payment
     from agents.runtime.context import Context
     from agents.runtime.kafka_io import Publisher
-    from sql.withdrawals import find_withdrawal
 
     config = session.settings()
     async with session.database(config) as pool:
-        async with pool.acquire() as conn:
-            found = await find_withdrawal(conn, tenant, order_id)
-        if found is None or found.network is None:
-            raise not_found(f"tenant {tenant!r} has no withdrawal {order_id!r}")
-        network = session.pick_network(config, found.network)
+        network = await _network_of(config, pool, tenant, order_id)
         async with session.chain(network) as adapter:
             adopted = await adopt_payment(
                 Context(config, pool, {network.network: adapter}, Publisher(config)),

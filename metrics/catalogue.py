@@ -155,9 +155,7 @@ head_lag_blocks = _shared(
 network_halted = _shared(
     "network_halted", "1 while the network waits for an operator, else 0.", "network"
 )
-key_pool_free = _shared(
-    "key_pool_free", "Public keys ready to become deposit addresses.", "network"
-)
+key_pool_free = _shared("key_pool_free", "Public keys ready for deposit addresses.", "network")
 key_pool_wanted = _shared(
     "key_pool_wanted", "How many of them the signer keeps ready: address_pool_min.", "network"
 )
