@@ -210,7 +210,9 @@ class Deliverer:
         try:
             yield
         finally:
-            if not conn.is_closed():
+            if conn.is_closed():
+                conn.terminate()  # the pool warns of a listener that is left on it
+            else:
                 await conn.remove_listener("deliveries", self._on_announcement)
 
     def _on_announcement(self, *_: object) -> None:

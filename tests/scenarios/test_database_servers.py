@@ -26,6 +26,7 @@ from settings.model import Settings
 from sql.migrate import migrate
 from sql.pool import Connection, open_pool
 from tests.conftest import execute
+from tests.support.silent_relay import silent_relay
 from tests.support.webhooks import deliver, make_event, receive, register, store_event
 
 END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'"
@@ -99,6 +100,29 @@ async def test_webhooks_wait_while_their_database_takes_no_writes(
         await execute(postgres, f"ALTER DATABASE {name} RESET default_transaction_read_only")
         await store_event(pool, make_event("tenant", 2))
         await receiver.wait_for(2)
+    await execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def test_webhooks_go_on_after_a_connection_that_died_between_two_statements(
+    postgres: Postgres, template_database: str
+) -> None:
+    """The client has read the server's last words, and not yet that it is gone."""
+    name = f"dying_{secrets.token_hex(4)}"
+    await execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template_database}")
+    async with (
+        silent_relay(postgres.url_of(name)) as relay,
+        await open_pool(relay.url, 3) as pool,
+        receive() as receiver,
+        deliver(pool),
+    ):
+        await register(pool, "tenant", receiver.url)
+        await store_event(pool, make_event("tenant", 1))
+        await receiver.wait_for(1)
+        with relay.hidden_ends():
+            await execute(postgres, END_SESSIONS.format(name))
+            async with await open_pool(postgres.url_of(name), 1) as other:
+                await store_event(other, make_event("tenant", 2))
+            await receiver.wait_for(2)
     await execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 

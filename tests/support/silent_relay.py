@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
 
@@ -18,6 +18,8 @@ class SilentRelay:
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: list[asyncio.StreamWriter] = []
         self.url = ""
+        self._ends_told = asyncio.Event()
+        self._ends_told.set()
 
     async def listen(self) -> asyncio.Server:
         """Begin; `url` is known from now on."""
@@ -30,6 +32,15 @@ class SilentRelay:
     def fall_silent(self) -> None:
         """Pass nothing on any more, and tell nobody; connections made later work."""
         self._silent |= self._open
+
+    @contextmanager
+    def hidden_ends(self) -> Iterator[None]:
+        """Pass on what a server says last, but not until later that it left."""
+        self._ends_told.clear()
+        try:
+            yield
+        finally:
+            self._ends_told.set()
 
     async def close(self) -> None:
         """Let go of all connections."""
@@ -60,6 +71,7 @@ class SilentRelay:
         except ConnectionError:
             pass
         finally:
+            await self._ends_told.wait()
             if name not in self._silent:
                 writer.close()
 
