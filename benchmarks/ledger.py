@@ -61,6 +61,13 @@ CREATE INDEX ON plain_postings (account_id, posting_id);
 """
 """The facts of our rows but the running balances, with the same ways to find them again."""
 
+PLAIN_KEYS = """
+ALTER TABLE plain_postings
+    ADD FOREIGN KEY (journal_id) REFERENCES plain_journals,
+    ADD FOREIGN KEY (account_id) REFERENCES plain_balances;
+"""
+"""What any journal's tables say of each other, and the one thing that they check."""
+
 PLAIN_POST = """
 WITH new AS (
     SELECT * FROM unnest(
@@ -86,6 +93,12 @@ ON CONFLICT (account_id) DO UPDATE
 SET balance_minor = plain_balances.balance_minor + excluded.balance_minor
 """
 
+
+def keyless(statement: str) -> str:
+    """Return the statement for the same tables once more, those without foreign keys."""
+    return statement.replace("plain_", "keyless_")
+
+
 Movement = tuple[str, int, int]
 """Key, number of the user, amount in minor units."""
 
@@ -99,8 +112,8 @@ class Bench:
         self._random = random.Random(7)
 
     async def prepare(self) -> None:
-        """Make a tenant, an asset and the plain tables."""
-        await self._conn.execute(PLAIN_SCHEMA)
+        """Make a tenant, an asset and the plain tables, with foreign keys and without."""
+        await self._conn.execute(PLAIN_SCHEMA + PLAIN_KEYS + keyless(PLAIN_SCHEMA))
         await self._conn.execute(
             f"""
             INSERT INTO tenants (tenant, name) VALUES ('{TENANT}', 'Benchmark');
@@ -141,11 +154,11 @@ class Bench:
             for key, user, amount_minor in self._movements(count, users)
         ]
 
-    async def _post_plain(self, movements: Sequence[Movement]) -> None:
+    async def _post_plain(self, statement: str, movements: Sequence[Movement]) -> None:
         count = len(movements)
         async with self._conn.transaction():
             await self._conn.execute(
-                PLAIN_POST,
+                statement,
                 [TENANT] * count,
                 ["DEPOSIT"] * count,
                 [key for key, _, _ in movements],
@@ -171,12 +184,18 @@ class Bench:
             await self._post(entries)
         return batches * size / (time.perf_counter() - started)
 
-    async def plain(self, batches: int, users: int = SPREAD_USERS, size: int = BATCH) -> float:
+    async def plain(
+        self,
+        batches: int,
+        users: int = SPREAD_USERS,
+        size: int = BATCH,
+        statement: str = PLAIN_POST,
+    ) -> float:
         """Post batches with the bare statement; entries per second."""
         work = [self._movements(size, users) for _ in range(batches)]
         started = time.perf_counter()
         for movements in work:
-            await self._post_plain(movements)
+            await self._post_plain(statement, movements)
         return batches * size / (time.perf_counter() - started)
 
     async def grow(self, entries: int) -> list[float]:
@@ -210,10 +229,12 @@ async def measure(conn: Connection, grow: int) -> list[dict[str, Any]]:
     bench = Bench(conn)
     await bench.prepare()
     await bench.ours(8), await bench.plain(8)  # opens the accounts, warms the caches
-    ours, plain, hot, plain_hot, plain_one, ours_one = await take_turns(
+    await bench.plain(8, statement=keyless(PLAIN_POST))
+    ours, plain, plain_keyless, hot, plain_hot, plain_one, ours_one = await take_turns(
         ROUNDS,
         lambda: bench.ours(BATCHES_PER_ROUND),
         lambda: bench.plain(BATCHES_PER_ROUND),
+        lambda: bench.plain(BATCHES_PER_ROUND, statement=keyless(PLAIN_POST)),
         lambda: bench.ours(BATCHES_PER_ROUND, users=1),
         lambda: bench.plain(BATCHES_PER_ROUND, users=1),
         lambda: bench.plain(60, size=1),
@@ -222,6 +243,12 @@ async def measure(conn: Connection, grow: int) -> list[dict[str, Any]]:
     deciles = await bench.grow(grow)
     return [
         row("ledger, batches of 500", ours, plain, "plain shape, one bare statement"),
+        row(
+            "ledger, beside no foreign keys",
+            ours,
+            plain_keyless,
+            "plain shape without foreign keys",
+        ),
         row("ledger, batched against single", ours, plain_one, "plain, one per transaction"),
         row("ledger, batched against our single", ours, ours_one, "ours, one per transaction"),
         row("ledger, one hot account", hot, ours, "ours, spread"),
