@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    TopicAlreadyExistsError,
+)
 
 from agents.runtime.faults import RETRY_S_MIN
 from agents.runtime.kafka_access import ISOLATION, client_options, require_access
@@ -34,6 +39,10 @@ TOPIC_SETTINGS = {
 READ_TIMEOUT_MS = 1000
 SHOWN_S = 10.0
 """Brokers hear a moment later of what their controller has made."""
+PUBLISH_S = 60.0
+"""A producer would try for ever, at the addresses it knows: brokers may have others by now."""
+CLOSE_S = 10.0
+"""For what a producer that is given up holds still."""
 
 
 async def create_topics(settings: Settings, names: Sequence[str]) -> list[str]:
@@ -101,8 +110,8 @@ class TopicMissing(KafkaError):  # type: ignore[misc]
 class Publisher:
     """Publishes and waits until every in-sync replica has it. Makes no topics.
 
-    A producer that failed once is given up: an idempotent one can refuse all that comes after a
-    record the broker refused.
+    A producer that failed once, or did not end within PUBLISH_S, is given up: an idempotent one can
+    refuse all that comes after a record the broker refused.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -120,7 +129,8 @@ class Publisher:
             if self._producer is None:
                 producer = self._new_producer()
                 try:
-                    await producer.start()
+                    async with _bounded():
+                        await producer.start()
                 except BaseException:
                     await producer.stop()
                     raise
@@ -137,9 +147,9 @@ class Publisher:
         )
 
     async def stop(self) -> None:
-        """Send what is buffered and disconnect."""
+        """Send what is buffered, if a broker takes it, and disconnect."""
         if self._producer is not None:
-            await self._producer.stop()
+            self._give_up(self._producer)
         await asyncio.gather(*self._closing)
 
     def _give_up(self, producer: AIOKafkaProducer) -> None:
@@ -166,12 +176,15 @@ class Publisher:
         may have been. TopicMissing: none was, unless a topic was deleted a moment ago.
         """
         producer = await self._connected()
-        await _require_topics(producer, {topic for topic, _, _ in records})
         try:
-            sent = [await producer.send(topic, value, key=key) for topic, key, value in records]
-            for result in await asyncio.gather(*sent, return_exceptions=True):
-                if isinstance(result, BaseException):
-                    raise result
+            async with _bounded():
+                await _require_topics(producer, {topic for topic, _, _ in records})
+                sent = [await producer.send(topic, value, key=key) for topic, key, value in records]
+                for result in await asyncio.gather(*sent, return_exceptions=True):
+                    if isinstance(result, BaseException):
+                        raise result
+        except TopicMissing:
+            raise
         except KafkaError:
             self._give_up(producer)
             raise
@@ -207,8 +220,27 @@ def _missing(client: AIOKafkaClient, topics: AbstractSet[str]) -> list[str]:
     return sorted(t for t in topics if client.cluster.partitions_for_topic(t) is None)
 
 
+@asynccontextmanager
+async def _bounded() -> AsyncIterator[None]:
+    """Raise KafkaTimeoutError after PUBLISH_S."""
+    try:
+        async with asyncio.timeout(PUBLISH_S):
+            yield
+    except TimeoutError:
+        raise KafkaTimeoutError(f"no answer of Kafka within {PUBLISH_S:g} s") from None
+
+
 async def _close(producer: AIOKafkaProducer) -> None:
-    with suppress(Exception):  # what it still held was reported as failed
+    """Disconnect. What others have in it is sent, if it can be, else reported to them as failed."""
+    with suppress(Exception):
+        async with asyncio.timeout(CLOSE_S):
+            await producer.flush()
+    # By itself it would wait for brokers that may never come back.
+    with suppress(Exception):
+        async with asyncio.timeout(CLOSE_S):
+            await producer._sender.close()
+    producer._message_accumulator.fail_all(KafkaConnectionError("the producer was given up"))
+    with suppress(Exception):
         await producer.stop()
 
 
