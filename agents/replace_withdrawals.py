@@ -15,7 +15,7 @@ import structlog
 
 from agents.parts.expiry import doubtful_expiries, final_clock
 from agents.parts.halting import stop_unaccounted
-from agents.parts.quotes import price_payments
+from agents.parts.quotes import price_nothing, price_payments
 from agents.parts.searched import SearchedBlocks
 from agents.parts.twins import leave_out_twins
 from agents.runtime.context import Context
@@ -73,10 +73,13 @@ class ReplaceWithdrawals(Loop):
             latest = await attempts_sql.latest_attempts(conn, stuck)
         doubtful = await doubtful_expiries(self.context, network, stuck)
         rows = [r for r in rows if r.halted_reason is None and r.withdrawal_id not in doubtful]
-        priced = await price_payments(self.context.adapters[network], rows)
+        adapter = self.context.adapters[network]
+        priced = await price_payments(adapter, rows)
+        undone = [one.row for one in priced if one.is_hopeless and not stuck[one.row.withdrawal_id]]
+        outbid = [*priced, *await price_nothing(adapter, undone)]
         # Blocks that are not searched may hold attempts that we have forgotten.
         searched = bool(priced) and await self._searched.are_done(network)
-        for payment in ready_payments(priced, frozenset(stuck)):
+        for payment in ready_payments(outbid, frozenset(stuck)):
             if payment.is_unguarded and not searched:
                 continue
             async with transact(self.context) as work:

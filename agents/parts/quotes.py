@@ -33,6 +33,27 @@ async def price_payments(adapter: ChainAdapter, rows: Iterable[PaymentRow]) -> l
     return list(await asyncio.gather(*(price(row) for row in rows if row.sender is not None)))
 
 
+async def price_nothing(adapter: ChainAdapter, rows: Iterable[PaymentRow]) -> list[Priced]:
+    """Quote payments of nothing, each from the wallet of a row and in its stead.
+
+    For payments that are sent, would be undone by now and hold up all that have a later nonce: they
+    are outbid all the same, and cost their fee. Where there are no nonces nothing is quoted.
+    """
+    rows = [row for row in rows if row.sender is not None]
+    priced = await price_payments(
+        adapter,
+        (
+            row._replace(address=row.sender or "", contract=None, amount_minor=0, memo=None)
+            for row in rows
+        ),
+    )
+    return [
+        Priced(row, quote)
+        for row, (_, quote, _) in zip(rows, priced, strict=True)
+        if quote is not None and quote.next_nonce is not None
+    ]
+
+
 def _introduce(adapter: ChainAdapter, rows: Iterable[PaymentRow]) -> None:
     """Show an adapter whose wallets they are: on some chains an address alone does not tell."""
     for public_key, key_path in {(row.public_key, row.key_path) for row in rows}:

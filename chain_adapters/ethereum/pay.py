@@ -70,15 +70,19 @@ def call_of(payment: Payment) -> tuple[str, int, bytes]:
     return payment.contract, 0, encode_transfer(payment.recipient, payment.amount_minor)
 
 
-def raise_bid(bid: Bid, previous: Bid) -> Bid:
-    """Return a bid that replaces `previous`, and is not below the fresh one.
+def raise_bid(bid: Bid, previous: Bid, fee_minor_cap: int) -> Bid:
+    """Return a bid that replaces `previous`, and is not below the fresh one as far as the cap goes.
 
     Nodes ask for at least 10 % more of both the price and the tip (geth's txpool.pricebump, and
-    the same elsewhere); 12.5 % is bid, rounded up.
+    the same elsewhere); 12.5 % is bid, rounded up. The gas limit never falls: the fresh one may be
+    that of another payment, quoted for its price.
     """
+    gas_limit = max(bid.gas_limit, previous.gas_limit)
+    price = min(bid.price_minor_max, fee_minor_cap // gas_limit)
     return msgspec.structs.replace(
         bid,
-        price_minor_max=max(bid.price_minor_max, -(-previous.price_minor_max * 9 // 8)),
+        gas_limit=gas_limit,
+        price_minor_max=max(price, -(-previous.price_minor_max * 9 // 8)),
         tip_minor=max(bid.tip_minor, -(-previous.tip_minor * 9 // 8)),
     )
 
@@ -102,7 +106,8 @@ def build(
     if replaces is not None:
         if (replaces.nonce, replaces.payment.sender) != (nonce, payment.sender):
             raise ValueError("a replacement has the sender and the nonce of what it replaces")
-        bid = raise_bid(bid, msgspec.json.decode(replaces.body, type=Body).bid)
+        previous = msgspec.json.decode(replaces.body, type=Body).bid
+        bid = raise_bid(bid, previous, fee_minor_cap)
     if bid.legacy:
         bid = level_bid(bid)
     bid = msgspec.structs.replace(bid, price_minor_max=max(bid.price_minor_max, bid.tip_minor))

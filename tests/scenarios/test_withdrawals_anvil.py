@@ -18,6 +18,8 @@ from tests.support.withdrawals import AT_ONCE_S, CONFIRMATIONS, PayingWorld
 
 FUNDS_MINOR = 10**18
 ALICE_MINOR = 10**6
+PAUSED = "0x60003560e01c6370a082311460145760006000fd5b600160ff1b60005260206000f3"
+"""Code of a contract that tells a balance to whoever asks for one and reverts all else."""
 
 
 class PayingAnvilWorld(PayingWorld):
@@ -143,6 +145,31 @@ async def test_a_stuck_payment_is_outbid_and_the_node_takes_the_new_one(
     attempts = await world.attempts(order_id)
     assert [attempt.state for attempt in attempts] == ["superseded", "mined"]
     assert await world.received(command["address"]) == 400
+    await world.check_wallet()
+
+
+@pytest.mark.parametrize("paid_in", ["coin", "token"])
+async def test_a_stuck_payment_that_would_be_undone_by_now_holds_up_no_other(
+    world: PayingAnvilWorld, order_id: str, paid_in: str
+) -> None:
+    """Fees rise above its bid, and who is paid, or the token, reverts every payment."""
+    tokens = paid_in == "token"
+    command = world.command(order_id, 40, asset=world.token if tokens else world.coin)
+    later = world.command(f"{order_id}-later", 41)
+    await world.request(command, later)
+    price = int(await world.node.call("eth_gasPrice"), 16)
+    await world.node.call("anvil_setNextBlockBaseFeePerGas", hex(20 * price))
+    await world.mine()
+    place = world.contract if tokens else command["address"]
+    code = await world.node.call("eth_getCode", place, "latest")
+    await world.node.call("anvil_setCode", place, PAUSED)
+    for _ in range(3):
+        await world.replace_due()
+        await world.mine(CONFIRMATIONS)
+    await world.node.call("anvil_setCode", place, code)
+    assert (await world.withdrawal(order_id)).status == "failed"
+    assert (await world.withdrawal(f"{order_id}-later")).status == "confirmed"
+    assert await world.received(command["address"], world.contract.lower() if tokens else None) == 0
     await world.check_wallet()
 
 

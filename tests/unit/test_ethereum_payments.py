@@ -132,6 +132,14 @@ def test_a_replacement_is_never_below_a_fresh_quote() -> None:
     assert (bid_of(replacement).price_minor_max, bid_of(replacement).tip_minor) == (1000, 500)
 
 
+def test_a_replacement_has_gas_for_what_it_replaces_and_keeps_to_the_cap() -> None:
+    """Its price may be quoted for a payment of nothing, which takes less."""
+    previous = build(TOKEN, quoted=quote(price=100, tip=2, gas=90_000))
+    quoted = quote(price=1000, tip=3, gas=21_000)
+    bid = bid_of(build(TOKEN, quoted=quoted, replaces=previous, fee_minor_cap=90_000 * 400))
+    assert (bid.gas_limit, bid.price_minor_max, bid.tip_minor) == (90_000, 400, 3)
+
+
 def test_a_legacy_transaction_is_outbid_by_a_typed_one_in_both() -> None:
     previous = build(quoted=quote(price=100, tip=100, legacy=True))
     bid = bid_of(build(quoted=quote(price=50, tip=1), replaces=previous))
