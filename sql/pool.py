@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -24,6 +25,22 @@ IDLE_IN_TRANSACTION_S = 30
 """A worker that stopped in the middle of a transaction loses its locks after this."""
 CLIENT_GONE_S = 5
 """The server ends a statement this long after its client is gone, and lets go what it locked."""
+CANCEL_S = 10.0
+"""A server that has not said by then that it ended a statement is not heard any more."""
+
+
+class MortalConnection(asyncpg.Connection):  # type: ignore[type-arg,misc,unused-ignore]
+    """A connection that is closed if the server does not confirm that it ended a statement.
+
+    Whoever was cancelled, or had waited long enough, waits for that before all else. asyncpg gives
+    it as long as any statement, and without such a bound waits for good.
+    """
+
+    async def _cancel(self, waiter: Any, cancel_waiter: Any = None) -> None:  # noqa: ANN401
+        async with asyncio.timeout(CANCEL_S) as limit:
+            await super()._cancel(waiter, cancel_waiter)  # type: ignore[misc,unused-ignore]
+        if limit.expired():  # what is above takes that for its own end
+            self.terminate()
 
 
 class MeasuredPool(asyncpg.Pool):  # type: ignore[type-arg,misc,unused-ignore]
@@ -59,7 +76,7 @@ async def open_pool(
     pool = MeasuredPool(
         check_url(database_url),
         command_timeout=answer_s,
-        connection_class=asyncpg.Connection,
+        connection_class=MortalConnection,
         record_class=asyncpg.Record,
         init_size=1,
         min_size=1,
