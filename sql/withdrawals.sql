@@ -49,12 +49,14 @@ INNER JOIN unnest(:tenants::text [], :idempotency_keys::text []) AS o (tenant, i
     ON w.tenant = o.tenant AND w.idempotency_key = o.idempotency_key;
 
 -- name: withdrawal_history
--- What these users ordered of these assets in the last day and hour, refused and failed not counted.
+-- What these users ordered of these assets in the last day and hour, refused and failed not counted. Of
+-- those that failed in a block the amount is not: it is back. Their number is: each cost a fee, and who
+-- is paid may have chosen that.
 SELECT
     w.tenant,
     w.owner,
     w.asset,
-    coalesce(sum(w.amount_minor), 0)::text AS day_minor,
+    coalesce(sum(w.amount_minor) FILTER (WHERE w.status <> 'failed'), 0)::text AS day_minor,
     count(*) FILTER (WHERE w.created_at > now() - interval '1 hour') AS hour_count
 FROM withdrawals AS w
 INNER JOIN
@@ -62,7 +64,7 @@ INNER JOIN
     ON w.tenant = o.tenant AND w.owner = o.owner AND w.asset = o.asset
 WHERE
     w.created_at > now() - interval '24 hours'
-    AND w.status NOT IN ('rejected', 'failed')
+    AND (w.status NOT IN ('rejected', 'failed') OR w.reason = 'failed_on_chain')
 GROUP BY w.tenant, w.owner, w.asset;
 
 -- name: add_withdrawals

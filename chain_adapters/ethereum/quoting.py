@@ -25,6 +25,13 @@ TIP_MINOR_MIN = 10**8
 PLAIN_GAS = 21_000
 """Gas of a transaction that runs no code (Yellow Paper, appendix G)."""
 
+RECIPIENT_GAS_MAX = 100_000
+"""Gas that whoever is paid in ether may use of our transaction, beside what any payment takes.
+
+Wallets that are contracts take a tenth. Without a limit a recipient has its own work done at our
+expense: so exchanges paid for others' coins to be made (GasToken 2018, XEN 2022).
+"""
+
 BALANCE_SELECTOR = "0x70a08231"
 """First four bytes of keccak256("balanceOf(address)"), EIP-20."""
 
@@ -86,8 +93,8 @@ async def quote(endpoint: Endpoint, payment: Payment, fee_minor_cap: int) -> Quo
     """Quote a payment at one endpoint.
 
     PaymentRefused reasons: sender_lacks_funds, fee_above_cap, recipient_reverts,
-    token_transfer_reverts, token_missing (there is no contract at the token's address),
-    amount_too_large (the EVM's numbers end at 2^256).
+    recipient_takes_gas, token_transfer_reverts, token_missing (there is no contract at the token's
+    address), amount_too_large (the EVM's numbers end at 2^256).
     """
     if payment.amount_minor >= 2**256:
         raise PaymentRefused("amount_too_large", "the amount does not fit into 256 bits")
@@ -111,7 +118,10 @@ async def quote(endpoint: Endpoint, payment: Payment, fee_minor_cap: int) -> Quo
     balance_minor = balance_of(balance)
     if balance_minor < value:
         raise PaymentRefused("sender_lacks_funds", "the sender holds less than the amount")
-    bid = choose_bid(fees, price, read_gas(payment, gas))
+    gas_limit = read_gas(payment, gas)
+    if payment.contract is None:
+        await check_recipient(endpoint, payment, gas_limit)
+    bid = choose_bid(fees, price, gas_limit)
     bid = cap_bid(bid, fee_minor_cap, current_price(fees, bid))
     if balance_minor < value + bid.fee_minor_max:
         raise PaymentRefused("sender_lacks_funds", "the sender cannot pay the fee")
@@ -143,6 +153,23 @@ def check_token(payment: Payment, code: Reply, held: Reply, called: Reply, estim
     answer = wire.decode_text(called.result)
     if answer != "0x" and int(answer, 16) == 0:
         raise PaymentRefused("token_transfer_reverts", "the token answers that it would not pay")
+
+
+async def check_recipient(endpoint: Endpoint, payment: Payment, gas_limit: int) -> None:
+    """Refuse to pay for more than RECIPIENT_GAS_MAX of the recipient's own work.
+
+    What any payment takes is asked for, if it matters: on some chains it is more than PLAIN_GAS.
+    """
+    if gas_limit <= PLAIN_GAS + RECIPIENT_GAS_MAX:
+        return
+    nothing = msgspec.structs.replace(payment, recipient=payment.sender, amount_minor=0)
+    call = {"from": payment.sender, "to": payment.sender}
+    (plain,) = await endpoint.call([Request("eth_estimateGas", (call,))])
+    extra = gas_limit - read_gas(nothing, plain)
+    if extra > RECIPIENT_GAS_MAX:
+        raise PaymentRefused(
+            "recipient_takes_gas", f"the recipient would use {extra} gas of our transaction"
+        )
 
 
 def is_reverted(reply: Reply) -> bool:

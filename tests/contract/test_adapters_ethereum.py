@@ -13,7 +13,14 @@ from aiohttp import web
 
 from chain_adapters.ethereum.adapter import EthereumAdapter
 from chain_adapters.ethereum.decode import TRANSFER_TOPIC
-from chain_adapters.types import Payment, Tip, Transaction, Transfer, WrongNetwork
+from chain_adapters.types import (
+    Payment,
+    PaymentRefused,
+    Tip,
+    Transaction,
+    Transfer,
+    WrongNetwork,
+)
 from devstack.chains.anvil import Anvil
 from tests.support.chain_worlds import AnvilWorld, open_anvil_world
 
@@ -136,6 +143,24 @@ async def reach(tips: AsyncGenerator[Tip, None], height: int) -> None:
     """Listen until a height is told."""
     while (await anext(tips)).height < height:
         pass
+
+
+def storing(words: int) -> str:
+    """Code that writes so many new words into the contract's storage: 22,100 gas each."""
+    return "0x" + "".join(f"600160{word:02x}55" for word in range(words)) + STOP
+
+
+async def test_a_recipient_that_has_its_own_work_done_at_our_expense_is_refused(
+    world: AnvilWorld,
+) -> None:
+    """One word is what a wallet that is a contract may well write; fifty are other business."""
+    sender = world.new_address()
+    await world.fund(sender, 10**18)
+    modest, greedy = await deploy(world, storing(1)), await deploy(world, storing(50))
+    assert (await world.adapter.quote(Payment(sender, modest, None, 1))).fee_minor_max > 0
+    with pytest.raises(PaymentRefused) as refused:
+        await world.adapter.quote(Payment(sender, greedy, None, 1))
+    assert refused.value.reason == "recipient_takes_gas"
 
 
 async def test_new_heads_are_pushed(anvil: Anvil, world: AnvilWorld) -> None:

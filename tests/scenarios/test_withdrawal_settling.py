@@ -80,3 +80,23 @@ async def test_what_failed_counts_against_no_limit_any_more(world: SimulatedWorl
     assert second.status == "broadcast"
     (third,) = await world.request(world.command("order-3"))
     assert third.reason == "too_many"
+
+
+async def test_what_failed_in_a_block_counts_as_an_order_and_not_with_its_amount(
+    world: SimulatedWorld,
+) -> None:
+    """It cost its fee: who is paid could have any number of them fail."""
+    await world.pool.execute(
+        "UPDATE assets SET withdrawal_count_max_hour = 2, withdrawal_minor_max_day = 100"
+        " WHERE asset = $1",
+        world.coin,
+    )
+    undone = world.command("order-1", 100)
+    await world.request(undone)
+    world.chain.reverting.add(undone["address"])
+    await world.mine(CONFIRMATIONS)
+    assert (await world.withdrawal("order-1")).reason == "failed_on_chain"
+    (second,) = await world.request(world.command("order-2", 50))
+    assert second.status == "broadcast"
+    (third,) = await world.request(world.command("order-3", 50))
+    assert third.reason == "too_many"
