@@ -114,31 +114,34 @@ def normalise_transactions(
     `fee_minor` is what the sender paid for gas and blobs, in wei (EIP-1559, EIP-4844). Fees that
     second-layer networks take for the first layer are not part of it.
 
-    Ether goes to the new contract if the transaction makes one. All in one loop: calling functions
-    for each transaction's fee, state and ether took time that counts.
+    Ether goes to the new contract if the transaction makes one. All in one loop, but for the logs:
+    calling functions for each transaction's fee, state, ether and logs took time that counts.
     """
     normalised = []
     last_price, price_minor = "", 0
-    for transaction, receipt, root in zip(transactions, receipts, roots, strict=False):
+    logged = log_transfers(receipts)
+    for transaction, receipt, root, transfers in zip(
+        transactions, receipts, roots, logged, strict=False
+    ):
         payer = transaction.sender.lower()
         succeeded = True
         if receipt.status != "0x1":
             succeeded = receipt.status != "0x0" and succeeded_early(receipt, root)
-        transfers: list[Transfer] = []
         if succeeded:
+            if root is not None and root.calls:
+                transfers[:0] = call_transfers(root)
             if transaction.value != "0x0":
                 address = transaction.to or receipt.contract_address
                 if address is None:
                     raise NodeUnavailable("a transaction has neither recipient nor new contract")
                 amount_minor = int(transaction.value, 16)
                 if amount_minor > 0:
-                    transfers.append(Transfer("value", payer, address.lower(), None, amount_minor))
-            if root is not None and root.calls:
-                add_call_transfers(root, transfers)
-            if receipt.logs:
-                add_log_transfers(receipt.logs, transfers)
+                    value = Transfer("value", payer, address.lower(), None, amount_minor)
+                    transfers.insert(0, value)
             if not transfers:
                 succeeded = not moved_nothing(transaction, receipt.logs)
+        else:
+            transfers.clear()
         price = receipt.effective_gas_price or transaction.gas_price
         if price is None:
             raise NodeUnavailable("a receipt has no gas price")
@@ -160,7 +163,7 @@ def moved_nothing(transaction: WireTransaction, logs: list[WireLog]) -> bool:
     status: some answer false where others revert. A Transfer in a form that is not read, as early
     tokens have it (nothing indexed, or the amount too), may well be the payment.
     """
-    called = memoryview(transaction.input)[: len(TRANSFER_CALL)] == TRANSFER_CALL
+    called = bytes(transaction.input).startswith(TRANSFER_CALL)
     return called and all(log.topics.event != TRANSFER_TOPIC for log in logs)
 
 
@@ -182,32 +185,37 @@ def blob_fee_minor(receipt: WireReceipt) -> int:
     return int(receipt.blob_gas_used, 16) * int(receipt.blob_gas_price, 16)
 
 
-def add_log_transfers(logs: list[WireLog], transfers: list[Transfer]) -> None:
-    """Append the ERC-20 transfers of one receipt.
+def log_transfers(receipts: list[WireReceipt]) -> list[list[Transfer]]:
+    """Return the ERC-20 transfers that each receipt's logs tell of.
 
     Exactly three topics: ERC-721 emits the same event with the token id as a fourth. Topics are
     lower case (bytes32 of execution-apis) and compared as they are; an address need not be.
     Ether's own logs tell what the transaction and its calls tell already.
     """
+    found = []
     written = contract = ""
-    position = -1
-    for log in logs:
-        position += 1
-        topics = log.topics
-        if topics.event != TRANSFER_TOPIC or topics.fourth is not None:
-            continue
-        sender = "0x" + topics.sender.removeprefix(ADDRESS_PADDING)
-        recipient = "0x" + topics.recipient.removeprefix(ADDRESS_PADDING)
-        word = log.data.removeprefix("0x")
-        if len(sender) == 42 and len(recipient) == 42 and len(word) == 64:
+    for receipt in receipts:
+        transfers: list[Transfer] = []
+        found.append(transfers)
+        position = -1
+        for log in receipt.logs:
+            position += 1
+            topics = log.topics
+            if topics.event != TRANSFER_TOPIC or topics.fourth is not None:
+                continue
+            sender = "0x" + topics.sender.removeprefix(ADDRESS_PADDING)
+            recipient = "0x" + topics.recipient.removeprefix(ADDRESS_PADDING)
+            word = log.data.removeprefix("0x")
+            if len(sender) != 42 or len(recipient) != 42 or len(word) != 64:
+                continue
             amount_minor = _int_from_bytes(unhexlify(word))
-            if amount_minor:
+            if log.address != written:  # often the same as in the log before
+                written = log.address
+                contract = written.lower()
+            if amount_minor and contract != ETHER_LOGGER:
                 index = _LOG_INDEXES[position] if position < _INDEXES_MADE else f"log:{position}"
-                if log.address != written:  # often the same as in the log before
-                    written = log.address
-                    contract = written.lower()
-                if contract != ETHER_LOGGER:
-                    transfers.append(Transfer(index, sender, recipient, contract, amount_minor))
+                transfers.append(Transfer(index, sender, recipient, contract, amount_minor))
+    return found
 
 
 def check_numbering(logs: list[WireLog], logs_before: int) -> None:
@@ -236,11 +244,12 @@ def check_traces(transactions: list[WireTransaction], traces: list[WireTrace]) -
             raise NodeUnavailable("a trace has another sender than its transaction")
 
 
-def add_call_transfers(root: WireFrame, transfers: list[Transfer]) -> None:
-    """Append the ether moved by the inner calls of one transaction that were not reverted.
+def call_transfers(root: WireFrame) -> list[Transfer]:
+    """Return the ether moved by the inner calls of one transaction that were not reverted.
 
     A failed frame takes everything below it along. Iterative, as calls nest up to 1024 deep.
     """
+    transfers: list[Transfer] = []
     position = 0
     stack = [(root, root.error is not None)]
     while stack:
@@ -249,6 +258,7 @@ def add_call_transfers(root: WireFrame, transfers: list[Transfer]) -> None:
             add_call_transfer(frame, position, transfers)
         position += 1
         stack.extend((inner, reverted or inner.error is not None) for inner in frame.calls[::-1])
+    return transfers
 
 
 def add_call_transfer(frame: WireFrame, position: int, transfers: list[Transfer]) -> None:

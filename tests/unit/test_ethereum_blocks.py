@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from chain_adapters.ethereum import wire
-from chain_adapters.ethereum.decode import add_call_transfers, normalise_block
+from chain_adapters.ethereum.decode import call_transfers, normalise_block
 from chain_adapters.ethereum.nested import read_nested_reply
 from chain_adapters.ethereum.reading import read_traces
-from chain_adapters.types import Block, NodeUnavailable, Transfer
+from chain_adapters.types import Block, NodeUnavailable
 from tests.support.ethereum_vectors import (
     FOLDER,
     HEIGHTS,
@@ -211,9 +211,7 @@ def test_a_call_tree_of_the_deepest_kind_is_read() -> None:
     text = opened + head * 1024 + deepest + "]}" * 1024 + closed
     (trace,) = read_traces(text.encode(), 1)
     assert trace.result is not None
-    transfers: list[Transfer] = []
-    add_call_transfers(trace.result, transfers)
-    (transfer,) = transfers
+    (transfer,) = call_transfers(trace.result)
     assert (transfer.index, transfer.amount_minor) == ("call:1024", 7)
 
 
