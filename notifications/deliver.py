@@ -27,7 +27,7 @@ import structlog
 from metrics.catalogue import webhook_attempts_total, webhook_delivery_seconds
 from notifications.guard import ForbiddenAddress, check_url
 from notifications.lanes import CLAIMS_PER_WINDOW, WINDOW_FIRST, Lanes
-from notifications.outcomes import Attempt, disabled_event, gone_ids, judge, judge_health
+from notifications.outcomes import Attempt, disabled_event, judge, judge_health
 from notifications.post import Answer, fail, post
 from notifications.schedule import Result
 from notifications.signing import SecretUnreadable, Signer
@@ -342,7 +342,7 @@ class Deliverer:
             await sql.record_outcomes(conn, self._worker, rows)
             return []
         async with conn.transaction():
-            disabled = await self._write_health(conn, health, gone_ids(attempts))
+            disabled = await self._write_health(conn, health)
             await sql.return_claims(conn, self._worker, returned)
             await sql.record_outcomes(conn, self._worker, rows)
             if disabled:
@@ -353,13 +353,7 @@ class Deliverer:
             self._lanes.mark(row.endpoint_id, failing=not row.succeeded)
         return [row.endpoint_id for row in disabled]
 
-    async def _write_health(
-        self, conn: Connection, health: list[HealthRow], gone: list[str]
-    ) -> list[DisabledRow]:
+    async def _write_health(self, conn: Connection, health: list[HealthRow]) -> list[DisabledRow]:
         await sql.record_health(conn, health)
-        return await sql.disable_endpoints(
-            conn,
-            gone_ids=gone,
-            failing_ids=[row.endpoint_id for row in health if not row.succeeded],
-            failing_s=self._limits.disable_after.total_seconds(),
-        )
+        failing_s = self._limits.disable_after.total_seconds()
+        return await sql.disable_endpoints(conn, health, failing_s=failing_s)

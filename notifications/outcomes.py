@@ -38,23 +38,28 @@ def judge(attempt: Attempt, random: Callable[[], float]) -> OutcomeRow:
 
 
 def judge_health(attempts: Iterable[Attempt], is_failing: Callable[[str], bool]) -> list[HealthRow]:
-    """Return what changed of the endpoints' health; one success outweighs failures beside it."""
-    by_endpoint: dict[str, list[Attempt]] = {}
+    """Return what changed of the endpoints' health; one success outweighs failures beside it.
+
+    By address: what is heard at one that was changed meanwhile says nothing of the new one.
+    """
+    by_address: dict[tuple[str, str], list[Attempt]] = {}
     for attempt in attempts:
-        by_endpoint.setdefault(attempt.claim.endpoint_id, []).append(attempt)
-    rows = (_health(endpoint_id, batch) for endpoint_id, batch in by_endpoint.items())
+        by_address.setdefault((attempt.claim.endpoint_id, attempt.claim.url), []).append(attempt)
+    rows = (_health(*address, batch) for address, batch in by_address.items())
     return [
         row
         for row in rows
-        if not row.succeeded or row.pause_s is not None or is_failing(row.endpoint_id)
+        if not row.succeeded or row.gone or row.pause_s is not None or is_failing(row.endpoint_id)
     ]
 
 
-def _health(endpoint_id: str, attempts: list[Attempt]) -> HealthRow:
+def _health(endpoint_id: str, url: str, attempts: list[Attempt]) -> HealthRow:
     failed = [attempt for attempt in attempts if attempt.answer.result != "delivered"]
     return HealthRow(
         endpoint_id,
+        url,
         len(failed) < len(attempts),
+        any(attempt.answer.result == "gone" for attempt in failed),
         max(filter(None, map(_retry_after_s, failed)), default=None),
     )
 
@@ -62,11 +67,6 @@ def _health(endpoint_id: str, attempts: list[Attempt]) -> HealthRow:
 def _retry_after_s(attempt: Attempt) -> float | None:
     answered_at = attempt.started_at + timedelta(seconds=attempt.answer.duration_s)
     return parse_retry_after(attempt.answer.retry_after, answered_at)
-
-
-def gone_ids(attempts: Iterable[Attempt]) -> list[str]:
-    """Return the endpoints that said they are gone for good."""
-    return sorted({a.claim.endpoint_id for a in attempts if a.answer.result == "gone"})
 
 
 def disabled_event(row: DisabledRow, now: datetime) -> Event:

@@ -48,10 +48,11 @@ def judge_attempt(
     """Decide on a delivery after its attempt number `attempt` (from 1).
 
     `random` returns a number from 0 up to 1. A Retry-After can make the wait longer, never shorter.
+    Gone is no end by itself: the endpoint may have another address by now, and else is disabled.
     """
     if result == "delivered":
         return NextStep("delivered", 0.0)
-    if result == "gone" or attempt >= len(RETRY_DELAYS_S):
+    if attempt >= len(RETRY_DELAYS_S):
         return NextStep("failed", 0.0)
     delay_s = RETRY_DELAYS_S[attempt] * (1 + JITTER * (2 * random() - 1))
     return NextStep("pending", max(delay_s, retry_after_s or 0.0))

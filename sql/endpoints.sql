@@ -28,8 +28,11 @@ WHERE
 ORDER BY created_at, endpoint_id;
 
 -- name: change_endpoint<!
--- Give an endpoint another address and other event types.
+-- Give an endpoint another address and other event types. How the old address fared says nothing of a
+-- new one.
 UPDATE endpoints SET
+    failing_since = CASE WHEN url = :url::text THEN failing_since END,
+    paused_until = CASE WHEN url = :url::text THEN paused_until END,
     url = :url::text,
     event_types = :event_types::text []
 WHERE endpoint_id = :endpoint_id::text AND tenant = :tenant::text

@@ -59,7 +59,11 @@ class HealthRow(NamedTuple):
     """How an endpoint fared in a batch of attempts."""
 
     endpoint_id: str
+    url: str
+    """Where; another one by now says nothing of the endpoint."""
     succeeded: bool
+    gone: bool
+    """It said that it is gone for good."""
     pause_s: float | None
     """For how long it wants to be left alone, from the moment this is written down."""
 
@@ -231,27 +235,25 @@ async def record_health(conn: Connection, health: Sequence[HealthRow]) -> None:
     """Remember how endpoints fared, each once."""
     if not health:
         return
-    columns = [list(column) for column in zip(*health, strict=True)]
     await _queries.record_health(
         conn,
-        endpoint_ids=columns[0],
-        succeeded=columns[1],
-        pauses_s=columns[2],
+        endpoint_ids=[row.endpoint_id for row in health],
+        urls=[row.url for row in health],
+        succeeded=[row.succeeded for row in health],
+        pauses_s=[row.pause_s for row in health],
     )
 
 
 async def disable_endpoints(
-    conn: Connection,
-    *,
-    gone_ids: Sequence[str],
-    failing_ids: Sequence[str],
-    failing_s: float,
+    conn: Connection, health: Sequence[HealthRow], *, failing_s: float
 ) -> list[DisabledRow]:
-    """Disable endpoints that are gone or have been failing for so long; return them."""
+    """Disable those of these endpoints that are gone or have been failing for so long."""
     rows = await _queries.disable_endpoints(
         conn,
-        gone_ids=list(gone_ids),
-        failing_ids=list(failing_ids),
+        endpoint_ids=[row.endpoint_id for row in health],
+        urls=[row.url for row in health],
+        succeeded=[row.succeeded for row in health],
+        gone=[row.gone for row in health],
         failing_s=failing_s,
     )
     return [DisabledRow(*row) for row in rows]

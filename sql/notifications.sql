@@ -231,18 +231,18 @@ due AS (
     LIMIT :limit_rows::bigint
 )
 
--- ARRAY: looked up one by one, whatever a plan made without the limit's value expects.
+-- ARRAY, and a SELECT for the payload: looked up one by one, whatever a plan expects that was made without
+-- the limit's value, or when there were no events. Joined, all events there are would be read.
 UPDATE deliveries SET claimed_by = :worker::uuid
-FROM events, endpoints
+FROM endpoints
 WHERE
     deliveries.delivery_id = ANY(ARRAY(SELECT due.delivery_id FROM due))
-    AND deliveries.event_id = events.event_id
     AND deliveries.endpoint_id = endpoints.endpoint_id
 RETURNING
     deliveries.delivery_id,
     deliveries.attempts,
     deliveries.event_id,
-    events.payload,
+    (SELECT events.payload FROM events WHERE events.event_id = deliveries.event_id) AS payload,
     deliveries.endpoint_id,
     endpoints.url,
     endpoints.secret,
@@ -320,8 +320,9 @@ FROM settled
 INNER JOIN outcome ON settled.delivery_id = outcome.delivery_id;
 
 -- name: record_health!
--- Remember since when endpoints have been failing, and which want to be left alone for a while. They
--- are locked in the order in which whoever plans deliveries locks them.
+-- Remember since when endpoints have been failing, and which want to be left alone for a while; not what
+-- an address said that is another one by now. They are locked in the order in which whoever plans
+-- deliveries locks them.
 WITH locked AS (
     SELECT endpoint_id FROM endpoints
     WHERE endpoint_id = ANY(:endpoint_ids::text [])
@@ -337,25 +338,34 @@ UPDATE endpoints SET
 FROM
     unnest(
         :endpoint_ids::text [],
+        :urls::text [],
         :succeeded::boolean [],
         :pauses_s::double precision []
-    ) AS health (endpoint_id, succeeded, pause_s)
+    ) AS health (endpoint_id, url, succeeded, pause_s)
 INNER JOIN locked ON health.endpoint_id = locked.endpoint_id
-WHERE endpoints.endpoint_id = health.endpoint_id;
+WHERE endpoints.endpoint_id = health.endpoint_id AND endpoints.url = health.url;
 
 -- name: disable_endpoints
--- Disable endpoints that are gone, and of the failing ones those that have been so for too long.
+-- Disable endpoints that are gone, and of the failing ones those that have been so for too long; as above
+-- by their addresses.
 UPDATE endpoints SET
     disabled_at = now(),
-    disabled_reason = CASE
-        WHEN endpoints.endpoint_id = ANY(:gone_ids::text []) THEN 'gone' ELSE 'failing'
-    END
+    disabled_reason = CASE WHEN health.gone THEN 'gone' ELSE 'failing' END
+FROM
+    unnest(
+        :endpoint_ids::text [],
+        :urls::text [],
+        :succeeded::boolean [],
+        :gone::boolean []
+    ) AS health (endpoint_id, url, succeeded, gone)
 WHERE
-    endpoints.disabled_at IS NULL
+    endpoints.endpoint_id = health.endpoint_id
+    AND endpoints.url = health.url
+    AND endpoints.disabled_at IS NULL
     AND (
-        endpoints.endpoint_id = ANY(:gone_ids::text [])
+        health.gone
         OR (
-            endpoints.endpoint_id = ANY(:failing_ids::text [])
+            NOT health.succeeded
             AND endpoints.failing_since <= now() - make_interval(secs => :failing_s::double precision)
         )
     )

@@ -50,7 +50,8 @@ async def test_a_worker_takes_the_endpoints_that_failed_in_one_order_before_it_d
         [(await register(pool, f"order-{n}", "http://127.0.0.1:9/hook")).endpoint_id for n in "ab"]
     )
     await pool.execute("UPDATE endpoints SET url = url || '/' WHERE endpoint_id = $1", first)
-    health = [HealthRow(id_, False, None) for id_ in (last, first)]
+    urls = {row[0]: row[1] for row in await pool.fetch("SELECT endpoint_id, url FROM endpoints")}
+    health = [HealthRow(id_, urls[id_], False, True, None) for id_ in (last, first)]
     async with pool.acquire() as holder, pool.acquire() as worker, pool.acquire() as other:
         async with holder.transaction():
             await take_endpoint(holder, first)
@@ -67,8 +68,7 @@ async def disable(conn: Any, health: list[HealthRow]) -> None:  # noqa: ANN401
     """Write down that endpoints are gone, as a delivery worker does."""
     async with conn.transaction():
         await sql.record_health(conn, health)
-        ids = [row.endpoint_id for row in health]
-        await sql.disable_endpoints(conn, gone_ids=ids, failing_ids=[], failing_s=0.0)
+        await sql.disable_endpoints(conn, health, failing_s=0.0)
 
 
 async def take_endpoint(conn: Any, endpoint_id: str) -> None:  # noqa: ANN401

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import pytest
+from aiohttp import web
 
 from notifications import endpoints, store
 from sql import notifications as sql
@@ -92,7 +93,7 @@ async def test_gone_disables_the_endpoint_at_once_and_tells(pool: Pool) -> None:
         assert endpoint == "gone"
         rows = await sql.list_deliveries(conn, "gone", limit_rows=1000)
     assert len(rows) == 100
-    assert {row.state for row in rows} == {"cancelled", "failed"}
+    assert {row.state for row in rows} == {"cancelled"}
     assert len(receiver.received) <= 8
     (event,) = told
     assert isinstance(event, WebhookDisabled)
@@ -201,6 +202,54 @@ async def failing_since(conn: Connection, endpoint_id: str) -> datetime | None:
         "SELECT failing_since FROM endpoints WHERE endpoint_id = $1", endpoint_id
     )
     return found
+
+
+async def change_address(pool: Pool, tenant: Tenant, url: str) -> None:
+    async with pool.acquire() as conn:
+        await endpoints.change_endpoint(
+            conn, tenant.tenant, tenant.endpoint_id, url, event_types=None, allow_private=True
+        )
+
+
+async def test_an_old_address_that_is_gone_disables_no_endpoint_that_has_left_it(
+    pool: Pool,
+) -> None:
+    """And what it would not take goes to the new one."""
+    changed = asyncio.Event()
+
+    async def answer_late(_: web.Request) -> web.Response:
+        await changed.wait()
+        return web.Response(status=410)
+
+    async with receive(answer_late) as old, receive() as new, deliver(pool):
+        tenant = await register(pool, "moved", old.url)
+        await store_event(pool, make_event("moved"))
+        await old.wait_for(1)
+        await change_address(pool, tenant, new.url)
+        changed.set()
+        await attempts_written(pool, "moved", 1)
+        await let_pass(pool, "moved", timedelta(minutes=1))
+        await new.wait_for(1)
+        await settled(pool, "moved", "delivered")
+
+
+async def test_a_new_address_is_not_left_alone_because_the_old_one_asked_for_it(
+    pool: Pool,
+) -> None:
+    async with (
+        receive(answer_with(503, {"Retry-After": "3600"})) as old,
+        receive() as new,
+        deliver(pool),
+    ):
+        tenant = await register(pool, "paused", old.url)
+        await store_event(pool, make_event("paused", 1))
+        await attempts_written(pool, "paused", 1)
+        await change_address(pool, tenant, new.url)
+        async with pool.acquire() as conn:
+            assert await failing_since(conn, tenant.endpoint_id) is None
+        await store_event(pool, make_event("paused", 2))
+        await new.wait_for(1)
+        await settled(pool, "paused", "delivered")
 
 
 async def test_a_disabled_endpoint_gets_nothing_until_enabled(pool: Pool) -> None:

@@ -33,8 +33,8 @@ def test_the_tenth_failure_is_the_last() -> None:
     assert judge_attempt(10, "timeout", None, lambda: 0.5).state == "failed"
 
 
-def test_gone_is_final_and_success_is_success() -> None:
-    assert judge_attempt(1, "gone", None, lambda: 0.5).state == "failed"
+def test_success_alone_is_final_before_the_schedule_is_spent() -> None:
+    assert judge_attempt(1, "gone", None, lambda: 0.5).state == "pending"
     assert judge_attempt(1, "delivered", None, lambda: 0.5).state == "delivered"
 
 
