@@ -53,6 +53,7 @@ class ConfirmWithdrawals(LocalStage[BlockRecord]):
 
     name = "confirm_withdrawals"
     topic = BLOCKS
+    batch_max = 25
 
     def __init__(self, context: Context) -> None:
         self._context = context

@@ -7,21 +7,25 @@ import subprocess
 import sys
 from pathlib import Path
 from threading import Thread
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from pydantic import SecretStr
 
+from agents.confirm_withdrawals import ConfirmWithdrawals
+from agents.match_deposits import MatchDeposits
 from agents.roles import ROLES
 from agents.runtime.context import Context, open_context
 from agents.runtime.kafka_io import KafkaLog, Publisher
 from agents.runtime.run_stage import StageRunner
+from agents.runtime.stage import Stage
 from agents.worker import build_app
 from cli.work import NAMES
 from devstack.paths import ROOT
 from settings.model import Network, Settings
 from sql.pool import Pool
 from tests.support.faust_worker import Note
+from topics.blocks import BLOCKS
 
 
 def run(program: str) -> list[str]:
@@ -44,6 +48,13 @@ async def test_of_what_waits_in_kafka_a_worker_holds_few_batches(tmp_path: Path)
     runner = StageRunner(Note(), context, "cluster", KafkaLog(settings))
     (agent,) = build_app(settings, "torment", [runner]).agents.values()
     assert agent.channel.clone(is_iterator=True).queue.maxsize == 250
+
+
+@pytest.mark.parametrize("stage", [MatchDeposits, ConfirmWithdrawals])
+def test_of_blocks_a_stage_takes_few_at_once(stage: type[Stage[Any, Any]]) -> None:
+    """One is up to 2.5 MB, three times that once it is read, and ten batches wait."""
+    assert stage.topic is BLOCKS
+    assert stage.batch_max <= 25
 
 
 async def test_topics_are_subscribed_to_without_waiting_for_tables(
