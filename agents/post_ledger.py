@@ -60,6 +60,7 @@ class PostLedger(LocalStage[LedgerRecord]):
 
     def __init__(self, context: Context) -> None:
         self._decimals = {asset.asset: asset.decimals for asset in context.settings.assets}
+        self._topic_name = context.settings.topic_prefix + self.topic.name
 
     async def apply(self, work: Work, records: Sequence[LedgerRecord], _: None) -> None:
         """Post what holds and is not posted yet."""
@@ -159,7 +160,7 @@ class PostLedger(LocalStage[LedgerRecord]):
             [
                 DeadLetter(
                     self.name,
-                    self.topic.name,
+                    self._topic_name,
                     -1,
                     -1,
                     fact.network.encode(),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from agents.post_ledger import PostLedger
+from agents.redrive_letters import redrive_dead_letters
+from ledger import rules
+from ledger.chart import BALANCE_MINOR_LIMIT
 from sql.pool import Pool
 from tests.support.books import Books
 from tests.support.deposits import CONFIRMATIONS
@@ -73,3 +76,24 @@ async def test_a_fact_that_is_told_again_is_no_dead_letter(pool: Pool, database_
     assert await world.parked_facts() == 0
     assert await world.balance("pending") == 0
     assert await world.balance("available") == START_MINOR - 100 - FEE_MINOR
+
+
+async def test_a_fact_that_had_no_room_in_the_ledger_is_posted_when_it_is_redriven(
+    pool: Pool, database_url: str
+) -> None:
+    books = Books(pool, database_url)
+    await books.start()
+    half = BALANCE_MINOR_LIMIT * 6 // 10
+    await books.deposit(half)
+    await books.deposit(half)
+    assert await books.available() == half
+    taken = rules.deposit_reversed(
+        books.tenant, "alice", books.coin, half, deposit_id=0, revision=0
+    )
+    await books.post(taken)
+    async with pool.acquire() as conn, conn.transaction():
+        parked = "SELECT id FROM dead_letters WHERE stage = $1 AND key = $2"
+        [letter] = await conn.fetch(parked, PostLedger.name, books.network.encode())
+        await redrive_dead_letters(conn, [letter["id"]], topic_prefix=books.pipeline.kafka.prefix)
+    await books.pipeline.settle()
+    assert await books.available() == half
