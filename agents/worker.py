@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import faust
 import structlog
@@ -53,7 +53,9 @@ HEAL_S = 5.0
 METADATA_S = 30
 """New partitions of a topic are found within this."""
 STOP_S = 15.0
-"""A worker told to stop ends its batches first, but no later than this: losing them is harmless."""
+"""A worker that stops ends its batches first, but no later than this: losing them is harmless."""
+TELL_S = 1.0
+"""Whoever takes the log may take no more of it, and a line to it then waits for good."""
 BATCHES_HELD_MAX = 10
 """Of a stage, read from Kafka and waiting for their turn; and what a fetch brings beyond them."""
 START_S = 120.0
@@ -96,8 +98,12 @@ class FaustWorker(faust.Worker):  # type: ignore[misc]
         """Open none: on SIGUSR2 Faust would, and hold up a worker, with its keys, at a console."""
 
     def _schedule_shutdown(self, number: signal.Signals) -> None:
-        self.stop_asked_at = self.stop_asked_at or time.monotonic()
+        self.on_worker_shutdown()
         super()._schedule_shutdown(number)
+
+    def on_worker_shutdown(self) -> None:
+        """Note when it began: at a signal, or as soon as an agent crashed."""
+        self.stop_asked_at = self.stop_asked_at or time.monotonic()
 
 
 class Worker:
@@ -106,6 +112,7 @@ class Worker:
     def __init__(self, settings: Settings, role_name: str) -> None:
         self._settings = settings
         self._role_name = role_name
+        self._process: FaustWorker | None = None
         self._runners: list[StageRunner] = []
         self._caught_up_at: dict[str, float] = defaultdict(time.monotonic)
         self._passed_over: set[str] = set()
@@ -119,14 +126,13 @@ class Worker:
         Garbage may be left lying until all is loaded; from then on it is collected.
         """
         set_up_logs(self._settings)
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
         loop = uvloop.new_event_loop()
         asyncio.set_event_loop(loop)
         app = loop.run_until_complete(self._open())
         collect_seldom()
-        process = FaustWorker(app, loop=loop, redirect_stdouts=False, quiet=True)
-        watch = threading.Thread(target=self._watch, args=[process], name="watchdog", daemon=True)
-        watch.start()
-        process.execute_from_commandline()
+        self._process = FaustWorker(app, loop=loop, redirect_stdouts=False, quiet=True)
+        self._process.execute_from_commandline()
 
     async def _open(self) -> MillraceApp:
         """Open all that the app needs; on an error what is open already is closed again."""
@@ -208,19 +214,18 @@ class Worker:
             if all(told) or not await has_access(self._settings):
                 told_at = time.monotonic()
             elif time.monotonic() - told_at > self._stall_s:
-                log.critical("brokers answer, but not the consumer: the worker ends itself")
-                os._exit(STALLED)
+                _end("brokers answer, but not the consumer: the worker ends itself")
             for meter in meters:
                 await meter.look_closer()
 
-    def _watch(self, process: FaustWorker) -> None:
+    def _watch(self) -> None:
         """End the process if it stands still: in a thread, since the event loop itself may."""
         while True:
             time.sleep(WATCH_S)
             now = time.monotonic()
-            if process.stop_asked_at is not None and now - process.stop_asked_at > STOP_S:
-                log.critical("work under way does not end, the worker ends itself")
-                os._exit(STALLED)
+            stop_asked_at = self._process and self._process.stop_asked_at
+            if stop_asked_at is not None and now - stop_asked_at > STOP_S:
+                _end("work under way does not end, the worker ends itself")
             stuck = [
                 runner.stage.name
                 for runner in self._runners
@@ -228,8 +233,15 @@ class Worker:
                 > self._stall_s
             ] or sorted(self._passed_over)
             if stuck or now - self._beat_at > self._stall_s:
-                log.critical("no progress, the worker ends itself", stages=stuck or "event loop")
-                os._exit(STALLED)
+                _end("no progress, the worker ends itself", stages=stuck or "event loop")
+
+
+def _end(words: str, **details: object) -> NoReturn:
+    """End the process, and say why if the log is taken."""
+    telling = threading.Thread(target=partial(log.critical, words, **details), daemon=True)
+    telling.start()
+    telling.join(TELL_S)
+    os._exit(STALLED)
 
 
 def build_app(settings: Settings, role_name: str, runners: Sequence[StageRunner]) -> MillraceApp:
@@ -304,9 +316,10 @@ def _essential(body: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[No
     async def run() -> None:
         try:
             await body()
-        except asyncio.CancelledError:
-            raise
-        except BaseException:
+        except BaseException as fault:
+            task = asyncio.current_task()
+            if isinstance(fault, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # by whoever stops us, not by what the body waited for
             log.critical("worker ends itself", exc_info=True)
             os._exit(1)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from faust.exceptions import ConsumerNotStarted
 
@@ -53,7 +54,9 @@ class LagMeter:
             try:
                 async with asyncio.timeout(ASK_TIMEOUT_S):
                     held = [tp for tp in self._consumer.assignment() if tp.topic == self._topic]
-                    self._ends = dict(await self._consumer.highwaters(*held)) if held else {}
+                    # Who holds none as yet must find the brokers when others' partitions come.
+                    asked = held or [TopicPartition(self._topic, 0)]
+                    self._ends = dict(await self._consumer.highwaters(*asked))
             except (KafkaError, OSError):
                 return False
         return True

@@ -6,24 +6,37 @@ On real servers. A promise that is not kept shows as a test that ends by its tim
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaError
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
 import sql.pool
 from agents.runtime import kafka_io
 from agents.runtime.kafka_io import Publisher, create_topics
+from agents.worker import STALLED
 from devstack.kafka import Kafka
 from devstack.postgres import Postgres
 from devstack.process import free_port
 from settings.model import Settings
 from sql.pool import Pool, open_pool
+from tests.scenarios.test_faust import running, send, settings, until
+from tests.support.faust_worker import NUMBERS
 from tests.support.silent_relay import silent_relay
 
+__all__ = ["settings"]
+
 WAIT_S = 60.0
+IN_HAND = """
+SELECT EXISTS (SELECT FROM pg_stat_activity
+               WHERE datname = current_database() AND state = 'idle in transaction')
+"""
 
 
 async def test_what_brokers_that_moved_were_to_take_is_published_anew(
@@ -79,3 +92,103 @@ async def test_who_waits_no_longer_for_a_silent_database_gives_the_connection_ba
         await asyncio.wait([waiting])
         await work(pool)
         await pool.close()
+
+
+async def test_a_worker_that_must_end_does_so_though_its_broker_hangs(
+    settings: Settings, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILLRACE_STAGE_STALL_S", "600")
+
+    async def has_begun() -> bool:
+        return bool(await pool.fetchval(IN_HAND))
+
+    with Kafka(tmp_path / "kafka", heap_mib=128) as kafka:
+        own = settings.model_copy(update={"kafka_bootstrap": kafka.bootstrap})
+        await create_topics(own, [NUMBERS.name])
+        await send(own, [1])
+        async with running(own, "doomed", tmp_path) as (log, process):
+            await until(has_begun, log)
+            os.kill(kafka.pid, signal.SIGSTOP)
+            try:
+                (tmp_path / "doomed").touch()
+                assert await asyncio.wait_for(process.wait(), WAIT_S) == STALLED
+            finally:
+                os.kill(kafka.pid, signal.SIGCONT)
+            assert "does not end" in await asyncio.to_thread(log.read_text)
+
+
+@pytest.mark.parametrize(("kind", "status"), [("late", STALLED), ("let_down", 1)])
+async def test_a_worker_ends_itself_if_it_cannot_begin_or_loses_a_loop(
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    status: int,
+) -> None:
+    monkeypatch.setenv("MILLRACE_STAGE_STALL_S", "3")
+    async with running(settings, kind, tmp_path) as (_, process):
+        assert await asyncio.wait_for(process.wait(), WAIT_S) == status
+
+
+async def test_a_worker_that_stands_still_ends_itself_though_nobody_takes_its_log(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a collector of logs hangs: what is written waits for good."""
+    monkeypatch.setenv("MILLRACE_STAGE_STALL_S", "3")
+    (tmp_path / "doomed.log").symlink_to("pipe")
+    reader, writer = os.pipe()
+    (tmp_path / "pipe").symlink_to(f"/proc/{os.getpid()}/fd/{writer}")
+    async with running(settings, "doomed", tmp_path) as (_, process):
+        said = b""
+        while b"worker ready" not in said:
+            said += await asyncio.to_thread(os.read, reader, 1024)
+        filler = os.open(f"/proc/self/fd/{writer}", os.O_WRONLY | os.O_NONBLOCK)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(filler, b" ")
+        await send(settings, [1])
+        assert await asyncio.wait_for(process.wait(), WAIT_S) == STALLED
+    for end in (reader, writer, filler):
+        os.close(end)
+
+
+async def test_a_worker_without_partitions_ends_itself_too_when_its_brokers_all_moved(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it would take none over when those who hold them die."""
+    monkeypatch.setenv("MILLRACE_STAGE_STALL_S", "3")
+    ports = free_port(), free_port()
+    moving = settings.model_copy(
+        update={"kafka_bootstrap": ",".join(f"127.0.0.1:{port}" for port in ports)}
+    )
+    async with AsyncExitStack() as workers:
+        with Kafka(tmp_path / "kafka", port=ports[0], heap_mib=128):
+            await create_topics(moving, [NUMBERS.name])
+            ran = []
+            for name in ("one", "another"):
+                (tmp_path / name).mkdir()
+                ran.append(
+                    await workers.enter_async_context(running(moving, "ours", tmp_path / name))
+                )
+
+            async def share_the_partition() -> bool:
+                return await members(moving) == len(ran)
+
+            await until(share_the_partition, ran[0][0])
+        with Kafka(tmp_path / "kafka", port=ports[1], heap_mib=128):
+            ends = await asyncio.gather(*(process.wait() for _, process in ran))
+    assert ends == [STALLED, STALLED]
+
+
+async def members(settings: Settings) -> int:
+    """Return how many workers share the partitions, 0 while that is not settled."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    await admin.start()
+    try:
+        (answer,) = await admin.describe_consumer_groups([f"{settings.topic_prefix}torment"])
+        (_, _, state, _, _, found, *_) = answer.groups[0]
+        return len(found) if state == "Stable" else 0
+    except GroupCoordinatorNotAvailableError:
+        return 0
+    finally:
+        await admin.close()

@@ -1,14 +1,17 @@
 """A worker process whose one stage raises on order: ours, or a plain Faust agent beside it.
 
-    python -m tests.support.faust_worker ours|plain|deaf|forgetful
+    python -m tests.support.faust_worker ours|plain|deaf|forgetful|doomed|late|let_down
 
 Numbers come in on a topic and are noted in a table. Every 20th is poison: it raises, always
 ("ours") or the first time only ("plain", which is the milder fault). "deaf" is ours until its
 consumer is told to fetch no more, "forgetful" until it is told to fetch no more from partition 0.
+"doomed" holds its first record until it is told that an invariant is broken. "late" is never ready,
+and "let_down" has a loop that waits for what somebody else cancels.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Sequence
@@ -20,9 +23,10 @@ import asyncpg
 import faust
 from aiokafka.consumer.fetcher import Fetcher
 
+from agents import worker
 from agents.roles import ROLES, Role
 from agents.runtime.context import Context
-from agents.runtime.stage import LocalStage, Work
+from agents.runtime.stage import InvariantBroken, LocalStage, Work
 from agents.worker import Worker
 from settings.model import Settings
 from topics.topic import Topic
@@ -81,6 +85,51 @@ def run_forgetful() -> None:
     run_ours()
 
 
+class Doomed(Note):
+    """Breaks an invariant once the file `doomed` is there."""
+
+    async def apply(self, work: Work, records: Sequence[int], _: None) -> None:
+        while not Path(Settings().data_dir, "doomed").exists():  # noqa: ASYNC110, ASYNC240
+            await asyncio.sleep(0.1)
+        raise InvariantBroken("doomed")
+
+
+def run_doomed() -> None:
+    """Run a stage that holds its first record until it breaks an invariant."""
+
+    async def doomed(_: Context) -> Role:
+        return Role(stages=(Doomed(),))
+
+    ROLES["torment"] = doomed
+    Worker(Settings(), "torment").run()
+
+
+def run_late() -> None:
+    """Run a worker that is given three seconds to begin, and never gets to an end with that."""
+
+    async def late(_: Context) -> Role:
+        return await asyncio.Future[Role]()
+
+    worker.START_S = 3.0
+    ROLES["torment"] = late
+    Worker(Settings(), "torment").run()
+
+
+def run_let_down() -> None:
+    """Run ours beside a loop that is cancelled by nobody, but what it waits for is."""
+
+    async def wait() -> None:
+        awaited = asyncio.get_running_loop().create_future()
+        awaited.cancel()
+        await awaited
+
+    async def let_down(_: Context) -> Role:
+        return Role(stages=(Note(),), shared=(wait,))
+
+    ROLES["torment"] = let_down
+    Worker(Settings(), "torment").run()
+
+
 def run_plain() -> None:
     """Run what Faust's own documentation shows: `async for`, acked by Faust."""
     settings = Settings()
@@ -114,5 +163,4 @@ def run_plain() -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("MILLRACE_METRICS_PORT", "0")
-    kinds = {"ours": run_ours, "plain": run_plain, "deaf": run_deaf, "forgetful": run_forgetful}
-    kinds[sys.argv[1]]()
+    globals()[f"run_{sys.argv[1]}"]()
