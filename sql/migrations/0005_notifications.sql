@@ -57,12 +57,12 @@ CREATE TABLE deliveries (
     attempts integer NOT NULL DEFAULT 0,
     next_attempt_at timestamptz NOT NULL,
     -- The worker that has it in hand; void once that worker's lease is over. In no index on purpose:
-    -- together with the room left on pages it makes a claim a heap-only update.
+    -- with room left on a page to claim all that is on it, a claim is a heap-only update.
     claimed_by uuid,
     last_error text,
     delivered_at timestamptz,
     UNIQUE (event_id, endpoint_id, replay)
-) WITH (fillfactor = 60);
+) WITH (fillfactor = 45);
 CREATE INDEX deliveries_due ON deliveries (endpoint_id, next_attempt_at) WHERE state = 'pending';
 CREATE INDEX deliveries_endpoint ON deliveries (endpoint_id, delivery_id);
 -- What an operator looks for after trouble: few among very many.

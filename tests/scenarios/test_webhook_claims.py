@@ -93,6 +93,44 @@ async def test_what_a_worker_took_is_free_as_soon_as_its_lease_is_over_and_not_b
     assert await claim(pool, third) == []
 
 
+async def counted(conn: Connection, table: str, figure: str) -> int:
+    """Return what the statistics say that this connection did to a table."""
+    query = f"SELECT {figure} FROM pg_stat_xact_user_tables WHERE relname = $1"
+    figures: int = await conn.fetchval(query, table)
+    return figures
+
+
+async def test_who_planned_when_there_was_nothing_reads_no_more_events_than_it_sends(
+    pool: Pool, database_url: str, no_endpoints_of_other_tests: None
+) -> None:
+    await pool.execute("TRUNCATE events CASCADE")
+    async with await open_pool(database_url, 1, keeps_plans=True) as worker:
+        assert await claim(worker, uuid4()) == []
+        await register(pool, "few", "http://127.0.0.1:9/hook")
+        await store_event(pool, *(make_event("few", number) for number in range(500)))
+        async with worker.acquire() as conn, conn.transaction():
+            claims = await sql.claim_deliveries(
+                conn, uuid4(), limit_rows=20, room_default=500, rooms={}, held_by={}
+            )
+            assert len(claims) == 10
+            assert await counted(conn, "events", "seq_tup_read + idx_tup_fetch") == 10
+
+
+async def test_a_claim_changes_no_index_however_much_is_claimed_at_once(
+    pool: Pool, no_endpoints_of_other_tests: None
+) -> None:
+    """Else each of the table's indexes would be written to for each delivery once more."""
+    await register(pool, "much", "http://127.0.0.1:9/hook")
+    await store_event(pool, *(make_event("much", number) for number in range(500)))
+    async with pool.acquire() as conn, conn.transaction():
+        before = await counted(conn, "deliveries", "n_tup_upd - n_tup_hot_upd")
+        claims = await sql.claim_deliveries(
+            conn, uuid4(), limit_rows=1000, room_default=500, rooms={}, held_by={}
+        )
+        assert len(claims) == 500
+        assert await counted(conn, "deliveries", "n_tup_upd - n_tup_hot_upd") == before
+
+
 async def test_who_disables_a_failing_endpoint_is_in_no_circle_with_its_worker(pool: Pool) -> None:
     async with receive(answer_with(500)) as receiver, pool.acquire() as conn:
         endpoint = await register(pool, "circle", receiver.url)
