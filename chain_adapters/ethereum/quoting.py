@@ -120,7 +120,7 @@ async def quote(endpoint: Endpoint, payment: Payment, fee_minor_cap: int) -> Quo
         raise PaymentRefused("sender_lacks_funds", "the sender holds less than the amount")
     gas_limit = read_gas(payment, gas)
     if payment.contract is None:
-        await check_recipient(endpoint, payment, gas_limit)
+        await check_recipient(endpoint, payment, code, gas_limit)
     bid = choose_bid(fees, price, gas_limit)
     bid = cap_bid(bid, fee_minor_cap, current_price(fees, bid))
     if balance_minor < value + bid.fee_minor_max:
@@ -155,17 +155,20 @@ def check_token(payment: Payment, code: Reply, held: Reply, called: Reply, estim
         raise PaymentRefused("token_transfer_reverts", "the token answers that it would not pay")
 
 
-async def check_recipient(endpoint: Endpoint, payment: Payment, gas_limit: int) -> None:
+async def check_recipient(
+    endpoint: Endpoint, payment: Payment, code: Reply, gas_limit: int
+) -> None:
     """Refuse to pay for more than RECIPIENT_GAS_MAX of the recipient's own work.
 
-    What any payment takes is asked for, if it matters: on some chains it is more than PLAIN_GAS.
+    What any payment takes is asked for, if it matters: on second layers it is more than PLAIN_GAS,
+    differs from one moment to the next, and by as much as no recipient without code can use.
     """
-    if gas_limit <= PLAIN_GAS + RECIPIENT_GAS_MAX:
+    if gas_limit <= PLAIN_GAS + RECIPIENT_GAS_MAX or wire.decode_text(result_of(code)) == "0x":
         return
-    nothing = msgspec.structs.replace(payment, recipient=payment.sender, amount_minor=0)
-    call = {"from": payment.sender, "to": payment.sender}
+    to_itself = msgspec.structs.replace(payment, recipient=payment.sender)
+    call = {"from": payment.sender, "to": payment.sender, "value": hex(payment.amount_minor)}
     (plain,) = await endpoint.call([Request("eth_estimateGas", (call,))])
-    extra = gas_limit - read_gas(nothing, plain)
+    extra = gas_limit - read_gas(to_itself, plain)
     if extra > RECIPIENT_GAS_MAX:
         raise PaymentRefused(
             "recipient_takes_gas", f"the recipient would use {extra} gas of our transaction"

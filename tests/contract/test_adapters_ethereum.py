@@ -8,8 +8,10 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 
+import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from chain_adapters.ethereum.adapter import EthereumAdapter
 from chain_adapters.ethereum.decode import TRANSFER_TOPIC
@@ -161,6 +163,43 @@ async def test_a_recipient_that_has_its_own_work_done_at_our_expense_is_refused(
     with pytest.raises(PaymentRefused) as refused:
         await world.adapter.quote(Payment(sender, greedy, None, 1))
     assert refused.value.reason == "recipient_takes_gas"
+
+
+@asynccontextmanager
+async def second_layer(anvil: Anvil) -> AsyncIterator[str]:
+    """The node, as if its estimates had a share for another chain, which falls all the time."""
+    share = 2_000_000
+
+    async def pass_on(request: web.Request) -> web.Response:
+        nonlocal share
+        asked = await request.json()
+        async with session.post(anvil.rpc_url, json=asked) as response:
+            told = await response.json()
+        calls = {call["id"]: call["method"] for call in (asked if type(asked) is list else [asked])}
+        for reply in told if type(told) is list else [told]:
+            if calls[reply["id"]] == "eth_estimateGas" and "result" in reply:
+                reply["result"] = hex(int(reply["result"], 16) + share)
+                share -= 200_000
+        return web.json_response(told)
+
+    app = web.Application()
+    app.router.add_post("/", pass_on)
+    async with aiohttp.ClientSession() as session, TestServer(app) as server:
+        yield str(server.make_url("/"))
+
+
+async def test_what_the_chain_takes_of_any_payment_is_no_work_of_the_recipient(
+    anvil: Anvil, world: AnvilWorld
+) -> None:
+    sender = world.new_address()
+    await world.fund(sender, 10**18)
+    async with second_layer(anvil) as url:
+        adapter = EthereumAdapter(f"eip155:{anvil.chain_id}", [url])
+        try:
+            quote = await adapter.quote(Payment(sender, world.new_address(), None, 1))
+        finally:
+            await adapter.close()
+    assert quote.fee_minor_max > 0
 
 
 async def test_new_heads_are_pushed(anvil: Anvil, world: AnvilWorld) -> None:
