@@ -43,12 +43,22 @@ class MortalConnection(asyncpg.Connection):  # type: ignore[type-arg,misc,unused
             self.terminate()
 
 
+class NotLetIn(ConnectionError):
+    """The server takes no connection of ours, as while a password is changed or it is restored."""
+
+
 class MeasuredPool(asyncpg.Pool):  # type: ignore[type-arg,misc,unused-ignore]
-    """A pool that tells how long its users wait for a connection."""
+    """A pool that tells how long its users wait for a connection.
+
+    A server that refuses one says nothing of what it was for: that is NotLetIn, whatever its words.
+    """
 
     async def _acquire(self, timeout: float | None) -> Any:  # noqa: ANN401 - as asyncpg has it
         with db_acquire_seconds.time():
-            return await super()._acquire(timeout)  # type: ignore[misc,unused-ignore]
+            try:
+                return await super()._acquire(timeout)  # type: ignore[misc,unused-ignore]
+            except asyncpg.PostgresError as refusal:
+                raise NotLetIn(str(refusal)) from refusal
 
 
 async def open_pool(

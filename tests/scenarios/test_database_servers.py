@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -19,15 +20,19 @@ from structlog.testing import capture_logs
 
 from agents.runtime.context import open_context, require_sound
 from agents.runtime.faults import PASSING_FAULTS
+from agents.runtime.run_stage import ATTEMPTS_MAX
 from agents.runtime.stage import InvariantBroken
 from cli.doctor import examine_database
 from devstack.postgres import Postgres, open_install
 from settings.model import Settings
 from sql.migrate import migrate
-from sql.pool import Connection, open_pool
+from sql.pool import Connection, Pool, open_pool
 from tests.conftest import execute
+from tests.faults.test_run_stage import Scene, scene
 from tests.support.silent_relay import silent_relay
 from tests.support.webhooks import deliver, make_event, receive, register, store_event
+
+__all__ = ["scene"]
 
 END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'"
 
@@ -72,6 +77,38 @@ async def test_a_worker_leaves_a_standby_for_the_server_that_takes_writes(tmp_pa
             await execute(second, "SELECT pg_promote()")
             await pool.execute("INSERT INTO noted VALUES (2)")
             assert await pool.fetchval("SELECT 2 IN (SELECT number FROM noted)")
+
+
+async def test_a_server_that_lets_nobody_in_is_not_held_against_the_record(
+    scene: Scene, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while a password is changed. A connection comes back just when the stage would park."""
+    runner = scene.runner()
+    await runner.run(scene.send([1]))
+    name = await scene.pool.fetchval("SELECT current_database()")
+    connect: Any = vars(asyncpg.Pool)["_get_new_connection"]
+    refused = 0
+
+    async def connect_or_give_back(pool: Pool) -> Any:  # noqa: ANN401 - as asyncpg has it
+        nonlocal refused
+        try:
+            return await connect(pool)
+        except asyncpg.PostgresError:
+            refused += 1
+            if refused == 1 + ATTEMPTS_MAX:
+                await pool.release(kept)
+            raise
+
+    async with await open_pool(postgres.url_of(name), 2) as pool:
+        kept = await pool.acquire()
+        monkeypatch.setattr(asyncpg.Pool, "_get_new_connection", connect_or_give_back)
+        monkeypatch.setattr(scene.context, "pool", pool)
+        await execute(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await runner.run(scene.send([2]))
+        await execute(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    assert refused > ATTEMPTS_MAX
+    assert await scene.noted() == [1, 2]
+    assert await scene.parked() == 0
 
 
 def has_met_it(lines: Sequence[Mapping[str, object]]) -> bool:
