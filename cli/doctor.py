@@ -122,7 +122,7 @@ async def examine_database(
 
     found: list[Finding] = []
     try:
-        async with session.database(config) as pool, pool.acquire() as conn:
+        async with session.database(config, session.LOOK_S) as pool, pool.acquire() as conn:
             found += await _examine_server(conn)
             if found[-1].state == "red":
                 return [], found
@@ -158,9 +158,14 @@ async def _examine_server(conn: Connection) -> list[Finding]:
         found.append(red("order of texts", detail, remedy))
     there = [file.name.partition("_")[0] for file in MIGRATIONS.glob("*.sql")]
     try:
-        found.append(judge_migrations(await health.applied_migrations(conn), there))
+        schema = judge_migrations(await health.applied_migrations(conn), there)
+        found.append(schema)
+        late = await health.late_sequences(conn) if schema.state == "green" else []
     except asyncpg.UndefinedTableError:
-        found.append(red("schema", "the database is empty", NOT_SET_UP))
+        return [*found, red("schema", "the database is empty", NOT_SET_UP)]
+    if late:
+        remedy = "Stop the workers and see docs/operations.md, 'Sequences that are behind'."
+        found.append(red("sequences", f"behind the ids given: {', '.join(late)}", remedy))
     return found
 
 

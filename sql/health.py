@@ -55,6 +55,11 @@ async def sorts_otherwise(conn: Connection) -> bool:
     return bool(await _queries.sorts_otherwise(conn))
 
 
+async def late_sequences(conn: Connection) -> list[str]:
+    """Return the sequences that would give ids that are there already, as far as we may see."""
+    return [row["sequencename"] for row in await _queries.late_sequences(conn)]
+
+
 async def keeps_settings(conn: Connection) -> bool:
     """Whether the server was told what our connections ask for when they are made."""
     return bool(await _queries.keeps_settings(conn, idle_s=IDLE_IN_TRANSACTION_S))

@@ -22,6 +22,37 @@ SELECT
     current_setting('idle_in_transaction_session_timeout')::interval
     BETWEEN interval '1 millisecond' AND make_interval(secs => :idle_s::double precision);
 
+-- name: late_sequences
+-- Sequences that would give ids that are there already: a copy by logical replication has all rows, and its
+-- sequences where they began.
+SELECT s.sequencename
+FROM pg_sequences AS s
+INNER JOIN (
+    SELECT
+        'journal_entry_ids' AS name,
+        max(entry_id) AS newest
+    FROM journal_lines
+    UNION ALL
+    SELECT 'deposits_deposit_id_seq', max(deposit_id) FROM deposits
+    UNION ALL
+    SELECT 'network_costs_cost_id_seq', max(cost_id) FROM network_costs
+    UNION ALL
+    SELECT 'withdrawals_withdrawal_id_seq', max(withdrawal_id) FROM withdrawals
+    UNION ALL
+    SELECT 'foreign_transactions_foreign_id_seq', max(foreign_id) FROM foreign_transactions
+    UNION ALL
+    SELECT 'deliveries_delivery_id_seq', max(delivery_id) FROM deliveries
+    UNION ALL
+    SELECT 'outbox_id_seq', max(id) FROM outbox
+    UNION ALL
+    SELECT 'dead_letters_id_seq', max(id) FROM dead_letters
+) AS given ON s.sequencename = given.name
+WHERE
+    s.schemaname = 'public'
+    AND has_sequence_privilege(format('%I.%I', s.schemaname, s.sequencename), 'SELECT')
+    AND coalesce(s.last_value, 0) < given.newest
+ORDER BY s.sequencename;
+
 -- name: list_leases
 -- Every lease with how long it is still good for.
 SELECT

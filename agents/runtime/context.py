@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
+
+import asyncpg
 
 from agents.runtime.kafka_io import Publisher
 from agents.runtime.outlet import Outlet
@@ -86,7 +88,8 @@ async def require_sound(conn: Connection) -> None:
     """Raise InvariantBroken if work cannot be trusted to a connection.
 
     Where texts sort otherwise than when the database was made, an index over texts misses what is
-    there, and a unique key lets a deposit in again. A pooler that drops what a session asks for
+    there, and a unique key lets a deposit in again. Where sequences give ids that are taken,
+    records fail, and what is newest by its id is not. A pooler that drops what a session asks for
     mostly gives each transaction another session too, and statements go astray.
     """
     if await health.sorts_otherwise(conn):
@@ -94,6 +97,12 @@ async def require_sound(conn: Connection) -> None:
             "texts sort otherwise on this database server than when its indexes were made: unique"
             " keys may not hold. See docs/operations.md, 'Texts that sort otherwise'."
         )
+    with suppress(asyncpg.UndefinedTableError):  # nothing is set up yet
+        if late := await health.late_sequences(conn):
+            raise InvariantBroken(
+                f"sequences are behind the ids that were given ({', '.join(late)}), as in a copy by"
+                " logical replication. See docs/operations.md, 'Sequences that are behind'."
+            )
     if not await health.keeps_settings(conn):
         raise InvariantBroken(
             "the database session has not the idle_in_transaction_session_timeout it asked for: a"

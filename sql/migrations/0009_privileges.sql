@@ -21,6 +21,7 @@ BEGIN
     ON accounts TO millrace_app;
     GRANT INSERT ON journal_lines TO millrace_app;
     GRANT USAGE ON SEQUENCE journal_entry_ids TO millrace_app;
+    GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO millrace_app; -- to see that none is behind
 
     -- Whether a tenant is paid for is an operator's word; what its wallets are never changes.
     GRANT UPDATE (status) ON tenants TO millrace_app;
