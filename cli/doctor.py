@@ -122,7 +122,7 @@ async def examine_database(
 
     found: list[Finding] = []
     try:
-        async with session.database(config) as pool, pool.acquire() as conn:
+        async with session.database(config, session.LOOK_S) as pool, pool.acquire() as conn:
             found += await _examine_server(conn)
             if found[-1].state == "red":
                 return [], found

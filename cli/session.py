@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 ResultT = TypeVar("ResultT")
 CONNECTIONS = 2
 CONNECT_TIMEOUT_S = 10.0
+ANSWER_S = 300.0
+"""No statement of a command takes as long, but for those over the whole journal."""
+LOOK_S = 30.0
+"""The same for what only looks whether all is there."""
 ATTEMPTS = 5
 """At a transaction that waits in a circle with those of workers."""
 
@@ -94,13 +98,17 @@ def quiet_logs() -> None:
 
 
 @asynccontextmanager
-async def database(config: Settings) -> AsyncIterator[Pool]:
-    """Connect to the database. Problem if it is away."""
+async def database(config: Settings, answer_s: float | None = None) -> AsyncIterator[Pool]:
+    """Connect to the database. Problem if it is away.
+
+    A statement without an answer after `answer_s`, or ANSWER_S, is given up with TimeoutError.
+    """
     from sql.pool import open_pool
 
     url = config.database_url.get_secret_value()
+    opening = open_pool(url, CONNECTIONS, answer_s=answer_s or ANSWER_S)
     try:
-        pool = await asyncio.wait_for(open_pool(url, CONNECTIONS), CONNECT_TIMEOUT_S)
+        pool = await asyncio.wait_for(opening, CONNECT_TIMEOUT_S)
     except (OSError, TimeoutError, ValueError) as error:
         from cli.dev_env import why_unread
 

@@ -75,7 +75,7 @@ async def require_set_up(config: Settings) -> None:
     from sql import catalogue, health, stream
     from topics.catalogue import ALL_TOPICS
 
-    async with session.database(config) as pool, pool.acquire() as conn:
+    async with session.database(config, session.LOOK_S) as pool, pool.acquire() as conn:
         networks = await catalogue.list_networks(conn)
         assets = await catalogue.list_assets(conn)
         open_work = await catalogue.open_work(conn)
@@ -105,7 +105,7 @@ async def require_webhook_key(config: Settings) -> None:
     from notifications.endpoints import check_box
     from notifications.signing import SecretUnreadable
 
-    async with session.database(config) as pool, pool.acquire() as conn:
+    async with session.database(config, session.LOOK_S) as pool, pool.acquire() as conn:
         try:
             await check_box(conn, open_box(config))
         except SecretUnreadable as error:

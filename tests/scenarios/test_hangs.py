@@ -16,11 +16,15 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
+from pydantic import SecretStr
 
 import sql.pool
 from agents.runtime import kafka_io
 from agents.runtime.kafka_io import Publisher, create_topics
 from agents.worker import STALLED
+from cli import session
+from cli.doctor import examine_database
+from cli.work import require_set_up
 from devstack.kafka import Kafka
 from devstack.postgres import Postgres
 from devstack.process import free_port
@@ -28,6 +32,7 @@ from settings.model import Settings
 from sql.pool import Pool, open_pool
 from tests.scenarios.test_faust import running, send, settings, until
 from tests.support.faust_worker import NUMBERS
+from tests.support.races import held_table, until_blocked
 from tests.support.silent_relay import silent_relay
 
 __all__ = ["settings"]
@@ -72,6 +77,16 @@ async def ask_in_transaction(pool: Pool) -> None:
         await conn.execute("SELECT 1")
 
 
+async def begin_a_worker(settings: Settings) -> None:
+    with pytest.raises(TimeoutError):
+        await require_set_up(settings)
+
+
+async def call_the_doctor(settings: Settings) -> None:
+    _, (finding,) = await examine_database(settings, None)
+    assert (finding.check, finding.state) == ("database", "red")
+
+
 @pytest.mark.parametrize("work", [ask, ask_in_transaction])
 @pytest.mark.parametrize("answer_s", [None, 300.0], ids=["command", "worker"])
 async def test_who_waits_no_longer_for_a_silent_database_gives_the_connection_back(
@@ -92,6 +107,28 @@ async def test_who_waits_no_longer_for_a_silent_database_gives_the_connection_ba
         await asyncio.wait([waiting])
         await work(pool)
         await pool.close()
+
+
+@pytest.mark.parametrize(
+    ("look", "table"), [(begin_a_worker, "networks"), (call_the_doctor, "schema_migrations")]
+)
+async def test_what_looks_at_a_database_that_falls_silent_comes_to_an_end(
+    settings: Settings,
+    pool: Pool,
+    monkeypatch: pytest.MonkeyPatch,
+    look: Callable[[Settings], Coroutine[Any, Any, None]],
+    table: str,
+) -> None:
+    """Nothing else would end a worker that has not begun, or tell an operator what is wrong."""
+    monkeypatch.setattr(session, "LOOK_S", 2.0)
+    url = settings.database_url.get_secret_value()
+    async with silent_relay(url) as relay, asyncio.timeout(WAIT_S):
+        through = settings.model_copy(update={"database_url": SecretStr(relay.url)})
+        async with held_table(pool, table):
+            looking = asyncio.create_task(look(through))
+            await until_blocked(pool, looking)
+            relay.fall_silent()
+        await looking
 
 
 async def test_a_worker_that_must_end_does_so_though_its_broker_hangs(
