@@ -25,7 +25,7 @@ from agents.runtime.transact import transact
 from chain_adapters.types import PaymentRefused
 from custody import withdrawal_events as told
 from custody.approve import give_up_expired
-from custody.pay import Priced, Purse, Ready, ready_payments, sign_payment
+from custody.pay import Priced, Purse, Ready, ready_payments, require_means, sign_payment
 from custody.signer import Signer
 from metrics import catalogue
 from settings.model import Network
@@ -136,6 +136,7 @@ class ReplaceWithdrawals(Loop):
         payer = self.context.adapters[network]
         try:
             new = sign_payment(payer, self._signer, payment, purse, replaces=attempt)
+            require_means(payment, new.fee_minor_max)  # or it is refused, and the next costs more
         except PaymentRefused as refusal:
             log.warning(
                 "not replaced",

@@ -118,6 +118,17 @@ def within_means(
     return ready, short
 
 
+def require_means(payment: Ready, fee_minor_max: int) -> None:
+    """Raise PaymentRefused if the wallet held less than the payment's native money and this fee.
+
+    For a fee that is above the quoted one. Where money is held as coins, see _first_lacking.
+    """
+    amount_minor = payment.row.amount_minor if payment.row.contract is None else 0
+    held_minor = payment.quote.held_native_minor
+    if held_minor is not None and held_minor < amount_minor + fee_minor_max:
+        raise PaymentRefused("sender_lacks_funds", "the sender cannot pay the fee")
+
+
 def _first_lacking(payment: Ready, total: Mapping[str | None, int]) -> Shortage | None:
     """Where money is held as coins, building the transaction tells, not this."""
     held = {

@@ -173,6 +173,28 @@ async def test_a_stuck_payment_that_would_be_undone_by_now_holds_up_no_other(
     await world.check_wallet()
 
 
+async def test_no_bid_is_raised_that_its_wallet_could_not_pay(
+    world: PayingAnvilWorld, order_id: str
+) -> None:
+    """Nodes refuse such a one, and all that were made until money came would have cost the more."""
+    command = world.command(order_id, 40, asset=world.token)
+    await world.request(command)
+    price = int(await world.node.call("eth_gasPrice"), 16)
+    await world.node.call("anvil_setNextBlockBaseFeePerGas", hex(20 * price))
+    await world.mine()
+    code = await world.node.call("eth_getCode", world.contract, "latest")
+    held = await world.node.call("eth_getBalance", world.hot_wallet, "latest")
+    await world.node.call("anvil_setCode", world.contract, PAUSED)
+    await world.node.call("anvil_setBalance", world.hot_wallet, hex(40_000 * 40 * price))
+    assert [await world.tried(order_id) for _ in range(3)] == [1, 1, 1]
+    await world.node.call("anvil_setBalance", world.hot_wallet, held)
+    assert await world.tried(order_id) == 2
+    await world.mine(CONFIRMATIONS)
+    await world.node.call("anvil_setCode", world.contract, code)
+    assert (await world.withdrawal(order_id)).status == "failed"
+    await world.check_wallet()
+
+
 @pytest.mark.parametrize("landed", [True, False])
 @pytest.mark.parametrize("moment", Moment)
 async def test_a_lost_answer_and_a_death_while_sending_pay_once(
