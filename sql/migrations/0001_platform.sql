@@ -91,7 +91,7 @@ CREATE TABLE outbox (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     topic text NOT NULL,
     key text NOT NULL,
-    payload bytea NOT NULL, -- a zstd frame: writing a record plain takes longer than packing it
+    payload bytea NOT NULL, -- a long one as a zstd frame: writing it plain takes longer than packing it
     created_at timestamptz NOT NULL DEFAULT now()
 );
 ALTER TABLE outbox ALTER COLUMN payload SET STORAGE EXTERNAL;

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaError
 
 from agents.relay_outbox import RelayOutbox
@@ -18,7 +19,7 @@ from agents.runtime.kafka_survey import survey_broker
 from devstack.kafka import Kafka
 from settings.model import Settings
 from sql.pool import Pool
-from sql.stream import fill_outbox
+from sql.stream import ZSTD, delete_outbox, fill_outbox, read_outbox
 
 WAITING = "SELECT array_agg(topic) FROM outbox"
 
@@ -87,6 +88,52 @@ async def test_records_of_a_missing_topic_wait_in_order_and_hold_no_other_up(
     assert await read_all(kafka, late) == [b"one", b"three"]
     assert await pool.fetchval("SELECT count(*) FROM outbox") == 0
     assert await pool.fetchval("SELECT count(*) FROM dead_letters WHERE topic = $1", late) == 0
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b'{"a":1}', b'{"a":1}' * 1000, ZSTD, ZSTD + b" no frame"],
+    ids=["empty", "short", "long", "a frame's beginning", "no frame behind it"],
+)
+async def test_a_payload_is_read_from_the_outbox_as_it_was_written(
+    pool: Pool, payload: bytes
+) -> None:
+    """Short ones are kept plain, and those of strangers may look like packed ones."""
+    async with pool.acquire() as conn:
+        [row] = await fill_outbox(conn, [("topic", "k", payload)])
+        assert await read_outbox(conn, 0, 10) == [row]
+        assert row.payload == payload
+        await delete_outbox(conn, [row.id])
+
+
+async def test_what_was_committed_is_on_its_way_before_a_stage_goes_on(
+    kafka: str, topic_prefix: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    send = AIOKafkaConnection.send
+
+    def spy(self: AIOKafkaConnection, request: object, **options: object) -> object:
+        sent.append(type(request).__name__)
+        return send(self, request, **options)
+
+    settings = Settings(kafka_bootstrap=kafka, topic_prefix=topic_prefix, topic_partitions=1)
+    topics = [f"{topic_prefix}{name}" for name in ("one", "two")]
+    await create_topics(settings, ["one", "two"])
+    context = Context(settings, pool, {}, Publisher(settings))
+    await context.publisher.publish([(topic, b"k", b"first") for topic in topics])
+    async with pool.acquire() as conn:
+        rows = await fill_outbox(conn, [(topic, "k", b"second") for topic in topics])
+    outlet = asyncio.create_task(context.outlet.run())
+    try:
+        await asyncio.sleep(0)
+        monkeypatch.setattr(AIOKafkaConnection, "send", spy)
+        await context.outlet.send(rows)
+        assert sent == ["ProduceRequest"]
+    finally:
+        outlet.cancel()
+        await asyncio.wait([outlet])
+        await context.publisher.stop()
+        await pool.execute("DELETE FROM outbox")
 
 
 async def test_a_topic_deleted_while_running_keeps_no_other_from_the_quick_way(
