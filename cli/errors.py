@@ -149,7 +149,7 @@ def _of_database(error: BaseException) -> Problem | None:
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return Problem(f"the database user may not do this: {error}", remedy=NO_DATABASE)
     standby = (asyncpg.TargetServerAttributeNotMatched, asyncpg.ReadOnlySQLTransactionError)
-    gone = (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, *standby)
+    gone = (asyncpg.OperatorInterventionError, *standby)
     if isinstance(error, (*gone, asyncpg.InsufficientResourcesError, asyncpg.InterfaceError)):
         return Problem(
             f"the database is away: {error}",
@@ -174,7 +174,11 @@ def _of_kafka(error: BaseException) -> Problem | None:
 
 
 def _of_connections(error: BaseException) -> Problem | None:
-    if isinstance(error, ConnectionError | TimeoutError | socket.gaierror):
+    import asyncpg
+
+    # Of a database too: a connection that is lost under a COMMIT does not tell whether it was done.
+    lost = (ConnectionError, TimeoutError, socket.gaierror, asyncpg.PostgresConnectionError)
+    if isinstance(error, lost):
         return Problem(
             f"a server does not answer: {words_of(error)}",
             meaning="Whether the last step was done is not known.",

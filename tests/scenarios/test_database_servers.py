@@ -23,6 +23,7 @@ from agents.runtime.faults import PASSING_FAULTS
 from agents.runtime.run_stage import ATTEMPTS_MAX
 from agents.runtime.stage import InvariantBroken
 from cli.doctor import examine_database
+from cli.errors import explain
 from devstack.postgres import Postgres, open_install
 from settings.model import Settings
 from sql.migrate import migrate
@@ -109,6 +110,26 @@ async def test_a_server_that_lets_nobody_in_is_not_held_against_the_record(
     assert refused > ATTEMPTS_MAX
     assert await scene.noted() == [1, 2]
     assert await scene.parked() == 0
+
+
+async def test_a_commit_of_which_no_answer_came_is_not_told_as_undone(tmp_path: Path) -> None:
+    """As where the server goes down while it waits for its standby. Whoever repeats it looks."""
+    waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    with Postgres(tmp_path / "postgres", fsync=False) as server:
+        await execute(server, "CREATE TABLE noted (number int)")
+        await execute(server, "ALTER SYSTEM SET synchronous_standby_names = 'gone'")
+        await execute(server, "SELECT pg_reload_conf()")
+        async with await open_pool(server.url, 2) as pool:
+            noting = asyncio.create_task(pool.execute("INSERT INTO noted VALUES (1)"))
+            while (pid := await pool.fetchval(waiting)) is None:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.05)
+            await pool.execute("SELECT pg_terminate_backend($1)", pid)
+            with pytest.raises(asyncpg.PostgresConnectionError) as lost:
+                await noting
+            assert await pool.fetchval("SELECT number FROM noted") == 1
+    problem = explain(lost.value)
+    assert problem is not None
+    assert "not known" in problem.meaning
 
 
 def has_met_it(lines: Sequence[Mapping[str, object]]) -> bool:
