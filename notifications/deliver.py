@@ -43,7 +43,11 @@ ListenerConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record
 Emit = Callable[[Connection, Sequence[Event]], Awaitable[None]]
 """Takes events that the loop itself gives rise to, inside the transaction that makes them true."""
 
-CONTENT_HEADERS = {"content-type": "application/json", "user-agent": "Millrace-Webhooks/1"}
+CONTENT_HEADERS = {
+    "content-type": "application/json",
+    "user-agent": "Millrace-Webhooks/1",
+    "accept-encoding": "identity",  # the log keeps the answer's text as it came
+}
 DATABASE_ERRORS = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,

@@ -24,8 +24,6 @@ log = structlog.get_logger(__name__)
 
 WAITING_ROWS_MAX = 10_000
 DELETE_EVERY_S = 0.1
-SENDING_TURNS = 5
-"""Of the event loop: `run` wakes, a topic's task begins, the producer wakes, takes, and sends."""
 
 
 class PublishRows(Protocol):
@@ -55,12 +53,6 @@ class Outlet:
             if len(waiting) < WAITING_ROWS_MAX:
                 waiting.append(row)
         self._wake.set()
-
-    async def send(self, rows: Sequence[OutboxRow]) -> None:
-        """Offer rows, and have them on their way before the caller takes up anything else."""
-        self.offer(rows)
-        for _ in range(SENDING_TURNS):
-            await asyncio.sleep(0)
 
     async def run(self) -> NoReturn:
         """Publish until cancelled."""

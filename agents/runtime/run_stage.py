@@ -194,7 +194,7 @@ class StageRunner:
                     await self.stage.apply(work, fresh, prepared)
                 rows = await self._hand_over(done, letters, work)
             work.raise_counters()
-            await self._context.outlet.send(rows)  # before the connection is given back
+            self._context.outlet.offer(rows)  # giving the connection back need not be waited for
         self._limit_parked(len(letters), ours=not self.stage.topic.from_outside)
 
     def _decode(

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaError
 
 from agents.relay_outbox import RelayOutbox
@@ -104,36 +103,6 @@ async def test_a_payload_is_read_from_the_outbox_as_it_was_written(
         assert await read_outbox(conn, 0, 10) == [row]
         assert row.payload == payload
         await delete_outbox(conn, [row.id])
-
-
-async def test_what_was_committed_is_on_its_way_before_a_stage_goes_on(
-    kafka: str, topic_prefix: str, pool: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[str] = []
-    send = AIOKafkaConnection.send
-
-    def spy(self: AIOKafkaConnection, request: object, **options: object) -> object:
-        sent.append(type(request).__name__)
-        return send(self, request, **options)
-
-    settings = Settings(kafka_bootstrap=kafka, topic_prefix=topic_prefix, topic_partitions=1)
-    topics = [f"{topic_prefix}{name}" for name in ("one", "two")]
-    await create_topics(settings, ["one", "two"])
-    context = Context(settings, pool, {}, Publisher(settings))
-    await context.publisher.publish([(topic, b"k", b"first") for topic in topics])
-    async with pool.acquire() as conn:
-        rows = await fill_outbox(conn, [(topic, "k", b"second") for topic in topics])
-    outlet = asyncio.create_task(context.outlet.run())
-    try:
-        await asyncio.sleep(0)
-        monkeypatch.setattr(AIOKafkaConnection, "send", spy)
-        await context.outlet.send(rows)
-        assert sent == ["ProduceRequest"]
-    finally:
-        outlet.cancel()
-        await asyncio.wait([outlet])
-        await context.publisher.stop()
-        await pool.execute("DELETE FROM outbox")
 
 
 async def test_a_topic_deleted_while_running_keeps_no_other_from_the_quick_way(

@@ -45,6 +45,7 @@ async def test_a_webhook_verifies_with_the_public_package(pool: Pool) -> None:
     assert received.event_id == event.id
     assert received.headers["content-type"] == "application/json"
     assert received.headers["user-agent"].startswith("Millrace")
+    assert received.headers["accept-encoding"] == "identity"
     assert (row.attempts, row.last_error) == (1, None)
 
 
