@@ -35,7 +35,7 @@ DEPOSITS = 50
 WATCHED = 20_000
 ACTIVE = 2_000
 """Of the watched addresses: those that get deposits."""
-ROUNDS = 4
+ROUNDS = 8
 POLL_S = 0.005
 TIMEOUT_S = 120.0
 
