@@ -221,7 +221,6 @@ def check_peer(peer: Peer) -> None:
 def run() -> list[dict[str, Any]]:
     """Measure; installs ethereum-etl at the first run."""
     answers = [batch_answer(load_block(height)) for height in HEIGHTS]
-
     ours, same, every = take_turns(
         [
             lambda: cpu_ns(read_block, answers),

@@ -46,6 +46,10 @@ INNER JOIN (
     SELECT 'outbox_id_seq', max(id) FROM outbox
     UNION ALL
     SELECT 'dead_letters_id_seq', max(id) FROM dead_letters
+    UNION ALL
+    SELECT 'reconciliations_run_id_seq', max(run_id) FROM reconciliations
+    UNION ALL
+    SELECT 'master_secrets_secret_id_seq', max(secret_id) FROM master_secrets
 ) AS given ON s.sequencename = given.name
 WHERE
     s.schemaname = 'public'

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
@@ -59,13 +60,22 @@ async def execute(postgres: Postgres, statement: str) -> None:
         await connection.close()
 
 
+@asynccontextmanager
+async def fresh_database(postgres: Postgres, template: str) -> AsyncIterator[str]:
+    """Make a copy of the template and yield its name; it is dropped in the end."""
+    name = f"test_{secrets.token_hex(6)}"
+    await execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield name
+    finally:
+        await execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture(scope="module")
 async def database_url(postgres: Postgres, template_database: str) -> AsyncIterator[str]:
     """A fresh migrated database for each test module."""
-    name = f"test_{secrets.token_hex(6)}"
-    await execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template_database}")
-    yield postgres.url_of(name)
-    await execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    async with fresh_database(postgres, template_database) as name:
+        yield postgres.url_of(name)
 
 
 @pytest.fixture(scope="module")

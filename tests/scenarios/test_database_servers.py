@@ -1,9 +1,10 @@
-"""What workers take for their database: no standby, and none whose indexes may be wrong."""
+"""What workers take for their database: no standby, none whose indexes or sequences are wrong."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -24,17 +25,20 @@ from agents.runtime.run_stage import ATTEMPTS_MAX
 from agents.runtime.stage import InvariantBroken
 from cli.doctor import examine_database
 from cli.errors import explain
+from devstack.paths import ROOT
 from devstack.postgres import Postgres, open_install
 from settings.model import Settings
 from sql.migrate import migrate
 from sql.pool import Connection, Pool, open_pool
-from tests.conftest import execute
+from tests.conftest import execute, fresh_database
 from tests.faults.test_run_stage import Scene, scene
+from tests.support.books import Books
 from tests.support.silent_relay import silent_relay
 from tests.support.webhooks import deliver, make_event, receive, register, store_event
 
 __all__ = ["scene"]
 
+MANUAL = (ROOT / "docs" / "operations.md").read_text()
 END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'"
 
 
@@ -139,9 +143,8 @@ def has_met_it(lines: Sequence[Mapping[str, object]]) -> bool:
 async def test_webhooks_wait_while_their_database_takes_no_writes(
     postgres: Postgres, template_database: str
 ) -> None:
-    name = f"read_only_{secrets.token_hex(4)}"
-    await execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template_database}")
     async with (
+        fresh_database(postgres, template_database) as name,
         await open_pool(postgres.url_of(name), 3, writes=True) as pool,
         receive() as receiver,
         deliver(pool),
@@ -158,16 +161,14 @@ async def test_webhooks_wait_while_their_database_takes_no_writes(
         await execute(postgres, f"ALTER DATABASE {name} RESET default_transaction_read_only")
         await store_event(pool, make_event("tenant", 2))
         await receiver.wait_for(2)
-    await execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 async def test_webhooks_go_on_after_a_connection_that_died_between_two_statements(
     postgres: Postgres, template_database: str
 ) -> None:
     """The client has read the server's last words, and not yet that it is gone."""
-    name = f"dying_{secrets.token_hex(4)}"
-    await execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template_database}")
     async with (
+        fresh_database(postgres, template_database) as name,
         silent_relay(postgres.url_of(name)) as relay,
         await open_pool(relay.url, 3) as pool,
         receive() as receiver,
@@ -181,7 +182,6 @@ async def test_webhooks_go_on_after_a_connection_that_died_between_two_statement
             async with await open_pool(postgres.url_of(name), 1) as other:
                 await store_event(other, make_event("tenant", 2))
             await receiver.wait_for(2)
-    await execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 async def test_no_worker_and_no_doctor_trusts_indexes_of_another_order_of_texts(
@@ -209,6 +209,38 @@ async def test_no_worker_and_no_doctor_trusts_indexes_of_another_order_of_texts(
             pass
     assert "order of texts" in await named_by_doctor(settings)
     await execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def test_no_worker_starts_before_sequences_are_set_as_the_manual_says(
+    pool: Pool, database_url: str
+) -> None:
+    """As in a copy by logical replication."""
+    settings = Settings(database_url=SecretStr(database_url))
+    books = Books(pool, database_url)
+    await books.start()
+    await books.deposit(500)
+    async with pool.acquire() as conn:
+        await require_sound(conn)
+        await conn.execute("ALTER SEQUENCE deposits_deposit_id_seq RESTART")
+        await conn.execute("ALTER SEQUENCE journal_entry_ids RESTART")
+        await conn.execute("SET ROLE millrace_app")
+        with pytest.raises(InvariantBroken, match="deposits_deposit_id_seq, journal_entry_ids"):
+            await require_sound(conn)
+        await conn.execute("RESET ROLE")
+        assert "sequences" in await named_by_doctor(settings)
+        section = MANUAL.partition("### Sequences that are behind")[2].partition("\n### ")[0]
+        [query] = re.findall(r"(?ms)^    (SELECT format.*?)^    \\gexec", section)
+        for (statement,) in await conn.fetch(query):
+            await conn.execute(statement)
+        await require_sound(conn)
+    await books.deposit(70)
+    assert await books.available() == 570
+
+
+async def test_no_sequence_is_left_out_when_they_are_looked_at(pool: Pool) -> None:
+    query = (ROOT / "sql" / "health.sql").read_text().partition("-- name: late_sequences")[2]
+    made = await pool.fetch("SELECT sequencename FROM pg_sequences WHERE schemaname = 'public'")
+    assert {name for (name,) in made} == set(re.findall(r"SELECT\s+'(\w+)'", query))
 
 
 async def test_a_connection_made_later_is_examined_as_well(postgres: Postgres) -> None:
