@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import NoReturn
@@ -29,24 +30,36 @@ INTERRUPTIONS: tuple[type[Exception], ...] = (LeaseLost, *PASSING_FAULTS)
 class Lease:
     """A named right that one worker has at a time; it lapses when it is not renewed."""
 
-    def __init__(self, pool: Pool, name: str, holder: UUID, lease_s: float) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        name: str,
+        holder: UUID,
+        lease_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._pool = pool
         self._name = name
         self._holder = holder
         self._lease_s = lease_s
+        self._clock = clock
         self._gauge = catalogue.lease_held.labels(name)
 
     async def run_forever(self, body: Callable[[], Awaitable[None]]) -> NoReturn:
         """Run `body` whenever the lease is held; passing faults are retried, others raised."""
         pause_s = RETRY_S_MIN
         while True:
+            began_at = self._clock()
             try:
                 if await self._try():
                     await self._run_held(body)
-                    pause_s = RETRY_S_MIN
                 await asyncio.sleep(self._lease_s / 5)
             except INTERRUPTIONS as fault:
-                log.warning("lease interrupted", lease=self._name, fault=repr(fault)[:300])
+                if self._clock() - began_at > RETRY_S_MAX:
+                    pause_s = RETRY_S_MIN  # it had gone well since the fault before
+                log.warning(
+                    "lease interrupted", lease=self._name, fault=repr(fault)[:300], pause_s=pause_s
+                )
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, RETRY_S_MAX)
 

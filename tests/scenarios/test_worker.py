@@ -17,11 +17,13 @@ from uuid import UUID, uuid4
 import aiohttp
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from agents.runtime import context
 from agents.runtime.kafka_io import Publisher
 from agents.runtime.lease import Lease
 from agents.worker import STALLED
+from chain_adapters.types import NodeUnavailable
 from cli.setup import set_up
 from settings.model import Settings
 from sql import stream
@@ -252,6 +254,23 @@ async def test_what_was_done_under_a_lease_begins_anew_if_another_had_it_meanwhi
         await begun.get()
     holding.cancel()
     await asyncio.wait([holding])
+
+
+async def test_a_turn_with_a_lease_that_went_well_for_long_ends_the_longer_pauses(
+    pool: Pool,
+) -> None:
+    turns_s, now_s = [0, 0, 3600, 0], 0
+
+    async def body() -> None:
+        nonlocal now_s
+        now_s += turns_s.pop(0)
+        raise NodeUnavailable("for a moment")
+
+    lease = Lease(pool, "interrupted", uuid4(), 60.0, clock=lambda: now_s)
+    with capture_logs() as said, pytest.raises(IndexError):  # no more turns
+        await lease.run_forever(body)
+    pauses = [line["pause_s"] for line in said if line["event"] == "lease interrupted"]
+    assert pauses == [0.05, 0.1, 0.05, 0.1]
 
 
 async def test_a_worker_serves_health_and_metrics(settings: Settings, tmp_path: Path) -> None:
