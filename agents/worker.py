@@ -31,7 +31,8 @@ from agents.runtime.context import Context, open_context
 from agents.runtime.garbage import collect_seldom
 from agents.runtime.health import health_checks
 from agents.runtime.kafka_access import faust_options, has_access
-from agents.runtime.kafka_io import KafkaLog, read_cluster_id
+from agents.runtime.kafka_log import KafkaLog
+from agents.runtime.kafka_survey import read_cluster_id
 from agents.runtime.lag import LagMeter
 from agents.runtime.lease import Lease
 from agents.runtime.one_loop import OneLoopTransport

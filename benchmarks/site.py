@@ -17,7 +17,7 @@ from typing import TypeVar
 import aiohttp
 import asyncpg
 
-from agents.runtime.kafka_io import create_topics
+from agents.runtime.kafka_topics import create_topics
 from benchmarks.ledger import with_database
 from devstack.stack import Stack
 from devstack.workers import WorkerProcess

@@ -92,8 +92,8 @@ async def examine_broker(config: Settings) -> tuple[Broker | None, list[Finding]
     """Look at the broker and its topics."""
     from aiokafka.errors import KafkaError
 
-    from agents.runtime.kafka_io import topic_settings
     from agents.runtime.kafka_survey import read_topic_settings, survey_broker
+    from agents.runtime.kafka_topics import topic_settings
     from cli.findings import green, judge_topic_settings, judge_topics, red
     from topics.catalogue import ALL_TOPICS
 

@@ -92,7 +92,7 @@ def _to_minor(amount: str, decimals: int) -> str:
 async def send(config: Settings, command: WithdrawalCommand) -> None:
     """Publish a command, keyed by its tenant; returns once Kafka has it."""
     from agents.runtime.kafka_access import require_access
-    from agents.runtime.kafka_io import Publisher
+    from agents.runtime.publisher import Publisher
     from topics.withdrawals import WITHDRAWAL_COMMANDS
 
     publisher = Publisher(config)

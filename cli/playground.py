@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from agents.roles import ROLES
-from agents.runtime.kafka_io import Publisher
+from agents.runtime.publisher import Publisher
 from chain_adapters.registry import open_adapter
 from cli.playground_chain import Ground, Unit
 from cli.playground_tenant import Business

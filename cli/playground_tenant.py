@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from agents.assign_deposit import assign_deposit
-from agents.runtime.kafka_io import Publisher
+from agents.runtime.publisher import Publisher
 from agents.runtime.transact import transact_on
 from custody.box import SecretBox
 from devstack.webhook_sink import WebhookSink

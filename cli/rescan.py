@@ -56,7 +56,7 @@ def rescan(
 async def _rescan(wanted: str | None, first: int, last: int | None) -> tuple[int, int, Found]:
     from agents.rescan_blocks import NotRescannable, RescanBlocks, read_reach
     from agents.runtime.context import Context
-    from agents.runtime.kafka_io import Publisher
+    from agents.runtime.publisher import Publisher
     from agents.runtime.stage import Retryable
 
     config = session.settings()

@@ -159,7 +159,7 @@ def migrate_schema(config: Settings) -> Step:
 
 async def make_topics(config: Settings) -> Step:
     """Make the topics that are missing."""
-    from agents.runtime.kafka_io import create_topics
+    from agents.runtime.kafka_topics import create_topics
     from topics.catalogue import ALL_TOPICS
 
     async with session.broker_errors():

@@ -284,7 +284,7 @@ async def _adopt(
 ) -> dict[str, Any]:
     from agents.adopt_payment import adopt_payment
     from agents.runtime.context import Context
-    from agents.runtime.kafka_io import Publisher
+    from agents.runtime.publisher import Publisher
 
     config = session.settings()
     async with session.database(config) as pool:

@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from agents.runtime.kafka_io import Publisher
 from agents.runtime.outlet import Outlet
+from agents.runtime.publisher import Publisher
 from agents.runtime.stage import InvariantBroken
 from chain_adapters.adapter import ChainAdapter
 from chain_adapters.registry import open_adapter

@@ -23,6 +23,7 @@ def health_checks(context: Context) -> tuple[Mapping[str, Check], Mapping[str, C
         return None
 
     async def broker() -> str | None:
-        return None if await context.publisher.is_connected() else "no broker answers"
+        await context.publisher.require_answer()
+        return None
 
     return {"event_loop": event_loop}, {"database": database, "broker": broker}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import faust
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.helpers import create_ssl_context
@@ -60,6 +63,23 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
         return None
     context: ssl.SSLContext = create_ssl_context(cafile=settings.kafka_ca_file)
     return context
+
+
+@asynccontextmanager
+async def open_admin(
+    settings: Settings, timeout_ms: int = ATTEMPT_TIMEOUT_MS
+) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Open a client that makes and describes topics; `timeout_ms` is for each answer.
+
+    Raises BrokerRefused, KafkaError, OSError.
+    """
+    await require_access(settings)
+    admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=timeout_ms)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
 
 
 async def require_access(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""What a broker says of itself, for checks."""
+"""What brokers say of themselves: their cluster, its topics, which offsets they keep."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from agents.runtime.kafka_access import client_options, require_access
+from agents.runtime.kafka_access import client_options, open_admin
 from settings.model import Settings
 from sql.stream import Partition
 
@@ -33,18 +32,20 @@ class Kept(NamedTuple):
 
 async def survey_broker(settings: Settings) -> Broker:
     """Ask the broker for its cluster's id and topics. Raises KafkaError or OSError."""
-    await require_access(settings)
-    admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=10_000)
-    await admin.start()
-    try:
+    async with open_admin(settings) as admin:
         cluster = await admin.describe_cluster()
         topics = await admin.describe_topics()
-        return Broker(
-            str(cluster["cluster_id"]),
-            {topic["topic"]: len(topic["partitions"]) for topic in topics},
-        )
-    finally:
-        await admin.close()
+    return Broker(
+        str(cluster["cluster_id"]),
+        {topic["topic"]: len(topic["partitions"]) for topic in topics},
+    )
+
+
+async def read_cluster_id(settings: Settings) -> str:
+    """Return Kafka's own id of the cluster: offsets mean nothing without it."""
+    async with open_admin(settings) as admin:
+        cluster = await admin.describe_cluster()
+    return str(cluster["cluster_id"])
 
 
 async def read_topic_settings(
@@ -54,20 +55,16 @@ async def read_topic_settings(
 
     Topics of which Kafka does not tell us are left out: it takes the right to DescribeConfigs.
     """
-    admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=10_000)
-    await admin.start()
-    try:
+    async with open_admin(settings) as admin:
         answers = await admin.describe_configs(
             [ConfigResource(ConfigResourceType.TOPIC, *one) for one in wanted.items()]
         )
-        return {
-            topic: {name: value for name, value, *_ in entries}
-            for answer in answers
-            for code, _, _, topic, entries in answer.resources
-            if code == 0
-        }
-    finally:
-        await admin.close()
+    return {
+        topic: {name: value for name, value, *_ in entries}
+        for answer in answers
+        for code, _, _, topic, entries in answer.resources
+        if code == 0
+    }
 
 
 async def read_bounds(settings: Settings, partitions: Iterable[Partition]) -> dict[Partition, Kept]:

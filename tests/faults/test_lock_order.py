@@ -11,7 +11,7 @@ import pytest
 from agents.confirm_withdrawals import ConfirmWithdrawals
 from agents.match_deposits import MatchDeposits
 from agents.runtime.context import Context
-from agents.runtime.kafka_io import Publisher
+from agents.runtime.publisher import Publisher
 from agents.runtime.stage import LocalStage, Work
 from settings.model import Settings
 from sql import notifications as sql

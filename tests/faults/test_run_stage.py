@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from agents.runtime.context import Context
-from agents.runtime.kafka_io import Publisher
+from agents.runtime.publisher import Publisher
 from agents.runtime.record import Record
 from agents.runtime.run_stage import ATTEMPTS_MAX, StageRunner
 from agents.runtime.stage import InvariantBroken, Stage, Work

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from agents.runtime.kafka_io import read_cluster_id
+from agents.runtime.kafka_survey import read_cluster_id
 from cli.errors import Problem
 from cli.setup import set_up
 from cli.work import require_set_up, require_webhook_key

@@ -15,7 +15,7 @@ from agents.match_deposits import MatchDeposits
 from agents.post_ledger import PostLedger
 from agents.rescan_blocks import NotRescannable, Reach
 from agents.runtime.context import Context
-from agents.runtime.kafka_io import Publisher
+from agents.runtime.publisher import Publisher
 from chain_adapters.types import Payment
 from devstack.chains.anvil import Anvil
 from settings.model import Asset, Network, Settings

@@ -18,7 +18,7 @@ from standardwebhooks import Webhook
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from agents.runtime.kafka_io import create_topics
+from agents.runtime.kafka_topics import create_topics
 from chain_adapters.ethereum.address import parse_address
 from cli.main import app as cli
 from devstack.process import free_port

@@ -19,7 +19,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import SecretStr
 
-from agents.runtime.kafka_io import Publisher, create_topics
+from agents.runtime.kafka_topics import create_topics
+from agents.runtime.publisher import Publisher
 from agents.worker import STALLED
 from settings.model import Settings
 from sql.pool import Pool

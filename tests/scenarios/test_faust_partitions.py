@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from agents.runtime.kafka_io import create_topics
+from agents.runtime.kafka_topics import create_topics
 from agents.worker import STALLED
 from devstack.kafka import Kafka
 from devstack.process import free_port

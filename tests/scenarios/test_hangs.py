@@ -19,8 +19,8 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 from pydantic import SecretStr
 
 import sql.pool
-from agents.runtime import kafka_io
-from agents.runtime.kafka_io import Publisher, create_topics
+from agents.runtime.kafka_topics import create_topics
+from agents.runtime.publisher import Publisher
 from agents.worker import STALLED
 from cli import session
 from cli.doctor import examine_database
@@ -48,7 +48,7 @@ async def test_what_brokers_that_moved_were_to_take_is_published_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their client asks at the old addresses for ever, under a lease that goes on."""
-    monkeypatch.setattr(kafka_io, "PUBLISH_S", 3.0)
+    monkeypatch.setattr("agents.runtime.publisher.PUBLISH_S", 3.0)
     ports = free_port(), free_port()
     settings = Settings(
         kafka_bootstrap=",".join(f"127.0.0.1:{port}" for port in ports), topic_partitions=1

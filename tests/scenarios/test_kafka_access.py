@@ -16,8 +16,10 @@ from pydantic import SecretStr, ValidationError
 from pydantic_settings import SettingsError
 
 from agents.runtime.kafka_access import BrokerRefused, client_options, faust_options
-from agents.runtime.kafka_io import KafkaLog, Publisher, create_topics, read_cluster_id
-from agents.runtime.kafka_survey import Kept, read_bounds, survey_broker
+from agents.runtime.kafka_log import KafkaLog
+from agents.runtime.kafka_survey import Kept, read_bounds, read_cluster_id, survey_broker
+from agents.runtime.kafka_topics import create_topics
+from agents.runtime.publisher import Publisher
 from cli.setup import set_up
 from settings.model import Settings
 from sql.pool import Pool

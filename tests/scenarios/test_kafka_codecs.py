@@ -6,7 +6,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 
-from agents.runtime.kafka_io import COMMAND_BYTES_MAX, KafkaLog, create_topics
+from agents.runtime.kafka_log import KafkaLog
+from agents.runtime.kafka_topics import COMMAND_BYTES_MAX, create_topics
 from settings.model import Settings
 from topics.withdrawals import WITHDRAWAL_COMMANDS
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
-from agents.runtime.kafka_io import Publisher, create_topics
 from agents.runtime.kafka_survey import Kept, read_bounds
+from agents.runtime.kafka_topics import create_topics
+from agents.runtime.publisher import Publisher
 from cli.doctor import examine_broker
 from cli.findings import Finding
 from settings.model import Settings

@@ -13,8 +13,9 @@ from aiokafka.errors import KafkaError
 
 from agents.relay_outbox import RelayOutbox
 from agents.runtime.context import Context
-from agents.runtime.kafka_io import RECORD_BYTES_MAX, Publisher, create_topics
 from agents.runtime.kafka_survey import survey_broker
+from agents.runtime.kafka_topics import RECORD_BYTES_MAX, create_topics
+from agents.runtime.publisher import Publisher
 from devstack.kafka import Kafka
 from settings.model import Settings
 from sql.pool import Pool

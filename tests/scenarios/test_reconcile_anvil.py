@@ -15,7 +15,7 @@ from agents.parts.reconcile_figures import Report
 from agents.post_ledger import PostLedger
 from agents.reconcile_chain import Patience, reconcile_network
 from agents.runtime.context import Context
-from agents.runtime.kafka_io import Publisher
+from agents.runtime.publisher import Publisher
 from chain_adapters.types import Payment
 from devstack.chains.anvil import Anvil
 from settings.model import Network, Settings

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from agents.runtime.context import Context
-from agents.runtime.kafka_io import Publisher
+from agents.runtime.publisher import Publisher
 from agents.runtime.transact import transact
 from agents.sign_withdrawals import SignWithdrawals
 from agents.stock_keys import StockKeys

@@ -20,8 +20,8 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from agents.runtime import context
-from agents.runtime.kafka_io import Publisher
 from agents.runtime.lease import Lease
+from agents.runtime.publisher import Publisher
 from agents.worker import STALLED
 from chain_adapters.types import NodeUnavailable
 from cli.setup import set_up

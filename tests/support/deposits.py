@@ -13,7 +13,7 @@ from agents.follow_chain import FollowChain
 from agents.match_deposits import MatchDeposits
 from agents.post_ledger import PostLedger
 from agents.runtime.context import Context
-from agents.runtime.kafka_io import Publisher
+from agents.runtime.publisher import Publisher
 from agents.runtime.transact import transact_on
 from chain_adapters.simulated import SimulatedAdapter, SimulatedChain
 from custody.addresses import assign_memos

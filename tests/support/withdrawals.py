@@ -19,7 +19,7 @@ from agents.post_ledger import PostLedger
 from agents.replace_withdrawals import ReplaceWithdrawals
 from agents.resend_withdrawals import ResendWithdrawals
 from agents.runtime.context import Context
-from agents.runtime.kafka_io import Publisher
+from agents.runtime.publisher import Publisher
 from agents.runtime.stage import Stage
 from agents.sign_withdrawals import SignWithdrawals
 from agents.stock_keys import StockKeys

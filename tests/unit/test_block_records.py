@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.runtime.kafka_io import RECORD_BYTES_MAX
+from agents.runtime.kafka_topics import RECORD_BYTES_MAX
 from chain_adapters.types import Block, Transaction, Transfer
 from topics.blocks import BLOCKS, TRANSACTIONS_MAX, TRANSFERS_MAX, block_added
 

@@ -16,7 +16,8 @@ from agents.confirm_withdrawals import ConfirmWithdrawals
 from agents.match_deposits import MatchDeposits
 from agents.roles import ROLES
 from agents.runtime.context import Context, open_context
-from agents.runtime.kafka_io import KafkaLog, Publisher
+from agents.runtime.kafka_log import KafkaLog
+from agents.runtime.publisher import Publisher
 from agents.runtime.run_stage import StageRunner
 from agents.runtime.stage import Stage
 from agents.worker import build_app

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from agents.runtime.context import Context
-from agents.runtime.kafka_io import Publisher
+from agents.runtime.publisher import Publisher
 from agents.stock_keys import StockKeys
 from chain_adapters.registry import open_adapter
 from custody.keystore import open_signer

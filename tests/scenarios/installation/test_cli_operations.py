@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from agents.runtime.kafka_io import KafkaLog
+from agents.runtime.kafka_log import KafkaLog
 from agents.runtime.kafka_survey import read_bounds
 from chain_adapters.ethereum.address import show_address
 from chain_adapters.registry import open_adapter
