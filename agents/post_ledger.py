@@ -29,7 +29,7 @@ from metrics.units import whole_units
 from sql import facts as facts_sql
 from sql import ledger as ledger_sql
 from sql import stream
-from sql.stream import DeadLetter
+from sql.stream import NOWHERE, DeadLetter
 from topics.events import emit_events
 from topics.ledger import (
     LEDGER,
@@ -161,8 +161,8 @@ class PostLedger(LocalStage[LedgerRecord]):
                 DeadLetter(
                     self.name,
                     self._topic_name,
-                    -1,
-                    -1,
+                    NOWHERE,
+                    NOWHERE,
                     fact.network.encode(),
                     self.topic.encode(LedgerRecord([fact])),
                     f"{result.outcome}: {result.detail}",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from sql import stream
 from sql.pool import Connection
 from sql.rescan import oldest_block
+from sql.stream import RedrivenLetter
 from topics.blocks import BLOCKS, BlockRecord
 from topics.topic import Undecodable
 
@@ -33,32 +34,29 @@ async def redrive_dead_letters(
 
     Raises ForgottenBlock: match_deposits would take that block for one that left the chain.
     """
-    letters = sorted(await stream.redrive_dead_letters(conn, ids))
-    records = [letter for letter in letters if letter[4] is not None]
+    letters = await stream.redrive_dead_letters(conn, ids)
     blocks_topic = topic_prefix + BLOCKS.name
-    await _refuse_forgotten(
-        conn,
-        [(id_, payload) for id_, _, topic, _, payload in records if topic == blocks_topic],
-    )
+    await _refuse_forgotten(conn, (letter for letter in letters if letter.topic == blocks_topic))
     await stream.fill_outbox(
         conn,
         [
-            (topic, (key or b"").decode(errors="replace"), payload or b"")
-            for _, _, topic, key, payload in records
+            (letter.topic, (letter.key or b"").decode(errors="replace"), letter.payload)
+            for letter in letters
+            if letter.payload is not None
         ],
     )
-    return [letter[0] for letter in letters]
+    return [letter.id for letter in letters]
 
 
-async def _refuse_forgotten(conn: Connection, records: Iterable[tuple[int, bytes | None]]) -> None:
+async def _refuse_forgotten(conn: Connection, letters: Iterable[RedrivenLetter]) -> None:
     oldest: dict[str, int | None] = {}
-    for letter_id, payload in records:
+    for letter in letters:
         try:
-            block = BLOCKS.decode(payload or b"")
+            block = BLOCKS.decode(letter.payload or b"")
         except Undecodable:
             continue  # it is parked again
         if block.network not in oldest:
             oldest[block.network] = await oldest_block(conn, block.network)
         lowest = oldest[block.network]
         if lowest is not None and block.height < lowest:
-            raise ForgottenBlock(letter_id, block)
+            raise ForgottenBlock(letter.id, block)

@@ -17,13 +17,12 @@ from agents.runtime.loop import Loop
 from metrics import catalogue
 from sql import stream
 from sql.pool import Connection
-from sql.stream import DeadLetter, OutboxRow
+from sql.stream import NOWHERE, DeadLetter, OutboxRow
 
 log = structlog.get_logger(__name__)
 
 BATCH_ROWS_MAX = 500
 OLDER_THAN_S = 1.0
-NO_PARTITION = -1
 
 
 class RelayOutbox(Loop):
@@ -87,7 +86,7 @@ class RelayOutbox(Loop):
         )
         log.error("record parked", stage=self.name, topic=row.topic, error=error)
         letter = DeadLetter(
-            self.name, row.topic, NO_PARTITION, row.id, row.key.encode(), row.payload, error
+            self.name, row.topic, NOWHERE, row.id, row.key.encode(), row.payload, error
         )
         await stream.park_records(conn, [letter])
         await stream.delete_outbox(conn, [row.id])

@@ -23,6 +23,8 @@ ZSTD: Final = b"\x28\xb5\x2f\xfd"
 
 Partition = tuple[str, int]
 """Topic and partition."""
+NOWHERE: Final = -1
+"""Partition and offset of a dead letter that was never a record in Kafka."""
 
 
 class Inbox(NamedTuple):
@@ -61,6 +63,15 @@ class StoredDeadLetter(NamedTuple):
     id: int
     letter: DeadLetter
     created_at: datetime
+
+
+class RedrivenLetter(NamedTuple):
+    """What is published again of a dead letter."""
+
+    id: int
+    topic: str
+    key: bytes | None
+    payload: bytes | None
 
 
 class OutboxMeasure(NamedTuple):
@@ -184,12 +195,10 @@ async def find_dead_letter(conn: Connection, letter_id: int) -> StoredDeadLetter
     return None if row is None else StoredDeadLetter(row[0], DeadLetter(*row[1:8]), row[8])
 
 
-async def redrive_dead_letters(
-    conn: Connection, ids: Sequence[int] | None
-) -> list[tuple[int, str, str, bytes | None, bytes | None]]:
-    """Mark dead letters redriven; return (id, stage, topic, key, payload) of each."""
+async def redrive_dead_letters(conn: Connection, ids: Sequence[int] | None) -> list[RedrivenLetter]:
+    """Mark open dead letters redriven, all if `ids` is None; return them by id."""
     rows = await _queries.redrive_dead_letters(conn, ids=None if ids is None else list(ids))
-    return [tuple(row) for row in rows]
+    return sorted(RedrivenLetter(*row) for row in rows)
 
 
 async def discard_dead_letters(conn: Connection, ids: Sequence[int]) -> list[int]:

@@ -136,7 +136,7 @@ UPDATE dead_letters SET closed_at = now()
 WHERE
     closed_at IS NULL
     AND (:ids::bigint [] IS NULL OR id = any(:ids::bigint []))
-RETURNING id, stage, topic, key, payload;
+RETURNING id, topic, key, payload;
 
 -- name: discard_dead_letters
 -- Mark dead letters as discarded.
