@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +12,7 @@ import asyncpg
 from sql.addresses import OwnedAddress
 from sql.arrays import array_literal
 from sql.chain import Cursor
+from sql.confirmations import Steps, read_steps
 from sql.pool import Connection
 from sql.queries import load_queries
 
@@ -102,8 +102,7 @@ class AssetPolicy:
 
     asset: str
     minor_min: int
-    confirmations: tuple[tuple[int, int], ...]
-    """(from this amount on, so many confirmations), largest amount first; the last is from 0."""
+    confirmations: Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,12 +261,6 @@ async def decided_deposits(conn: Connection, network: str, first: int, last: int
     return [Deposit(*row) for row in rows]
 
 
-async def read_deposits(conn: Connection, deposit_ids: Sequence[int]) -> list[Deposit]:
-    """Return deposits by id, in no order."""
-    rows = await _queries.read_deposits(conn, deposit_ids=list(deposit_ids))
-    return [Deposit(*row) for row in rows]
-
-
 async def find_deposit(conn: Connection, tenant: str, deposit_id: int) -> Deposit | None:
     """Return a tenant's deposit and lock it until the transaction ends."""
     row = await _queries.find_deposit(conn, tenant=tenant, deposit_id=deposit_id)
@@ -313,13 +306,6 @@ async def deposit_policies(conn: Connection) -> dict[str, DepositPolicy]:
             policy.assets[row["contract"]] = AssetPolicy(
                 row["asset"],
                 int(row["deposit_minor_min"]),
-                _steps(row["confirmations_by_amount"], row["confirmations"]),
+                read_steps(row["confirmations_by_amount"], row["confirmations"]),
             )
     return policies
-
-
-def _steps(by_amount: str, default: int) -> tuple[tuple[int, int], ...]:
-    steps = {0: default} | {
-        int(step["from_minor"]): int(step["confirmations"]) for step in json.loads(by_amount)
-    }
-    return tuple(sorted(steps.items(), reverse=True))

@@ -285,31 +285,6 @@ WHERE
     AND d.asset IS NOT NULL
 ORDER BY d.deposit_id;
 
--- name: read_deposits
--- Deposits by their ids.
-SELECT
-    d.deposit_id,
-    d.revision,
-    d.tenant,
-    d.owner,
-    d.purpose,
-    d.asset,
-    d.amount_minor::text AS amount_minor,
-    d.network,
-    d.address,
-    d.transaction_id,
-    d.transfer_index,
-    d.height,
-    d.memo,
-    d.status,
-    d.ignored_reason,
-    d.sender,
-    d.contract,
-    d.confirm_height,
-    d.block_id
-FROM deposits AS d
-WHERE d.deposit_id = any(:deposit_ids::bigint []);
-
 -- name: find_deposit^
 -- A deposit of a tenant, which stays as it is until this transaction ends.
 SELECT

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, get_args
 
+from sql.confirmations import Steps, confirmations_of, read_steps
 from sql.pool import Connection
 from sql.queries import load_queries
 
@@ -15,8 +15,12 @@ _queries = load_queries("withdrawals")
 OrderKey = tuple[str, str]
 """Tenant and idempotency key."""
 
+WAITING = "awaiting_approval"
+APPROVED = "approved"
 SENT = ("signed", "broadcast")
 """Statuses of a withdrawal that may be in a block any moment: nodes have it, or may have."""
+OPEN = (WAITING, APPROVED, *SENT)
+"""Statuses of a withdrawal whose money is held."""
 
 WaitReason = Literal[
     "tenant_suspended",
@@ -44,8 +48,7 @@ class WithdrawalPolicy(NamedTuple):
     network: str
     contract: str | None
     native_asset: str
-    confirmations: tuple[tuple[int, int], ...]
-    """(from amount, confirmations), largest amount first, down to amount 0."""
+    confirmations: Steps
     finality: str
     minor_min: int
     minor_max: int | None
@@ -56,7 +59,7 @@ class WithdrawalPolicy(NamedTuple):
 
     def confirmations_of(self, amount_minor: int) -> int:
         """Return how many blocks, its own included, a payment of this amount waits for."""
-        return next(count for start, count in self.confirmations if amount_minor >= start)
+        return confirmations_of(self.confirmations, amount_minor)
 
 
 class NewWithdrawal(NamedTuple):
@@ -155,7 +158,7 @@ def _policy(row: Mapping[str, Any]) -> WithdrawalPolicy:
         network=row["network"],
         contract=row["contract"],
         native_asset=row["native_asset"],
-        confirmations=_steps(row["confirmations_by_amount"], row["confirmations"]),
+        confirmations=read_steps(row["confirmations_by_amount"], row["confirmations"]),
         finality=row["finality"],
         minor_min=int(row["minor_min"]),
         minor_max=_int_or_none(row["minor_max"]),
@@ -164,13 +167,6 @@ def _policy(row: Mapping[str, Any]) -> WithdrawalPolicy:
         approval_minor=_int_or_none(row["approval_minor"]),
         fee_minor=int(row["fee_minor"]),
     )
-
-
-def _steps(by_amount: str, default: int) -> tuple[tuple[int, int], ...]:
-    steps = {0: default} | {
-        int(step["from_minor"]): int(step["confirmations"]) for step in json.loads(by_amount)
-    }
-    return tuple(sorted(steps.items(), reverse=True))
 
 
 def _int_or_none(text: str | None) -> int | None:

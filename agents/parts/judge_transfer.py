@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Set
 from typing import NamedTuple
 
 from sql.addresses import OwnedAddress
+from sql.confirmations import confirmations_of
 from sql.deposits import AssetPolicy, DepositPolicy, NewDeposit
 from topics.blocks import BlockAdded, TransactionRecord, TransferRecord
 
@@ -51,7 +52,7 @@ def new_deposit(hit: Hit, known: Known, policy: DepositPolicy) -> NewDeposit:
         block.height,
         block.block_id,
         ignored,
-        block.height + confirmations_of(transfer, ignored, asset, policy) - 1,
+        block.height + confirmations_needed(transfer, ignored, asset, policy) - 1,
     )
 
 
@@ -84,7 +85,7 @@ def reason_to_ignore(hit: Hit, known: Known, asset: AssetPolicy | None) -> str |
     return None
 
 
-def confirmations_of(
+def confirmations_needed(
     transfer: TransferRecord,
     ignored: str | None,
     asset: AssetPolicy | None,
@@ -98,6 +99,5 @@ def confirmations_of(
         return transfer.depth_min
     confirmations = policy.confirmations
     if asset is not None:
-        amount_minor = int(transfer.amount_minor)
-        confirmations = next(n for least, n in asset.confirmations if amount_minor >= least)
+        confirmations = confirmations_of(asset.confirmations, int(transfer.amount_minor))
     return max(confirmations, transfer.depth_min)

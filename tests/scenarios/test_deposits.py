@@ -94,7 +94,7 @@ async def test_a_deposit_is_told_of_as_it_is_stored(world: World) -> None:
         written = await deposits_sql.detect_deposits(
             conn, world.network, [plain, odd], tip_height=8, final_height=8
         )
-        stored = await deposits_sql.read_deposits(conn, [d.deposit_id for d in written])
+        stored = await deposits_sql.list_deposits(conn, world.tenant, None, 10)
     assert {deposit.transfer_index: deposit.memo for deposit in written} == {"0": memo, "1": ""}
     assert sorted(written) == sorted(stored)
 
