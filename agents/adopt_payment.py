@@ -23,8 +23,8 @@ from agents.parts.adoption import (
     prove_payment,
 )
 from agents.parts.expiry import doubtful_expiries, final_clock
-from agents.parts.network_costs import cost_fact
-from agents.parts.taken_coins import is_final
+from agents.parts.finality import is_final
+from agents.parts.network_costs import disown_cost
 from agents.rescan_blocks import NotRescannable, are_canonical, read_reach
 from agents.runtime.context import Context
 from agents.runtime.stage import Work
@@ -40,24 +40,18 @@ from chain_adapters.types import (
     Transaction,
 )
 from custody import withdrawal_events as told
-from custody.approve import WAITING
 from custody.pay import payment_of
 from metrics import catalogue
 from sql import attempts as attempts_sql
-from sql import network_costs as costs_sql
 from sql import rescan as rescan_sql
 from sql import transactions as transactions_sql
 from sql import wallets as wallets_sql
 from sql import withdrawals as withdrawals_sql
 from sql.pool import Connection
 from sql.transactions import PaymentRow
-from sql.withdrawals import SENT, Move, Withdrawal
+from sql.withdrawals import APPROVED, OPEN, SENT, WAITING, Move, Withdrawal
 from topics.blocks import block_added
 from topics.events import emit_events
-from topics.ledger import LEDGER, NetworkCostOrphaned, batch_facts
-
-OPEN = (WAITING, "approved", *SENT)
-"""Statuses of a withdrawal whose money is held."""
 
 
 class Proven(NamedTuple):
@@ -185,7 +179,7 @@ async def _adopt(context: Context, work: Work, proven: Proven, actor: str) -> No
         raise NotAdoptable(
             f"block {block.height} is not as deep yet as the payment would have to be: try later"
         )
-    await _disown_cost(work, network, proven.transaction.id)
+    await disown_cost(work, network, proven.transaction.id)
     if order.status in SENT:
         await _replace(work, network, order, proven)
     else:
@@ -277,7 +271,7 @@ async def _replace(work: Work, network: str, order: Withdrawal, proven: Proven) 
 
 async def _approve(work: Work, order: Withdrawal, actor: str) -> None:
     """Let an order pass that was approved before: by whom is forgotten too."""
-    move = Move(order.withdrawal_id, "approved", decided_by=actor)
+    move = Move(order.withdrawal_id, APPROVED, decided_by=actor)
     approved = await withdrawals_sql.move_withdrawals(work.conn, WAITING, [move])
     emit_events(work, [told.approved_event(one) for one in approved])
 
@@ -292,14 +286,6 @@ async def _count_nonce(work: Work, network: str, proven: Proven) -> None:
     if ours is not None and quote is not None and quote.next_nonce is not None:
         counted = account_for(ours, quote.next_nonce)
         await wallets_sql.advance_nonces(work.conn, network, {sender: counted})
-
-
-async def _disown_cost(work: Work, network: str, transaction_id: str) -> None:
-    """Take back the fee that was booked by itself: the withdrawal books it from now on."""
-    known = await costs_sql.disown_cost(work.conn, network, transaction_id)
-    if known is not None and known[1]:
-        for record in batch_facts([cost_fact(NetworkCostOrphaned, known[0])]):
-            work.emit(LEDGER, network, record)
 
 
 def _why_refused(error: asyncpg.UniqueViolationError, transaction_id: str) -> str:

@@ -24,7 +24,7 @@ from ledger.post import post
 from metrics import catalogue
 from sql import addresses as addresses_sql
 from sql import withdrawals as withdrawals_sql
-from sql.withdrawals import Move, OrderKey, Withdrawal, WithdrawalPolicy
+from sql.withdrawals import APPROVED, WAITING, Move, OrderKey, Withdrawal, WithdrawalPolicy
 from topics.events import Event, emit_events
 from topics.topic import Topic
 from topics.withdrawals import (
@@ -140,7 +140,7 @@ class CheckWithdrawals(LocalStage[WithdrawalCommand | Refusal]):
         moved = await withdrawals_sql.move_withdrawals(work.conn, "requested", moves)
         events = [event for withdrawal in moved for event in answers_to(withdrawal)]
         emit_events(work, events)
-        emit_approved(work, (w for w in moved if w.status == "approved"))
+        emit_approved(work, (w for w in moved if w.status == APPROVED))
         for withdrawal in moved:
             counter = catalogue.withdrawals_total.labels(
                 withdrawal.network or "unknown",
@@ -211,8 +211,8 @@ def step_of(judged: Judged, withdrawal: Withdrawal, result: PostResult | None) -
     if result.outcome is not Outcome.POSTED:
         raise RuntimeError(f"the hold of new withdrawal {withdrawal_id}: {result.outcome}")
     if decision.verdict is Verdict.NEEDS_APPROVAL:
-        return Move(withdrawal_id, "awaiting_approval")
-    return Move(withdrawal_id, "approved", decided_by=LIMITS)
+        return Move(withdrawal_id, WAITING)
+    return Move(withdrawal_id, APPROVED, decided_by=LIMITS)
 
 
 def answers_to(withdrawal: Withdrawal) -> list[Event]:
@@ -221,7 +221,7 @@ def answers_to(withdrawal: Withdrawal) -> list[Event]:
         return [told.rejected_event(withdrawal)]
     decided = (
         told.approved_event(withdrawal)
-        if withdrawal.status == "approved"
+        if withdrawal.status == APPROVED
         else told.awaiting_event(withdrawal)
     )
     return [told.requested_event(withdrawal), decided]

@@ -25,11 +25,9 @@ from sql.measures import (
     WithdrawalMeasure,
 )
 from sql.pool import Connection
-from sql.withdrawals import WAIT_REASONS, WaitReason
+from sql.withdrawals import OPEN, WAIT_REASONS, WaitReason
 from topics import event_data, events
 from topics.events import emit_events
-
-OPEN_STATUSES = ("awaiting_approval", "approved", "signed", "broadcast")
 
 WalletKey = tuple[str, str]
 """Tenant and asset."""
@@ -109,11 +107,11 @@ def show_withdrawals(
         open_[measure.network, measure.status] += measure.withdrawals
         waiting[measure.network, measure.waits_for] += measure.withdrawals
     for name in names:
-        for status in OPEN_STATUSES:
+        for status in OPEN:
             catalogue.withdrawals_open.labels(name, status).set(open_[name, status])
         for reason in WAIT_REASONS:
             catalogue.withdrawals_waiting.labels(name, reason).set(waiting[name, reason])
-    for status in OPEN_STATUSES:
+    for status in OPEN:
         oldest_s = max((m.oldest_s for m in found if m.status == status), default=0.0)
         catalogue.withdrawal_oldest_seconds.labels(status).set(oldest_s)
 

@@ -24,7 +24,7 @@ from agents.runtime.stage import Work
 from agents.runtime.transact import transact
 from chain_adapters.types import PaymentRefused
 from custody import withdrawal_events as told
-from custody.approve import give_up_expired
+from custody.give_up import give_up_expired
 from custody.pay import Priced, Purse, Ready, ready_payments, require_means, sign_payment
 from custody.signer import Signer
 from metrics import catalogue

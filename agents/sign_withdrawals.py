@@ -9,7 +9,7 @@ frozen owner, a halted network. What it waits for is noted; resend_withdrawals h
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ from agents.runtime.stage import Stage, Work
 from chain_adapters.types import PaymentRefused
 from custody import pay
 from custody import withdrawal_events as told
-from custody.approve import release_holds
+from custody.give_up import give_up
 from custody.hot_wallet import NoWalletKey, ensure_hot_wallet
 from custody.pay import ForeignUse, Priced, Purse, Ready, Shortage
 from custody.signer import Signer
@@ -39,7 +39,7 @@ from sql import withdrawals as withdrawals_sql
 from sql.pool import Connection
 from sql.transactions import NewTransaction, PaymentRow
 from sql.wallets import NonceRow
-from sql.withdrawals import Move
+from sql.withdrawals import APPROVED, Move
 from topics.event_data import HotWallet
 from topics.events import emit_events
 from topics.withdrawals import (
@@ -50,8 +50,6 @@ from topics.withdrawals import (
 )
 
 log = structlog.get_logger(__name__)
-
-APPROVED = ("approved",)
 
 
 class Batch(NamedTuple):
@@ -91,9 +89,11 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
     async def _price(self, network: str, withdrawal_ids: set[int]) -> Batch:
         adapter = self._context.adapters[network]
         async with self._context.pool.acquire() as conn:
-            rows = await transactions_sql.read_payments(conn, network, withdrawal_ids, APPROVED)
+            rows = await transactions_sql.read_payments(conn, network, withdrawal_ids, [APPROVED])
             if await self._make_wallets(network, rows):
-                rows = await transactions_sql.read_payments(conn, network, withdrawal_ids, APPROVED)
+                rows = await transactions_sql.read_payments(
+                    conn, network, withdrawal_ids, [APPROVED]
+                )
             cursor = await chain_sql.read_cursor(conn, network)
             senders = {row.sender for row in rows if row.sender is not None}
             open_before = await wallets_sql.open_payments(conn, network, senders)
@@ -128,8 +128,9 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         """Sign what is still approved, give back the money of what can never be paid."""
         # All at once and before any account: whoever cancels one holds that and waits for those.
         ids = [row.withdrawal_id for batch in prepared for row in batch.rows]
-        await withdrawals_sql.lock_withdrawals(work.conn, ids, APPROVED)
-        await give_up(work, [one for batch in prepared for one in batch.priced if one.is_hopeless])
+        await withdrawals_sql.lock_withdrawals(work.conn, ids, [APPROVED])
+        hopeless = [one for batch in prepared for one in batch.priced if one.is_hopeless]
+        await give_up(work, APPROVED, failures(hopeless))
         now = datetime.now(UTC)
         for batch in prepared:
             emit_events(
@@ -288,8 +289,7 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
     async def _halt(self, work: Work, network: str, foreign: Sequence[ForeignUse]) -> None:
         """Stop wallets whose keys are used elsewhere: their money may be going."""
         for use in foreign:
-            reason = f"the chain expects nonce {use.chain_nonce}, we gave out {use.our_nonce}"
-            await halt_wallet(work, network, use.sender, reason, use.chain_nonce)
+            await halt_wallet(work, network, use.sender, use.reason, use.chain_nonce)
 
 
 def low_wallet(shortage: Shortage, network: str, native_asset: str) -> HotWallet:
@@ -304,21 +304,13 @@ def low_wallet(shortage: Shortage, network: str, native_asset: str) -> HotWallet
     )
 
 
-async def give_up(work: Work, hopeless: Sequence[Priced]) -> None:
-    """Fail withdrawals that the chain would never take, and give their money back."""
-    moves = [
+def failures(hopeless: Iterable[Priced]) -> list[Move]:
+    """Return the steps of withdrawals that the chain would never take. Pure."""
+    return [
         Move(one.row.withdrawal_id, "failed", one.refusal.reason, str(one.refusal)[:300])
         for one in hopeless
         if one.refusal is not None
     ]
-    failed = await withdrawals_sql.move_withdrawals(work.conn, "approved", moves)
-    if failed:
-        await release_holds(work, failed)
-        emit_events(work, [told.failed_event(withdrawal) for withdrawal in failed])
-    for withdrawal in failed:
-        work.count(
-            catalogue.withdrawals_total.labels(withdrawal.network, withdrawal.asset, "failed")
-        )
 
 
 async def store(work: Work, network: str, signed: Sequence[NewTransaction]) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from custody.errors import CustodyError
-from custody.withdrawal_events import Outgoing
+from custody.outgoing import Outgoing
 from ledger.chart import REORGANISED_CREDIT
 from sql import ledger as ledger_sql
 from sql.ledger import Freeze

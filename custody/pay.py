@@ -58,6 +58,11 @@ class ForeignUse(NamedTuple):
     chain_nonce: int
     our_nonce: int
 
+    @property
+    def reason(self) -> str:
+        """Why the wallet is halted."""
+        return f"the chain expects nonce {self.chain_nonce}, we gave out {self.our_nonce}"
+
 
 def ready_payments(priced: Sequence[Priced], approved: frozenset[int]) -> list[Ready]:
     """Return those that have a quote and a wallet and are still approved, by withdrawal id."""

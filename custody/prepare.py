@@ -14,6 +14,7 @@ from typing import NamedTuple
 from chain_adapters.adapter import ChainAdapter
 from chain_adapters.types import BroadcastOutcome, Payment, PaymentRefused, SignedTransaction
 from custody.errors import CustodyError
+from custody.pay import find_foreign_use
 from custody.signer import Signer
 from sql.custody import SystemWallet
 from sql.pool import Connection, Pool
@@ -104,10 +105,9 @@ async def _halt_if_behind(
 ) -> None:
     """Halt a wallet whose chain has used nonces that we never gave out, for all to see."""
     async with conn.transaction():
-        ours = (await lock_nonces(conn, network, {address: first_nonce}))[address].next_nonce
-        if ours is not None and chain_nonce > ours:
-            reason = f"the chain expects nonce {chain_nonce}, we gave out {ours}"
-            await halt_wallet(conn, network, address, reason, chain_nonce)
+        ours = await lock_nonces(conn, network, {address: first_nonce})
+        for use in find_foreign_use({address: chain_nonce}, ours):
+            await halt_wallet(conn, network, address, use.reason, chain_nonce)
 
 
 def check_idle(address: str, chain_nonce: int, ours: NonceRow, in_flight: int) -> None:

@@ -6,28 +6,11 @@ Each event's id is made of what happened to which withdrawal, and of the time it
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
-from prometheus_client import Counter
-
-from sql.pool import Connection
 from sql.withdrawals import Withdrawal
 from topics import event_data, events
 from topics.events import Event, make_event_id
-from topics.topic import Emitter
-
-
-class Outgoing(Emitter, Protocol):
-    """A transaction and what is told if it commits: agents.runtime.stage.Work is one."""
-
-    @property
-    def conn(self) -> Connection:
-        """The transaction's connection."""
-        ...
-
-    def count(self, counter: Counter, amount: float = 1) -> None:
-        """Raise `counter` when, and only if, the transaction commits."""
-        ...
 
 
 def withdrawal_data(withdrawal: Withdrawal) -> dict[str, Any]:
@@ -90,7 +73,7 @@ def rejected_event(withdrawal: Withdrawal) -> Event:
 
 
 def failed_event(withdrawal: Withdrawal) -> Event:
-    """Return withdrawal.failed for one that was never signed."""
+    """Return withdrawal.failed for one that was given up: no block has decided on it."""
     data = event_data.FailedWithdrawal(
         **withdrawal_data(withdrawal),
         transaction_id=None,
@@ -121,7 +104,7 @@ def broadcast_event(withdrawal: Withdrawal, transaction_id: str) -> Event:
 def replaced_event(
     withdrawal: Withdrawal, transaction_id: str, replaced_id: str, now: datetime
 ) -> Event:
-    """Return withdrawal.replaced: a new transaction at the same nonce was signed."""
+    """Return withdrawal.replaced: `transaction_id` may pay it, or has, instead of `replaced_id`."""
     data = event_data.ReplacedWithdrawal(
         **withdrawal_data(withdrawal),
         transaction_id=transaction_id,

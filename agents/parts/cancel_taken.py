@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from typing import NamedTuple
 
-from agents.parts.taken_coins import Taking, give_up, is_final, judge
+from agents.parts.finality import is_final
+from agents.parts.taken_coins import Taking, give_up, judge
 from agents.runtime.stage import Work
 from agents.runtime.transact import transact_on
 from chain_adapters.adapter import CoinReader

@@ -1,15 +1,17 @@
-"""What the network took from addresses of ours: pure functions from blocks to rows to facts."""
+"""What the network took from addresses of ours: from blocks to rows to facts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TypeVar
 
+from agents.runtime.stage import Work
+from sql import network_costs as costs_sql
 from sql.addresses import OwnedAddress
 from sql.deposits import DepositPolicy
 from sql.network_costs import NetworkCost, NewCost
 from topics.blocks import BlockAdded, TransactionRecord
-from topics.ledger import NetworkCostFact
+from topics.ledger import LEDGER, NetworkCostFact, NetworkCostOrphaned, batch_facts
 
 FactT = TypeVar("FactT", bound=NetworkCostFact)
 
@@ -23,7 +25,7 @@ def new_cost(
     """Return what a transaction that is no withdrawal of ours cost one of our addresses.
 
     None if it cost nothing, or its payer is not ours, or the node does not tell, or the native
-    asset is not listed and has no accounts.
+    asset is not listed and has no accounts. Pure.
     """
     mine = owned.get(transaction.payer or "")
     native = policy.assets.get(None)
@@ -43,5 +45,17 @@ def new_cost(
 
 
 def cost_fact(kind: type[FactT], cost: NetworkCost) -> FactT:
-    """Return the fact about a cost."""
+    """Return the fact about a cost. Pure."""
     return kind(**cost._asdict())
+
+
+async def disown_cost(work: Work, network: str, transaction_id: str) -> NetworkCost | None:
+    """Take back a fee that was recorded by itself: a withdrawal books it from now on; return it."""
+    known = await costs_sql.disown_cost(work.conn, network, transaction_id)
+    if known is None:
+        return None
+    cost, booked = known
+    if booked:
+        for record in batch_facts([cost_fact(NetworkCostOrphaned, cost)]):
+            work.emit(LEDGER, network, record)
+    return cost

@@ -15,23 +15,22 @@ from enum import StrEnum
 import msgspec
 import structlog
 
-from agents.parts.finality import final_height_of
+from agents.parts.finality import is_final
 from agents.parts.halting import halt_wallet
-from agents.parts.network_costs import cost_fact
+from agents.parts.network_costs import disown_cost
 from agents.runtime.context import Context
 from agents.runtime.stage import Work
 from agents.runtime.transact import transact
 from chain_adapters.adapter import CoinReader
 from chain_adapters.types import NodeUnavailable, Spending, UnsignedTransaction
 from custody import withdrawal_events as told
-from custody.approve import give_up_lost
+from custody.give_up import give_up_lost
 from metrics import catalogue
 from settings.model import Network
 from sql import attempts as attempts_sql
 from sql import chain as chain_sql
 from sql import coin_losses as losses_sql
 from sql import coins as coins_sql
-from sql import network_costs as costs_sql
 from sql import transactions as transactions_sql
 from sql import withdrawals as withdrawals_sql
 from sql.attempts import Attempt
@@ -39,7 +38,6 @@ from sql.coin_losses import Taker
 from sql.transactions import MinedTransaction, NewTransaction
 from sql.withdrawals import SENT, Withdrawal
 from topics.events import emit_events
-from topics.ledger import LEDGER, NetworkCostOrphaned, batch_facts
 
 log = structlog.get_logger(__name__)
 
@@ -200,17 +198,6 @@ def is_plain(withdrawal: Withdrawal, spending: Spending) -> bool:
     return given == [(withdrawal.address, withdrawal.amount_minor)]
 
 
-async def is_final(work: Work, network: str, withdrawal: Withdrawal, height: int) -> bool:
-    """Whether a block is as deep as this withdrawal's own would have to be."""
-    cursor = await chain_sql.read_cursor(work.conn, network)
-    policy = (await withdrawals_sql.withdrawal_policies(work.conn))[withdrawal.asset]
-    if cursor is None:
-        return False
-    depth = cursor.height - height + 1
-    enough = depth >= policy.confirmations_of(withdrawal.amount_minor)
-    return enough and height <= final_height_of(cursor, policy.finality)
-
-
 async def give_up(
     work: Work, network: str, withdrawal: Withdrawal, taker: Taker, spending: Spending
 ) -> None:
@@ -251,13 +238,9 @@ async def _adopt(
 ) -> None:
     """Take a transaction in a block for the payment. Its fee is booked with that from now on."""
     network = str(withdrawal.network)
-    known = await costs_sql.disown_cost(work.conn, network, taker.transaction_id)
-    if known is None:
+    cost = await disown_cost(work, network, taker.transaction_id)
+    if cost is None:
         return  # its block has just left the chain
-    cost, booked = known
-    if booked:
-        for record in batch_facts([cost_fact(NetworkCostOrphaned, cost)]):
-            work.emit(LEDGER, network, record)
     fee_minor = int(cost.amount_minor)
     found = found_attempt(withdrawal, latest, spending, fee_minor)
     await transactions_sql.add_transactions(work.conn, network, [found])

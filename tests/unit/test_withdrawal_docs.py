@@ -24,6 +24,7 @@ SOURCES = "".join(
         "custody/orders.py",
         "custody/limits.py",
         "custody/approve.py",
+        "custody/give_up.py",
         "sql/transactions.sql",
         "chain_adapters/ethereum/quoting.py",
     )
