@@ -58,6 +58,9 @@ MOVING_FRAMES = frozenset({"CALL", "CREATE", "CREATE2", "SELFDESTRUCT"})
 """Frames whose value leaves the caller. DELEGATECALL shows its parent's value and CALLCODE pays
 itself; both move nothing."""
 
+BORROWING_FRAMES = frozenset({"DELEGATECALL", "CALLCODE"})
+"""Frames that run another contract's code in the caller's name."""
+
 
 def normalise_block(
     block: WireBlock, receipts: list[WireReceipt], traces: list[WireTrace] | None
@@ -69,7 +72,7 @@ def normalise_block(
     check_receipts(block, receipts)
     roots: Iterable[WireFrame | None] = repeat(None)
     if traces is not None:
-        check_traces(block.transactions, traces)
+        check_traces(block.transactions, receipts, traces)
         roots = [trace.result for trace in traces]
     return Block(
         height=int(block.number, 16),
@@ -229,11 +232,17 @@ def check_numbering(logs: list[WireLog], logs_before: int) -> None:
         raise NodeUnavailable("a log is missing from a receipt")
 
 
-def check_traces(transactions: list[WireTransaction], traces: list[WireTrace]) -> None:
-    """Raise NodeUnavailable if the traces are not those of these transactions."""
+def check_traces(
+    transactions: list[WireTransaction], receipts: list[WireReceipt], traces: list[WireTrace]
+) -> None:
+    """Raise NodeUnavailable if the traces are not those of these transactions.
+
+    One that says failed of what succeeded was made on another state than the chain's, as some
+    versions of nodes do: nobody knows what the inner calls did.
+    """
     if len(traces) != len(transactions):
         raise NodeUnavailable("the block's traces are not all there")
-    for transaction, trace in zip(transactions, traces, strict=True):
+    for transaction, receipt, trace in zip(transactions, receipts, traces, strict=True):
         if trace.error or trace.result is None:
             why = trace.error.message if isinstance(trace.error, Fault) else trace.error
             words = (why or "no answer")[:200]
@@ -242,6 +251,8 @@ def check_traces(transactions: list[WireTransaction], traces: list[WireTrace]) -
             raise NodeUnavailable("a trace belongs to another transaction")
         if trace.result.sender.lower() != transaction.sender.lower():
             raise NodeUnavailable("a trace has another sender than its transaction")
+        if trace.result.error is not None and receipt.status == "0x1":
+            raise NodeUnavailable("a trace says that a transaction failed which succeeded")
 
 
 def call_transfers(root: WireFrame) -> list[Transfer]:
@@ -251,25 +262,34 @@ def call_transfers(root: WireFrame) -> list[Transfer]:
     """
     transfers: list[Transfer] = []
     position = 0
-    stack = [(root, root.error is not None)]
+    stack = [(root, root, root.error is not None)]
     while stack:
-        frame, reverted = stack.pop()
+        frame, caller, reverted = stack.pop()
         if position and not reverted and frame.type in MOVING_FRAMES:
-            add_call_transfer(frame, position, transfers)
+            add_call_transfer(frame, caller, position, transfers)
         position += 1
-        stack.extend((inner, reverted or inner.error is not None) for inner in frame.calls[::-1])
+        stack.extend(
+            (inner, frame, reverted or inner.error is not None) for inner in frame.calls[::-1]
+        )
     return transfers
 
 
-def add_call_transfer(frame: WireFrame, position: int, transfers: list[Transfer]) -> None:
+def add_call_transfer(
+    frame: WireFrame, caller: WireFrame, position: int, transfers: list[Transfer]
+) -> None:
     """Append what one successful frame moved.
 
     A contract that destroys itself in its own favour moves nothing (EIP-6780; before it, the
-    ether was burned).
+    ether was burned). Which contract that is the frame around tells: nodes built on revm name
+    another one as sender then, or leave everything out.
     """
     amount_minor = int(frame.value or "0x0", 16)
     if amount_minor <= 0 or frame.to is None:
         return
     sender, address = frame.sender.lower(), frame.to.lower()
-    if frame.type != "SELFDESTRUCT" or sender != address:
-        transfers.append(Transfer(f"call:{position}", sender, address, None, amount_minor))
+    if frame.type == "SELFDESTRUCT":
+        acting = caller.sender if caller.type in BORROWING_FRAMES else caller.to
+        sender = (acting or sender).lower()
+        if sender == address:
+            return
+    transfers.append(Transfer(f"call:{position}", sender, address, None, amount_minor))

@@ -1,4 +1,4 @@
-"""What only Ethereum's adapter promises, on a real node: pushed heads and inner calls."""
+"""What only Ethereum's adapter promises, on a real node: pushed heads, odd tokens, recipients."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ from chain_adapters.types import (
     Payment,
     PaymentRefused,
     Tip,
-    Transaction,
-    Transfer,
     WrongNetwork,
 )
 from devstack.chains.anvil import Anvil
@@ -30,9 +28,7 @@ ANSWER_FALSE = "0x5f5f5260205ff3"
 """A contract that answers any call with 0, and logs nothing."""
 LOG_UNINDEXED = f"0x7f{TRANSFER_TOPIC[2:]}60006000a1{ANSWER_FALSE[2:]}"
 """The same behind a Transfer event without indexed fields."""
-FORWARD = "0x6000600060006000346000355af1"
-"""CALL the address in the first word of the data with all the ether, then what follows."""
-STOP, REVERT = "00", "60006000fd"
+STOP = "00"
 
 
 @pytest.fixture(scope="module")
@@ -40,65 +36,6 @@ async def world(anvil: Anvil) -> AsyncIterator[AnvilWorld]:
     opened = await open_anvil_world(anvil)
     yield opened
     await opened.close()
-
-
-async def run_contract(world: AnvilWorld, contract: str, argument: str) -> Transaction:
-    """Send 7 wei to a contract with an address as argument; return the mined transaction."""
-    accounts = await world.call("eth_accounts")
-    call = {"from": accounts[0], "to": contract, "value": "0x7", "gas": "0x186a0"}
-    id_ = await world.call(
-        "eth_sendTransaction", {**call, "data": "0x" + argument[2:].rjust(64, "0")}
-    )
-    await world.mine()
-    block = await world.adapter.fetch_block(await world.height())
-    assert block is not None
-    return next(transaction for transaction in block.transactions if transaction.id == id_)
-
-
-async def deploy(world: AnvilWorld, code: str) -> str:
-    address = world.new_address()
-    await world.call("anvil_setCode", address, code)
-    return address
-
-
-async def balance(world: AnvilWorld, address: str) -> int:
-    return await world.balance(address, None, await world.height())
-
-
-async def test_ether_forwarded_by_a_contract_is_a_transfer(world: AnvilWorld) -> None:
-    contract, recipient = await deploy(world, FORWARD + STOP), world.new_address()
-    mined = await run_contract(world, contract, recipient)
-    assert mined.transfers == (
-        Transfer("value", mined.payer, contract, None, 7),
-        Transfer("call:1", contract, recipient, None, 7),
-    )
-    assert await balance(world, recipient) == 7
-    assert await balance(world, contract) == 0
-
-
-async def test_ether_forwarded_and_reverted_is_none(world: AnvilWorld) -> None:
-    contract, recipient = await deploy(world, FORWARD + REVERT), world.new_address()
-    mined = await run_contract(world, contract, recipient)
-    assert (mined.succeeded, mined.transfers) == (False, ())
-    assert await balance(world, recipient) == 0
-
-
-async def test_an_inner_call_that_reverts_moves_nothing(world: AnvilWorld) -> None:
-    outer = await deploy(world, FORWARD + STOP)
-    inner = await deploy(world, FORWARD + REVERT)
-    mined = await run_contract(world, outer, inner)
-    assert mined.transfers == (Transfer("value", mined.payer, outer, None, 7),)
-    assert await balance(world, outer) == 7
-    assert await balance(world, inner) == 0
-
-
-async def test_without_traces_inner_calls_are_not_there(anvil: Anvil, world: AnvilWorld) -> None:
-    mined = await run_contract(world, await deploy(world, FORWARD + STOP), world.new_address())
-    adapter = EthereumAdapter(f"eip155:{anvil.chain_id}", [anvil.rpc_url], traces="never")
-    block = await adapter.fetch_block(await world.height())
-    await adapter.close()
-    assert block is not None
-    assert [t.transfers for t in block.transactions if t.id == mined.id] == [mined.transfers[:1]]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +95,7 @@ async def test_a_recipient_that_has_its_own_work_done_at_our_expense_is_refused(
     """One word is what a wallet that is a contract may well write; fifty are other business."""
     sender = world.new_address()
     await world.fund(sender, 10**18)
-    modest, greedy = await deploy(world, storing(1)), await deploy(world, storing(50))
+    modest, greedy = await world.deploy(storing(1)), await world.deploy(storing(50))
     assert (await world.adapter.quote(Payment(sender, modest, None, 1))).fee_minor_max > 0
     with pytest.raises(PaymentRefused) as refused:
         await world.adapter.quote(Payment(sender, greedy, None, 1))

@@ -243,7 +243,13 @@ CASES = [
     ),
     *(
         with_calls(kind, "an inner call that moves ether", call(kind), moved=[("call:1", 7, None)])
-        for kind in ("CALL", "CREATE", "CREATE2", "SELFDESTRUCT")
+        for kind in ("CALL", "CREATE", "CREATE2")
+    ),
+    Case(
+        "SELFDESTRUCT",
+        "a contract leaves all that it has to us",
+        [("call:1", 7, None)],
+        frame={"to": MADE, "calls": [call("SELFDESTRUCT", **{"from": MADE})]},
     ),
     *(
         with_calls(kind, "an inner call that names an amount and moves none", call(kind), moved=[])
@@ -261,9 +267,39 @@ CASES = [
     ),
     with_calls("call of nowhere", "an inner call without recipient", call(to=None), moved=[]),
     with_calls(
+        "creation that failed",
+        "it has no address, and keeps no ether",
+        call("CREATE", to=None, error="contract address collision"),
+        moved=[],
+    ),
+    with_calls(
+        "more than it has",
+        "a contract without ether calls with some: the call fails, and nothing else",
+        call(value="0xde0b6b3a7640000", error="insufficient balance for transfer"),
+        moved=[],
+    ),
+    with_calls(
         "destroyed for itself",
         "a contract destroyed in its own favour moves nothing",
         call("SELFDESTRUCT", **{"from": RECIPIENT}),
+        moved=[],
+    ),
+    with_calls(
+        "destroyed for itself, another named",
+        "some nodes name the contract's caller as who paid",
+        call("SELFDESTRUCT"),
+        moved=[],
+    ),
+    with_calls(
+        "destroyed by code of another",
+        "whose ether it is says who runs the code, not whose code it is",
+        call("DELEGATECALL", **{"from": RECIPIENT, "to": MADE, "calls": [call("SELFDESTRUCT")]}),
+        moved=[],
+    ),
+    with_calls(
+        "destroyed, not told for whom",
+        "some nodes tell nothing of a contract that such code destroyed in its own favour",
+        call("SELFDESTRUCT", to=None, value=None),
         moved=[],
     ),
     Case(
@@ -302,4 +338,12 @@ CASES = [
         receipt={"logs": [log(1), log(2)]},
     ),
     Case("trace of another sender", "it does not belong", WAIT, ETHER, frame={"from": MADE}),
+    Case(
+        "trace of another course",
+        "it says failed of what succeeded, as nodes do that lack a part of the state: nobody knows"
+        " what its inner calls did",
+        WAIT,
+        ETHER,
+        frame={"error": "execution reverted", "calls": [call()]},
+    ),
 ]

@@ -54,11 +54,16 @@ class AnvilWorld(World):
         assert receipt["status"] == "0x1"
         return str(receipt["contractAddress"])
 
+    async def deploy(self, code: str, amount_minor: int = 0) -> str:
+        """Put a contract, with some ether, at a new address."""
+        address = self.new_address()
+        await self.call("anvil_setCode", address, code)
+        await self.call("anvil_setBalance", address, hex(amount_minor))
+        return address
+
     async def make_reverting(self) -> str:
         """Return an address that refuses every payment."""
-        address = self.new_address()
-        await self.call("anvil_setCode", address, REVERTING_CODE)
-        return address
+        return await self.deploy(REVERTING_CODE)
 
     async def order_failure(self, sender: str) -> SignedTransaction:
         recipient = self.new_address()
