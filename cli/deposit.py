@@ -100,7 +100,7 @@ def _amount(deposit: Deposit, decimals: dict[str, int]) -> Any:  # noqa: ANN401 
 
 
 async def _assign(tenant: str, deposit_id: int, owner: str, actor: str) -> dict[str, Any]:
-    from agents.assign_deposit import assign_deposit
+    from agents.by_operator.assign_deposit import assign_deposit
     from agents.runtime.transact import transact_on
 
     config = session.settings()

@@ -142,7 +142,7 @@ async def _discard(ids: list[int]) -> tuple[list[int], list[int]]:
 
 async def _redrive(ids: list[int] | None) -> tuple[list[int], list[int]]:
     """Mark and republish in one transaction; return what was done and what was not open."""
-    from agents.redrive_letters import ForgottenBlock, redrive_dead_letters
+    from agents.by_operator.redrive_letters import ForgottenBlock, redrive_dead_letters
 
     config = session.settings()
     try:

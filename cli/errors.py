@@ -205,7 +205,7 @@ def _of_chain(error: BaseException) -> Problem | None:
 
 
 def _of_ours(error: BaseException) -> Problem | None:
-    from agents.assign_deposit import NotAssignable
+    from agents.by_operator.assign_deposit import NotAssignable
     from custody.addresses import TenantClosed
     from custody.approve import MayBePaid, NotWaiting
     from custody.errors import CustodyError, WrongKey

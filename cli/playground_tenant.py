@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from agents.assign_deposit import assign_deposit
+from agents.by_operator.assign_deposit import assign_deposit
 from agents.runtime.publisher import Publisher
 from agents.runtime.transact import transact_on
 from custody.box import SecretBox

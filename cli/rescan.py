@@ -12,7 +12,7 @@ from cli.options import JsonWanted, NetworkWanted
 from cli.output import as_json, counted, print_json, progress_bar, say
 
 if TYPE_CHECKING:
-    from agents.rescan_blocks import Found
+    from agents.by_operator.rescan_blocks import Found
 
 
 def rescan(
@@ -54,7 +54,7 @@ def rescan(
 
 
 async def _rescan(wanted: str | None, first: int, last: int | None) -> tuple[int, int, Found]:
-    from agents.rescan_blocks import NotRescannable, RescanBlocks, read_reach
+    from agents.by_operator.rescan_blocks import NotRescannable, RescanBlocks, read_reach
     from agents.runtime.context import Context
     from agents.runtime.publisher import Publisher
     from agents.runtime.stage import Retryable

@@ -256,7 +256,7 @@ async def _network_of(config: Settings, pool: Pool, tenant: str, order_id: str) 
 async def _cancel_taken(
     tenant: str, order_id: str, taken_by: str, paid_order: str | None
 ) -> dict[str, Any]:
-    from agents.parts.cancel_taken import cancel_taken
+    from agents.by_operator.cancel_taken import cancel_taken
     from chain_adapters.adapter import CoinReader
 
     config = session.settings()
@@ -282,7 +282,7 @@ async def _cancel_taken(
 async def _adopt(
     tenant: str, order_id: str, transaction_id: str, height: int | None, actor: str
 ) -> dict[str, Any]:
-    from agents.adopt_payment import adopt_payment
+    from agents.by_operator.adopt_payment import adopt_payment
     from agents.runtime.context import Context
     from agents.runtime.publisher import Publisher
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from agents.parts.adoption import NotAdoptable, prove_payment
+from agents.by_operator.adoption import NotAdoptable, prove_payment
 from chain_adapters.types import Block, Payment
 from tests.support.adapter_contract import accept, chains, pay, read_from
 from tests.support.chain_worlds import World

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from agents.assign_deposit import NotAssignable
+from agents.by_operator.assign_deposit import NotAssignable
 from agents.notify import Notify
 from agents.runtime.record import Record
 from agents.runtime.run_stage import StageRunner

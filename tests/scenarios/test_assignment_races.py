@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agents.assign_deposit import NotAssignable, assign_deposit
+from agents.by_operator.assign_deposit import NotAssignable, assign_deposit
 from agents.runtime.transact import transact
 from sql.pool import Pool
 from tests.support.deposits import CONFIRMATIONS, World

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
-from agents.rescan_blocks import Found, RescanBlocks
+from agents.by_operator.rescan_blocks import Found, RescanBlocks
 from agents.runtime.lease import Lease
 from chain_adapters.simulated.chain import hash_text
 from chain_adapters.types import Block, NodeUnavailable, Transaction, Transfer, WrongNetwork

@@ -9,11 +9,11 @@ from contextlib import aclosing
 import pytest
 from pydantic import SecretStr
 
-import agents.rescan_blocks
+import agents.by_operator.rescan_blocks
+from agents.by_operator.rescan_blocks import NotRescannable, Reach
 from agents.confirm_deposits import ConfirmDeposits
 from agents.match_deposits import MatchDeposits
 from agents.post_ledger import PostLedger
-from agents.rescan_blocks import NotRescannable, Reach
 from agents.runtime.context import Context
 from agents.runtime.publisher import Publisher
 from chain_adapters.types import Payment
@@ -232,7 +232,7 @@ async def test_a_block_neither_remembered_nor_settled_is_refused(followed: Follo
 async def test_a_chain_that_is_not_the_followed_one_is_left_alone(
     followed: Followed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agents.rescan_blocks, "RETRY_S", 0.0)
+    monkeypatch.setattr(agents.by_operator.rescan_blocks, "RETRY_S", 0.0)
     statuses = await followed.statuses()
     await followed.world.mine(2)
     tip = await followed.follow()

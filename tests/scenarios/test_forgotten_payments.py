@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from agents.by_operator.rescan_blocks import RescanBlocks
 from agents.match_deposits import MatchDeposits
 from agents.replace_withdrawals import ReplaceWithdrawals
-from agents.rescan_blocks import RescanBlocks
 from chain_adapters.types import Block
 from sql import chain as chain_sql
 from sql import wallets as wallets_sql

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from agents.by_operator.redrive_letters import redrive_dead_letters
 from agents.post_ledger import PostLedger
-from agents.redrive_letters import redrive_dead_letters
 from ledger import rules
 from ledger.chart import BALANCE_MINOR_LIMIT
 from sql.pool import Pool

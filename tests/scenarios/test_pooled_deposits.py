@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from agents.assign_deposit import NotAssignable
+from agents.by_operator.assign_deposit import NotAssignable
 from chain_adapters.simulated import SimulatedAdapter
 from custody.addresses import NoMemos, assign_memos, check_number
 from ledger import rules

@@ -7,8 +7,8 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
+from agents.by_operator.rescan_blocks import RescanBlocks
 from agents.parts.matcher import Changes, Matcher
-from agents.rescan_blocks import RescanBlocks
 from agents.runtime.stage import Work
 from sql.pool import Pool
 from tests.support.deposits import CONFIRMATIONS, World

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from agents.by_operator.adoption import NotAdoptable
 from agents.match_deposits import MatchDeposits
-from agents.parts.adoption import NotAdoptable
 from agents.runtime.transact import transact
 from chain_adapters import registry
 from chain_adapters.types import Transaction, Transfer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.parts.adoption import NotAdoptable
+from agents.by_operator.adoption import NotAdoptable
 from chain_adapters.types import Broadcast, BroadcastOutcome, SignedTransaction
 from sql import wallets as wallets_sql
 from sql.pool import Pool

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from solders.transaction import Transaction
 
-from agents.rescan_blocks import RescanBlocks
+from agents.by_operator.rescan_blocks import RescanBlocks
 from chain_adapters.solana.adapter import SolanaAdapter
 from chain_adapters.solana.programs import BLOCKHASH_BLOCKS, EXPIRY_MARGIN_BLOCKS
 from devstack.chains.solana import RENT_EXEMPT_MINOR, SolanaChain, SolanaNode

@@ -7,7 +7,7 @@ import secrets
 from coincurve import PrivateKey
 from pydantic import SecretStr
 
-from agents.assign_deposit import assign_deposit
+from agents.by_operator.assign_deposit import assign_deposit
 from agents.confirm_deposits import ConfirmDeposits
 from agents.follow_chain import FollowChain
 from agents.match_deposits import MatchDeposits

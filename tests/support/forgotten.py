@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from agents.adopt_payment import adopt_payment
+from agents.by_operator.adopt_payment import adopt_payment
 from agents.sign_withdrawals import SignWithdrawals
 from chain_adapters.types import BroadcastOutcome, Coin, Payment, UnsignedTransaction
 from sql import attempts as attempts_sql

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agents.parts.cancel_taken import cancel_taken
+from agents.by_operator.cancel_taken import cancel_taken
 from chain_adapters.types import Coin
 from chain_adapters.utxo.adapter import UtxoAdapter
 from sql import wallets as wallets_sql

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.parts.adoption import (
+from agents.by_operator.adoption import (
     NotAdoptable,
     account_for,
     adopted_transaction,

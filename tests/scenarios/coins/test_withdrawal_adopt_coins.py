@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.parts.adoption import NotAdoptable
+from agents.by_operator.adoption import NotAdoptable
 from tests.support.coin_withdrawals import PAID, WHOLE, PayingCoinWorld, order
 from tests.support.forgotten import adopt, pay_before, start_signer, stop_signer
 from tests.support.withdrawals import CONFIRMATIONS

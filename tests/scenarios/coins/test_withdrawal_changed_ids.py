@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from agents.by_operator.rescan_blocks import RescanBlocks, read_reach
 from agents.parts.taken_coins import settle_taken
-from agents.rescan_blocks import RescanBlocks, read_reach
 from chain_adapters.utxo.pay import HALF_ORDER
 from chain_adapters.utxo.transaction import encode_signature
 from devstack.chains.bitcoin import DogecoinNode

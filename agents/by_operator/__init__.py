@@ -1,0 +1,1 @@
+"""What operators ask for by the command line, in transactions of its own beside the stages'."""
