@@ -22,6 +22,7 @@ from chain_adapters.types import (
     SignedTransaction,
     Spending,
     Tip,
+    Token,
     UnsignedTransaction,
 )
 
@@ -56,6 +57,13 @@ class ChainReader(Protocol):
 
         Nodes that keep no old states answer for their latest block instead: callers look again
         before they believe in a difference. Used by reconciliation, not for deposits.
+        """
+        ...
+
+    async def fetch_token(self, contract: str) -> Token | None:
+        """Return what a token tells of itself now, None if there is none at that name.
+
+        Whether its transfers move anything is not looked at. Used by `millrace doctor`.
         """
         ...
 

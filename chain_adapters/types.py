@@ -86,6 +86,17 @@ class Holding(msgspec.Struct, frozen=True):
     contract: str | None = None
 
 
+class Token(msgspec.Struct, frozen=True):
+    """What a token tells of itself. Anyone can make one that tells anything: for people to compare.
+
+    `decimals` says how many of its digits people write behind the point, None if it does not tell.
+    `symbol` is what it calls itself, None if it does not tell or that cannot be shown.
+    """
+
+    decimals: int | None
+    symbol: str | None = None
+
+
 class Destination(msgspec.Struct, frozen=True):
     """Where a payment goes: a canonical address, and a canonical memo if the chain has them."""
 

@@ -16,9 +16,10 @@ from cli.output import console, print_json
 
 if TYPE_CHECKING:
     from agents.runtime.kafka_survey import Broker, Kept
+    from chain_adapters.adapter import ChainAdapter
     from cli.findings import Finding
     from custody.keystore import MasterSecret
-    from settings.model import Network, Settings
+    from settings.model import Asset, Network, Settings
     from sql.health import Progress
     from sql.pool import Connection
     from sql.stream import Partition
@@ -76,7 +77,15 @@ async def examine(config: Settings) -> list[Finding]:
             if network.kind != "simulated"
         )
     )
-    return [*judge_configuration(config), *broker_findings, *database_findings, *nodes, *lag]
+    assets = await asyncio.gather(*(examine_assets(config, one) for one in config.networks))
+    return [
+        *judge_configuration(config),
+        *broker_findings,
+        *database_findings,
+        *nodes,
+        *(finding for found in assets for finding in found),
+        *lag,
+    ]
 
 
 async def _bounds(
@@ -275,6 +284,46 @@ async def examine_node(network: Network, url: str) -> Finding:
         said = words_of(error).replace(url, "(address)").removeprefix(f"{host}: ")
         return red(check, said, remedy)
     return red(check, "told nothing", "Take it out of rpc_urls.")
+
+
+async def examine_assets(config: Settings, network: Network) -> list[Finding]:
+    """Hold a network's assets against the chain, as far as its nodes answer."""
+    from chain_adapters.types import AdapterError
+    from cli.findings import yellow
+
+    found: list[Finding] = []
+    names: dict[str, str] = {}
+    try:
+        async with session.chain(network) as adapter:
+            for asset in config.assets:
+                if asset.network == network.network:
+                    async with asyncio.timeout(NODE_TIMEOUT_S * len(network.rpc_urls)):
+                        found.append(await _examine_asset(config, adapter, asset, names))
+    except (AdapterError, TimeoutError, Problem) as error:
+        remedy = "Look at the nodes first: amounts may be shown wrong, and limits be."
+        detail = f"not all compared with the chain: {words_of(error)}"
+        found.append(yellow(f"assets {network.network}", detail, remedy))
+    return found
+
+
+async def _examine_asset(
+    config: Settings, adapter: ChainAdapter, asset: Asset, names: dict[str, str]
+) -> Finding:
+    """Judge one asset. `names` are those judged so far, by their contract's canonical name."""
+    from chain_adapters.types import InvalidAddress
+    from cli.findings import judge_coin, judge_token, red
+
+    check = f"asset {asset.asset}"
+    if asset.contract is None:
+        return judge_coin(asset, adapter.native_decimals)
+    try:
+        contract = adapter.parse_contract(asset.contract)
+    except InvalidAddress as error:
+        return red(check, f"its contract is none: {error}", "`millrace init` refuses it so.")
+    if (other := names.setdefault(contract, asset.asset)) != asset.asset:
+        remedy = f"What comes is credited as one of the two: take {asset.asset} or {other} out."
+        return red(check, f"has the same contract as {other}, written otherwise", remedy)
+    return judge_token(asset, await adapter.fetch_token(contract), config.assets)
 
 
 def _host(url: str) -> str:

@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from cli.errors import NOT_SET_UP
+from chain_adapters.types import Token
+from cli.errors import NOT_SET_UP, Problem
+from cli.installed import check_sense
 from cli.waits import WORDS
-from settings.model import Settings
+from settings.model import Asset, Settings
 from sql.catalogue import NetworkRow
 from sql.health import LeaseRow, Progress
 from sql.measures import WithdrawalMeasure
@@ -22,6 +24,7 @@ OUTBOX_S_MAX = 30.0
 LAG_RECORDS_MAX = 10_000
 LAG_BLOCKS_MAX = 20
 UNSEEN_S_MAX = 30.0
+FIRST_INIT = "`millrace init` refuses it so: correct it in millrace.toml."
 
 
 class Finding(NamedTuple):
@@ -185,14 +188,68 @@ def judge_leases(expected: Mapping[str, str], leases: Iterable[LeaseRow]) -> lis
 
 
 def judge_configuration(config: Settings) -> list[Finding]:
-    """Say so if there is nothing to work on."""
+    """Say so if there is nothing to work on, or what does not fit together."""
     if config.networks:
+        try:
+            check_sense(config)
+        except Problem as problem:
+            return [red("configuration", problem.what, problem.remedy or FIRST_INIT)]
         return []
     remedy = (
         "Name networks and assets in millrace.toml here (README.md, “Configure it”). For the stack"
         " of `millrace up`, run in the folder it was started in."
     )
     return [red("configuration", "it names no network", remedy)]
+
+
+def judge_coin(asset: Asset, decimals: int) -> Finding:
+    """Hold a native asset against what its chain's coin has."""
+    check = f"asset {asset.asset}"
+    if asset.decimals != decimals:
+        return _wrong_decimals(asset, f"the coin of {asset.network} has {decimals}", decimals)
+    return green(check, f"{decimals} decimals, as the coin of {asset.network} has")
+
+
+def judge_token(asset: Asset, told: Token | None, assets: Iterable[Asset]) -> Finding:
+    """Hold a token against what it tells of itself. `assets` are all that are configured."""
+    check = f"asset {asset.asset}"
+    if told is None:
+        remedy = "None of it is credited or paid. Compare the contract with what its issuer says."
+        return red(check, f"there is no token {asset.contract} on {asset.network}", remedy)
+    if told.decimals is None:
+        remedy = (
+            "Some tokens do not tell, and some contracts are no tokens: compare contract and"
+            " decimals with what its issuer says."
+        )
+        detail = f"its contract tells no decimals, {asset.decimals} are configured"
+        return yellow(check, detail, remedy)
+    if told.decimals != asset.decimals:
+        return _wrong_decimals(asset, f"its contract says {told.decimals}", told.decimals)
+    if other := _meant(asset, told.symbol or "", assets):
+        remedy = f"Are its contract and that of {other} mixed up? One is credited as the other."
+        return yellow(check, f"its contract calls itself {told.symbol}, like {other}", remedy)
+    name = f", and calls itself {told.symbol}" if told.symbol else ""
+    return green(check, f"its contract says {told.decimals} decimals{name}")
+
+
+def _meant(asset: Asset, symbol: str, assets: Iterable[Asset]) -> str | None:
+    """Return the other asset of the network that bears a symbol which this one does not bear."""
+    bearing = [
+        other.asset
+        for other in assets
+        if other.network == asset.network and other.asset.upper().startswith(symbol.upper())
+    ]
+    return bearing[0] if symbol and bearing and asset.asset not in bearing else None
+
+
+def _wrong_decimals(asset: Asset, truth: str, decimals: int) -> Finding:
+    digits = abs(asset.decimals - decimals)
+    remedy = (
+        f"Amounts are shown and taken (`--amount`) wrong by a factor of 10^{digits}, and limits"
+        " worked out by it are wrong too. See docs/operations.md, 'Wrong decimals'."
+    )
+    detail = f"configured with {asset.decimals} decimals, but {truth}"
+    return red(f"asset {asset.asset}", detail, remedy)
 
 
 def judge_variables(unknown: Mapping[str, str | None]) -> list[Finding]:

@@ -56,7 +56,8 @@ def check_kept(
             raise misused(
                 f"asset {asset.asset} is kept with"
                 f" {_unit(row.network, row.contract, row.decimals)} and configured with {unit}",
-                "What was counted cannot change its unit: give the new asset a new name.",
+                "What was counted cannot change its unit: give the new asset a new name. If only"
+                " the decimals were wrong: “Wrong decimals” in docs/operations.md.",
             )
         name = names.get((asset.network, contract), asset.asset)
         if name != asset.asset:
@@ -64,6 +65,32 @@ def check_kept(
                 f"asset {asset.asset} is kept under the name {name}",
                 "Balances are kept by name, and a name never changes: configure the old one.",
             )
+
+
+def check_contracts(config: Settings, contracts: Sequence[str | None]) -> None:
+    """Raise Problem if one contract, written in two ways, is two assets.
+
+    `contracts` are canonical, in the order of the configured assets.
+    """
+    names: dict[tuple[str, str | None], str] = {}
+    for asset, contract in zip(config.assets, contracts, strict=True):
+        other = names.setdefault((asset.network, contract), asset.asset)
+        if other != asset.asset:
+            raise misused(
+                f"assets {other} and {asset.asset} have the same contract, {contract}",
+                "What comes could be credited as one of the two only: take one out.",
+            )
+
+
+def check_coin(asset: Asset, decimals: int) -> None:
+    """Raise Problem unless a native asset has the decimals of its chain's coin."""
+    if asset.decimals != decimals:
+        raise misused(
+            f"asset {asset.asset} is configured with {asset.decimals} decimals, and the coin of"
+            f" {asset.network} has {decimals}",
+            "Amounts would be shown and taken wrong. If it is kept so already, see “Wrong decimals”"
+            " in docs/operations.md.",
+        )
 
 
 def _check_network(network: Network, row: NetworkRow | None) -> None:

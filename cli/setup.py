@@ -173,6 +173,7 @@ async def fill_catalogue(conn: Connection, config: Settings) -> list[Step]:
 
     installed.check_sense(config)
     contracts = await canonical_contracts(config)
+    installed.check_contracts(config, contracts)
     async with conn.transaction():
         there = await catalogue.list_assets(conn)
         installed.check_kept(config, contracts, await catalogue.list_networks(conn), there)
@@ -183,11 +184,18 @@ async def fill_catalogue(conn: Connection, config: Settings) -> list[Step]:
 
 
 async def canonical_contracts(config: Settings) -> list[str | None]:
-    """Return each asset's contract in its chain's canonical form."""
+    """Return each asset's contract in its chain's canonical form; None of a chain's own coin.
+
+    Problem if a coin is not configured with the decimals it has.
+    """
+    from cli.installed import check_coin
+
     contracts: list[str | None] = []
     for asset in config.assets:
         network = session.pick_network(config, asset.network)
         async with session.chain(network) as adapter:
+            if asset.contract is None:
+                check_coin(asset, adapter.native_decimals)
             contract = asset.contract
             contracts.append(None if contract is None else adapter.parse_contract(contract))
     return contracts

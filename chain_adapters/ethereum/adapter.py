@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 import structlog
 
 from chain_adapters.destination import plain_destination
-from chain_adapters.ethereum import pay, quoting, sending
+from chain_adapters.ethereum import pay, quoting, sending, tokens
 from chain_adapters.ethereum.address import derive_address, parse_address, show_address
 from chain_adapters.ethereum.heads import TipWatcher
 from chain_adapters.ethereum.identity import require_chain
@@ -24,6 +24,7 @@ from chain_adapters.types import (
     Quote,
     SignedTransaction,
     Tip,
+    Token,
     UnsignedTransaction,
 )
 
@@ -125,6 +126,17 @@ class EthereumAdapter:
             return [quoting.balance_of(reply) for reply in replies]
 
         return await self._rpc.first(read) if requests else []
+
+    async def fetch_token(self, contract: str) -> Token | None:
+        """See ChainReader and tokens.fetch_token."""
+
+        async def ask(endpoint: Endpoint) -> Token:
+            return await tokens.fetch_token(endpoint, contract)
+
+        try:
+            return await self._rpc.first(ask)
+        except Absent:
+            return None
 
     def parse_address(self, text: str) -> str:
         """See ChainReader. Mixed case must carry the right EIP-55 checksum."""

@@ -35,6 +35,7 @@ from chain_adapters.types import (
     Quote,
     SignedTransaction,
     Tip,
+    Token,
     UnsignedTransaction,
 )
 
@@ -118,6 +119,11 @@ class SimulatedAdapter:
             raise NodeUnavailable(f"no block {height}")
         state = self.chain.state_at(height)
         return [state.balance(holding.address, holding.contract) for holding in holdings]
+
+    async def fetch_token(self, contract: str) -> Token | None:
+        """See ChainReader."""
+        await self._suffer()
+        return self.chain.tokens.get(contract)
 
     def parse_address(self, text: str) -> str:
         """See ChainReader; as on Ethereum."""

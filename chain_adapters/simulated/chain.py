@@ -14,6 +14,7 @@ from chain_adapters.types import (
     BroadcastOutcome,
     Payment,
     Tip,
+    Token,
     Transaction,
     Transfer,
 )
@@ -72,6 +73,8 @@ class SimulatedChain:
         self.pool: list[Pooled] = []
         self.reverting: set[str] = set()
         """Addresses that refuse every payment."""
+        self.tokens: dict[str, Token] = {}
+        """What its tokens tell of themselves; any other can be minted, and tells nothing."""
         self.has_nonces = True
         self.lifetime: int | None = None
         """Blocks after which a transaction that is in none expires; None: it never does."""

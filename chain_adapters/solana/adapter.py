@@ -21,6 +21,7 @@ from chain_adapters.types import (
     Quote,
     SignedTransaction,
     Tip,
+    Token,
     UnsignedTransaction,
 )
 
@@ -114,6 +115,17 @@ class SolanaAdapter:
             return [quoting.balance_of(h, r) for h, r in zip(holdings, replies, strict=True)]
 
         return await self._rpc.first(read)
+
+    async def fetch_token(self, contract: str) -> Token | None:
+        """See ChainReader. A mint has decimals and no name."""
+
+        async def ask(endpoint: Endpoint) -> Token:
+            return await quoting.fetch_token(endpoint, contract)
+
+        try:
+            return await self._rpc.first(ask)
+        except Absent:
+            return None
 
     def parse_address(self, text: str) -> str:
         """See ChainReader and address.parse_address."""

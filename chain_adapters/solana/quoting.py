@@ -15,7 +15,7 @@ from solders.hash import Hash, ParseHashError
 from solders.signature import Signature
 from solders.transaction import Transaction
 
-from chain_adapters.rpc import Endpoint, Reply, Request, result_of
+from chain_adapters.rpc import Absent, Endpoint, Reply, Request, result_of
 from chain_adapters.solana import wire
 from chain_adapters.solana.address import is_wallet
 from chain_adapters.solana.asking import ask_all
@@ -38,7 +38,7 @@ from chain_adapters.solana.tokens import (
     read_token_account,
 )
 from chain_adapters.solana.trial import refusal
-from chain_adapters.types import Holding, NodeUnavailable, Payment, PaymentRefused, Quote
+from chain_adapters.types import Holding, NodeUnavailable, Payment, PaymentRefused, Quote, Token
 
 UNIT_PRICE_MIN = 10_000
 UNIT_PRICE_MAX = 5_000_000
@@ -97,6 +97,16 @@ def balance_of(holding: Holding, reply: Reply) -> int:
     held = wire.decode_held(result_of(reply)).value
     accounts = [read_token_account(one.account) for one in held]
     return sum(account.amount_minor for account in accounts if account is not None)
+
+
+async def fetch_token(endpoint: Endpoint, contract: str) -> Token:
+    """Return what a mint tells of itself; Absent if there is none."""
+    (reply,) = await endpoint.call([Request("getMultipleAccounts", ([contract], ACCOUNT_FORM))])
+    (account,) = wire.decode_accounts(result_of(reply)).value
+    mint = read_mint(account)
+    if mint is None:
+        raise Absent("there is no token at the mint's address")
+    return Token(mint.decimals)
 
 
 async def quote(endpoint: Endpoint, payment: Payment, fee_minor_cap: int) -> Quote:

@@ -7,7 +7,7 @@ from functools import partial
 
 from chain_adapters.polling import watch_tip
 from chain_adapters.rpc import Absent, Endpoint, Observer, RpcClient, ignore_call
-from chain_adapters.stellar import heads, pay, quoting, sending
+from chain_adapters.stellar import assets, heads, pay, quoting, sending
 from chain_adapters.stellar.address import (
     derive_address,
     parse_address,
@@ -31,6 +31,7 @@ from chain_adapters.types import (
     Quote,
     SignedTransaction,
     Tip,
+    Token,
     UnsignedTransaction,
 )
 
@@ -120,6 +121,17 @@ class StellarAdapter:
             return await read_balances(endpoint, holdings)
 
         return await self._rpc.first(read) if holdings else []
+
+    async def fetch_token(self, contract: str) -> Token | None:
+        """See ChainReader and assets.fetch_token."""
+
+        async def ask(endpoint: Endpoint) -> Token:
+            return await assets.fetch_token(endpoint, contract)
+
+        try:
+            return await self._rpc.first(ask)
+        except Absent:
+            return None
 
     def parse_address(self, text: str) -> str:
         """See ChainReader. Accounts (G…) only; muxed ones go through `parse_destination`."""

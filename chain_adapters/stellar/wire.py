@@ -195,6 +195,13 @@ class WireExtras(msgspec.Struct):
     result_codes: WireResultCodes | None = None
 
 
+class WireAsset(msgspec.Struct):
+    """An issued asset that some account accepts or holds."""
+
+    asset_code: str
+    asset_issuer: Account
+
+
 class WireProblem(msgspec.Struct):
     """Horizon's form of an error (RFC 7807)."""
 
@@ -219,6 +226,7 @@ decode_landed = msgspec.json.Decoder(WireLanded).decode
 decode_operations = msgspec.json.Decoder(Page[WireOperation]).decode
 decode_effects = msgspec.json.Decoder(Page[WireEffect]).decode
 decode_account = msgspec.json.Decoder(WireAccount).decode
+decode_assets = msgspec.json.Decoder(Page[WireAsset]).decode
 decode_fee_stats = msgspec.json.Decoder(WireFeeStats).decode
 decode_problem = msgspec.json.Decoder(WireProblem).decode
 decode_submission = msgspec.json.Decoder(WireSubmission).decode

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from chain_adapters.polling import watch_tip
 from chain_adapters.rpc import Absent, Endpoint, Observer, RpcClient, ignore_call
-from chain_adapters.ton import balances, heads, pay, quoting, sending
+from chain_adapters.ton import balances, content, heads, pay, quoting, sending
 from chain_adapters.ton.address import parse_address, show_address
 from chain_adapters.ton.constants import GLOBAL_IDS, TEST_NETWORKS
 from chain_adapters.ton.keys import Owners
@@ -25,6 +25,7 @@ from chain_adapters.types import (
     Quote,
     SignedTransaction,
     Tip,
+    Token,
     UnsignedTransaction,
 )
 
@@ -118,6 +119,17 @@ class TonAdapter:
             return await balances.fetch_balances(endpoint, holdings)
 
         return await self._rpc.first(read)
+
+    async def fetch_token(self, contract: str) -> Token | None:
+        """See ChainReader and content.fetch_token."""
+
+        async def ask(endpoint: Endpoint) -> Token:
+            return await content.fetch_token(endpoint, contract)
+
+        try:
+            return await self._rpc.first(ask)
+        except Absent:
+            return None
 
     def parse_address(self, text: str) -> str:
         """See ChainReader and the function parse_address."""

@@ -29,7 +29,7 @@ from chain_adapters.ton.constants import (
 )
 from chain_adapters.ton.decode import Held, code_hash, opcode_of, took_effect
 from chain_adapters.ton.jettons import Master, make_master, owner_in_state
-from chain_adapters.ton.wire import Transaction
+from chain_adapters.ton.wire import StackItem, Transaction
 from chain_adapters.types import NodeUnavailable
 
 _log = structlog.get_logger()
@@ -161,11 +161,11 @@ def guess_owner(transaction: Transaction) -> str | None:
 
 
 async def learn(endpoint: Endpoint, contract: str) -> Master:
-    """Ask a master for its wallets' code (get_jetton_data, TEP-74) and find their layout."""
-    answer = await run_method(endpoint, contract, "get_jetton_data")
-    if answer.exit_code not in OK or len(answer.stack) < 5:
+    """Ask a master for its wallets' code and find their layout."""
+    stack = await ask_master(endpoint, contract)
+    if stack is None:
         raise NodeUnavailable(f"there is no jetton master at {contract}")
-    code = read_code(read_bag(answer.stack[4]))
+    code = read_cell(read_bag(stack[4]))
     known = {owner: await ask_wallet(endpoint, contract, owner) for owner in PROBES}
     master = make_master(contract, code, known)
     if master.layout is None:
@@ -173,12 +173,21 @@ async def learn(endpoint: Endpoint, contract: str) -> Master:
     return master
 
 
-def read_code(bag: str) -> Cell:
-    """Return a contract's code. NodeUnavailable if it is no bag of cells."""
+async def ask_master(endpoint: Endpoint, contract: str) -> list[StackItem] | None:
+    """Ask for get_jetton_data (TEP-74): supply, mintable, admin, content, the wallets' code.
+
+    None if there is no jetton master.
+    """
+    answer = await run_method(endpoint, contract, "get_jetton_data")
+    return answer.stack if answer.exit_code in OK and len(answer.stack) >= 5 else None
+
+
+def read_cell(bag: str) -> Cell:
+    """Return a cell in base64. NodeUnavailable if it is no bag of cells."""
     try:
         return Cell.one_from_boc(bag)
     except Exception:  # whatever the library makes of odd bytes
-        raise NodeUnavailable("a get-method did not answer with a contract's code") from None
+        raise NodeUnavailable("a get-method did not answer with a cell") from None
 
 
 async def ask_wallet(endpoint: Endpoint, contract: str, owner: str) -> str:

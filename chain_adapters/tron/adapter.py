@@ -26,6 +26,7 @@ from chain_adapters.types import (
     Quote,
     SignedTransaction,
     Tip,
+    Token,
     UnsignedTransaction,
 )
 
@@ -124,6 +125,17 @@ class TronAdapter:
             return found
 
         return await self._rpc.first(read) if holdings else []
+
+    async def fetch_token(self, contract: str) -> Token | None:
+        """See ChainReader and tokens.fetch_token."""
+
+        async def ask(endpoint: Endpoint) -> Token:
+            return await tokens.fetch_token(endpoint, contract)
+
+        try:
+            return await self._rpc.first(ask)
+        except Absent:
+            return None
 
     def parse_address(self, text: str) -> str:
         """See ChainReader. "T…" with the right checksum, or hex "41…"."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from chain_adapters.rpc import Endpoint
+from chain_adapters.abi import read_token
+from chain_adapters.rpc import Absent, Endpoint
 from chain_adapters.tron import node, wire
 from chain_adapters.tron.decode import add_log_transfers
 from chain_adapters.tron.pay import encode_words
-from chain_adapters.types import NodeUnavailable, Payment, PaymentRefused, Transfer
+from chain_adapters.types import NodeUnavailable, Payment, PaymentRefused, Token, Transfer
 
 NOBODY = "41" + 40 * "0"
 """Who asks for balances: a constant call needs a caller, not an account."""
@@ -46,6 +47,23 @@ async def fetch_balance(
     if len(result) != 64:
         raise NodeUnavailable("a balance is not 32 bytes long")
     return int(result, 16)
+
+
+async def fetch_token(endpoint: Endpoint, contract: str) -> Token:
+    """Return what a contract tells of itself as a token; Absent if there is no contract."""
+    decimals = await _ask(endpoint, contract, "decimals()")
+    return read_token(decimals, await _ask(endpoint, contract, "symbol()"))
+
+
+async def _ask(endpoint: Endpoint, contract: str, function: str) -> bytes:
+    """Return what a function answers: nothing, if the contract has no such function."""
+    answer = await node.call_constant(endpoint, NOBODY, contract, function, b"")
+    if is_missing(answer):
+        raise Absent("there is no contract at the token's address")
+    try:
+        return bytes.fromhex(read_result(answer))
+    except PaymentRefused:
+        return b""
 
 
 async def try_transfer(endpoint: Endpoint, payment: Payment, contract: str) -> tuple[int, Energy]:

@@ -19,6 +19,7 @@ from chain_adapters.types import (
     SignedTransaction,
     Spending,
     Tip,
+    Token,
     UnsignedTransaction,
 )
 from chain_adapters.utxo import pay, quoting, reading, sending, spending
@@ -122,6 +123,10 @@ class UtxoAdapter:
             return await reading.read_balances(endpoint, self.chain, addresses)
 
         return await self._scans.first(read)
+
+    async def fetch_token(self, contract: str) -> Token | None:  # noqa: ARG002
+        """See ChainReader. There are no tokens."""
+        return None
 
     def parse_address(self, text: str) -> str:
         """See ChainReader."""

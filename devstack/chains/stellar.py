@@ -165,8 +165,10 @@ class StellarChain(HttpChain):
         return [CreateAccount(account, decimal_of(ACCOUNT_MINOR)), payment]
 
     async def issue_token(self, symbol: str) -> str:
-        """Name an asset of the bank's; there is nothing to be made."""
-        return f"{symbol}:{BANK.public_key}"
+        """Name an asset of the bank's, and make a stranger who accepts it: else there is none."""
+        contract = f"{symbol}:{BANK.public_key}"
+        await self.new_account(contract)
+        return contract
 
     async def pay_token(
         self, contract: str, address: str, amount_minor: int, memo: str | None = None

@@ -216,6 +216,7 @@ class Server:
         made.router.add_get("/", self._root)
         made.router.add_get("/fee_stats", self._fee_stats)
         made.router.add_get("/accounts/{address}", self._account)
+        made.router.add_get("/assets", self._assets)
         made.router.add_get("/ledgers", self._ledgers)
         made.router.add_get("/ledgers/{number}", self._ledger)
         made.router.add_get("/ledgers/{number}/{kind}", self._of_ledger)
@@ -262,6 +263,13 @@ class Server:
         if record is None:
             raise Problem(404, "not_found")
         return web.json_response(record)
+
+    async def _assets(self, request: web.Request) -> web.Response:
+        code, issuer = request.query["asset_code"], request.query["asset_issuer"]
+        holders = [a for a in self.node.state.accounts.values() if f"{code}:{issuer}" in a.lines]
+        token = f"{code}_{issuer}_credit_alphanum{4 if len(code) <= 4 else 12}"
+        record = {"asset_code": code, "asset_issuer": issuer, "paging_token": token}
+        return web.json_response({"_embedded": {"records": [record] if holders else []}})
 
     async def _ledgers(self, request: web.Request) -> web.Response:
         return web.json_response(page_of(request, self.node.chain.ledgers[: self.node.height]))

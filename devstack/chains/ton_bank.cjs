@@ -1,18 +1,31 @@
 // Messages of the bank: comments, and a jetton (TEP-74) of the reference minter and wallet.
 "use strict";
 
+const { createHash } = require("node:crypto");
 const path = require("node:path");
-const { Cell, beginCell, contractAddress } = require("@ton/core");
+const { Cell, Dictionary, beginCell, contractAddress } = require("@ton/core");
 const jetton = require(path.join(__dirname, "ton_jetton.json"));
+
+const DECIMALS = 9;
 
 function commentBody(text) {
   if (text === undefined || text === null) return beginCell().endCell();
   return beginCell().storeUint(0, 32).storeStringTail(text).endCell();
 }
 
+/** What a jetton tells of itself, on the chain (TEP-64). */
+function contentOf(texts) {
+  const found = Dictionary.empty(Dictionary.Keys.BigUint(256), Dictionary.Values.Cell());
+  for (const [name, text] of Object.entries(texts)) {
+    const key = BigInt(`0x${createHash("sha256").update(name).digest("hex")}`);
+    found.set(key, beginCell().storeUint(0, 8).storeStringTail(text).endCell());
+  }
+  return beginCell().storeUint(0, 8).storeDict(found).endCell();
+}
+
 /** A jetton's master; no two names give the same. */
-function minter(admin, name) {
-  const content = beginCell().storeUint(1, 8).storeStringTail(name).endCell();
+function minter(admin, name, symbol) {
+  const content = contentOf({ name, symbol, decimals: String(DECIMALS) });
   const code = Cell.fromBase64(jetton.minter_code);
   const data = beginCell().storeCoins(0).storeAddress(admin).storeRef(content)
     .storeRef(Cell.fromBase64(jetton.wallet_code)).endCell();

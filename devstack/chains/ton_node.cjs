@@ -22,7 +22,7 @@ const BANK = new Address(0, createHash("sha256").update("bank").digest());
 /** Returns the handlers that drive a chain. `broken` is the status by path to fail with. */
 function driverOf(chain, broken) {
   async function issue({ symbol, supply }) {
-    const { address, code, data } = minter(BANK, `${symbol} ${chain.lt}`);
+    const { address, code, data } = minter(BANK, `${symbol} ${chain.lt}`, symbol);
     await chain.deploy(address, code, data, 10n ** 9n);
     chain.give(BANK, address, 10n ** 9n, mintBody(BANK, BigInt(supply)), true);
     return { address: raw(address) };

@@ -14,6 +14,7 @@ from typing import Any
 from devstack.chains.chain import DevNode, NodeError
 from devstack.chains.http import HttpChain
 from devstack.chains.tron_chain import NETWORK, SOLID_DEPTH
+from devstack.chains.tron_state import DECIMALS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -118,7 +119,7 @@ class TronNode(DevNode):
     name = "tron"
     kind = "tron"
     asset = "TRX"
-    token_decimals = 6
+    token_decimals = DECIMALS
     reorganises = True
     network = NETWORK
 

@@ -20,7 +20,9 @@ from aiohttp import web
 
 from devstack.chains.tron_chain import BANK, SOLID_DEPTH, TRC10, Chain, Refused
 from devstack.chains.tron_state import (
+    DECIMALS_OF,
     PARAMETERS,
+    SYMBOL_OF,
     TRANSFER,
     Invalid,
     left_over,
@@ -34,6 +36,8 @@ TOKEN_SUPPLY = 10**30
 SELECTORS = {
     "transfer(address,uint256)": TRANSFER,
     "balanceOf(address)": "70a08231",
+    "decimals()": DECIMALS_OF,
+    "symbol()": SYMBOL_OF,
 }
 
 
@@ -205,6 +209,7 @@ class Node:
         contract = make_address(f"token {body['symbol']} at {self.chain.height}")
         self.chain.activate_contract(contract, "token")
         self.chain.put(TOKEN_SUPPLY, "token", contract, BANK)
+        self.chain.put(str(body["symbol"]), "symbol", contract)
         return {"contract": contract}
 
     def _put(self, body: Body) -> Answer:

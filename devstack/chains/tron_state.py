@@ -34,6 +34,8 @@ PASS_ON_ENERGY = 20_000
 REVERT_ENERGY = 3_000
 TRANSFER_TOPIC = "ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 TRANSFER, BALANCE_OF = "a9059cbb", "70a08231"
+DECIMALS_OF, SYMBOL_OF = "313ce567", "95d89b41"
+DECIMALS = 6
 
 Key = tuple[str, ...]
 
@@ -114,11 +116,16 @@ def word(text: str) -> str:
     return text.rjust(64, "0")
 
 
+def show_text(text: str) -> str:
+    """Return a text as contracts answer with it: where it begins, its length, and itself."""
+    content = text.encode().hex()
+    padded = content.ljust(-(-len(content) // 64) * 64, "0")
+    return word("20") + word(f"{len(content) // 2:x}") + padded
+
+
 def revert(reason: str) -> Run:
     """Return a call that reverts with Error(string)."""
-    text = reason.encode().hex()
-    padded = text.ljust(-(-len(text) // 64) * 64, "0")
-    result = "08c379a0" + word("20") + word(f"{len(reason):x}") + padded
+    result = "08c379a0" + show_text(reason)
     return Run(REVERT_ENERGY, result=result, revert="REVERT opcode executed")
 
 
@@ -132,6 +139,10 @@ def run_contract(state: State, owner: str, contract: str, data: str, value: int)
     if data.startswith(BALANCE_OF):
         holder = "41" + data[8 + 24 : 8 + 64]
         return Run(1_000, result=word(f"{state.amount('token', contract, holder):x}"))
+    symbol = state.get("symbol", contract) or ""
+    told = {DECIMALS_OF: word(f"{DECIMALS:x}"), SYMBOL_OF: show_text(symbol)}
+    if data in told:
+        return Run(1_000, result=told[data])
     if data.startswith(TRANSFER) and len(data) == 136:
         return _transfer(state, owner, contract, "41" + data[32:72], int(data[72:], 16))
     return revert("unknown function")

@@ -62,6 +62,28 @@ async def test_a_token_payment_is_one_transfer_of_its_contract(world: World, sen
     assert await world.balance(sender, token, height) == 40
 
 
+@chains(lambda chain: chain.tokens)
+async def test_a_token_tells_its_decimals_and_what_it_calls_itself(
+    world: World, sender: str
+) -> None:
+    contract = await world.issue_token(sender, 100)
+    told = await world.adapter.fetch_token(world.adapter.parse_contract(contract))
+    assert told is not None
+    assert told.decimals == world.token_decimals
+    assert told.symbol is None or told.symbol[0] == "T"
+
+
+@chains(lambda chain: chain.tokens)
+async def test_where_there_is_no_token_none_is_told(world: World, sender: str) -> None:
+    await world.issue_token(sender, 100)
+    assert await world.adapter.fetch_token(world.token_of_nobody()) is None
+
+
+@chains(lambda chain: not chain.tokens)
+async def test_a_chain_without_tokens_tells_of_none(world: World) -> None:
+    assert await world.adapter.fetch_token(world.new_address()) is None
+
+
 @chains(lambda chain: chain.keeps_states)
 async def test_balances_of_older_blocks_are_told(world: World, sender: str) -> None:
     recipient, before = world.new_address(), await world.height()

@@ -19,6 +19,7 @@ ROUNDS = 80
 
 @chains(lambda chain: chain is not CHAINS["simulated"])
 async def test_odd_answers_are_faults_of_their_endpoint(world: World, sender: str) -> None:
+    token = await world.issue_token(sender, 100) if world.has_tokens else ""
     payment = Payment(sender, world.new_address(), None, 10**7)
     await send(world, payment)
     height, signed = await world.height(), await world.order(payment)
@@ -27,6 +28,7 @@ async def test_odd_answers_are_faults_of_their_endpoint(world: World, sender: st
     asked: list[Callable[[], Awaitable[object]]] = [
         lambda: read_tip(world),
         lambda: adapter.fetch_block(height),
+        lambda: adapter.fetch_token(token),
         lambda: adapter.fetch_balances([Holding(sender)], height),
         lambda: adapter.quote(payment),
         lambda: adapter.broadcast(signed),

@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from agents.runtime.kafka_survey import read_cluster_id
+from chain_adapters.ethereum.address import show_address
 from cli.errors import Problem
 from cli.setup import set_up
 from cli.work import require_set_up, require_webhook_key
@@ -31,6 +32,10 @@ ONE = {
     "confirmations": 3,
 }
 TWO = ONE | {"network": "sim:two", "native_asset": "SIM2"}
+TWICE = (
+    TOKEN | {"asset": "A", "contract": "0x" + "ab" * 20},
+    TOKEN | {"asset": "B", "contract": show_address("0x" + "ab" * 20)},
+)
 COIN_TWO = COIN | {"asset": "SIM2", "network": "sim:two"}
 
 
@@ -95,6 +100,8 @@ async def installation(database_url: str, kafka: str, prefix: str) -> Installati
         ((ONE,), (COIN, TOKEN | {"decimals": 8}), "cannot change its unit"),
         ((ONE,), (COIN, TOKEN | {"contract": "0x" + "71" * 20}), "cannot change its unit"),
         ((ONE,), (COIN,), "asset TOK of sim:one is kept and no longer configured"),
+        ((ONE,), (COIN | {"decimals": 8}, TOKEN), "the coin of sim:one has 18"),
+        ((ONE,), (COIN, TOKEN, *TWICE), "assets A and B have the same contract"),
         ((ONE,), (COIN, TOKEN, COIN_TWO), "network sim:two is not configured"),
         ((ONE,), (COIN, TOKEN, COIN_TWO | {"network": "simulated"}), "is not configured"),
     ],
@@ -112,6 +119,16 @@ async def test_init_refuses_what_cannot_change_and_changes_nothing(
     said = f"{refused.value.what} {refused.value.remedy}"
     assert words in said
     assert kept == [await pool.fetch(f"SELECT * FROM {table}") for table in ("networks", "assets")]
+
+
+async def test_wrong_decimals_are_mended_as_documented(
+    installation: Installation, pool: Pool
+) -> None:
+    mended = ((ONE,), (COIN, TOKEN | {"decimals": 8}))
+    await pool.execute("UPDATE assets SET decimals = 8 WHERE asset = 'TOK'")
+    await installation.init(*mended)
+    await installation.start(*mended)
+    await pool.execute("UPDATE assets SET decimals = 6 WHERE asset = 'TOK'")
 
 
 async def test_a_network_is_of_one_kind_for_ever(installation: Installation, pool: Pool) -> None:

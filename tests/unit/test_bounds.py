@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 
 from chain_adapters.bounds import COUNT_LIMIT, MINOR_LIMIT, TIME_LIMIT, check_answer
 from chain_adapters.ethereum.adapter import EthereumAdapter
-from chain_adapters.types import Block, NodeUnavailable, Quote, Tip, Transaction, Transfer
+from chain_adapters.types import Block, NodeUnavailable, Quote, Tip, Token, Transaction, Transfer
 
 TRANSFER = Transfer("value", "0xa", "0xb", None, 5)
 NUL = "\0" * 40
@@ -52,6 +52,8 @@ def quote(fee_minor: int = 0, nonce: int | None = None, held_minor: int | None =
         quote(2**256 - 1, COUNT_LIMIT - 1, 2**256 - 1),
         [0, 2**256 - 1],
         [],
+        Token(None),
+        Token(255, "USDT"),
         None,
     ],
 )
@@ -93,6 +95,9 @@ def test_what_a_chain_can_have_is_taken(answer: object) -> None:
         Quote(0, None, b"", MINOR_LIMIT, 0),
         [0, -1],
         [MINOR_LIMIT],
+        Token(256),
+        Token(-1),
+        Token(6, NUL),
     ],
 )
 def test_what_no_chain_can_have_is_a_lie(answer: object) -> None:

@@ -9,9 +9,10 @@ from uuid import uuid4
 import pytest
 
 from agents.runtime.kafka_survey import Kept
+from chain_adapters.types import Token
 from cli import findings
 from cli.findings import Finding
-from settings.model import Network, Settings
+from settings.model import Asset, Network, Settings
 from sql.catalogue import NetworkRow
 from sql.health import LeaseRow, Progress
 from sql.measures import WithdrawalMeasure
@@ -25,7 +26,13 @@ CONFIG = Settings(
     networks=(
         Network(network=NETWORK, kind="ethereum", rpc_urls=("http://n",), native_asset="ETH"),
     ),
+    assets=(
+        Asset(asset="ETH", network=NETWORK, decimals=18),
+        Asset(asset="USDC-ETH", network=NETWORK, contract="0x1", decimals=6),
+        Asset(asset="usdt-eth", network=NETWORK, contract="0x2", decimals=6),
+    ),
 )
+ETH, USDC, USDT = CONFIG.assets
 
 
 def progress(next_offset: int, *, idle_s: float = 0, cluster_id: str = "here") -> Progress:
@@ -46,6 +53,10 @@ def judge_approved(reason: WaitReason | None, oldest_s: float = 0) -> Finding:
     ]
     (finding,) = findings.judge_withdrawals(measures)
     return finding
+
+
+def judge_usdc(told: Token | None) -> Finding:
+    return findings.judge_token(USDC, told, CONFIG.assets)
 
 
 BLOCKED = tuple(reason for reason in WAIT_REASONS if reason != "earlier_payment")
@@ -78,6 +89,18 @@ BLOCKED = tuple(reason for reason in WAIT_REASONS if reason != "earlier_payment"
         (judge_approved(None, oldest_s=29), "green"),
         (judge_approved(None, oldest_s=31), "yellow"),
         (findings.judge_withdrawals([])[0], "green"),
+        (findings.judge_coin(ETH, 18), "green"),
+        (findings.judge_coin(ETH, 8), "red"),
+        (judge_usdc(None), "red"),
+        (judge_usdc(Token(None)), "yellow"),
+        (judge_usdc(Token(None, "USDC")), "yellow"),
+        (judge_usdc(Token(18, "USDC")), "red"),
+        (judge_usdc(Token(6)), "green"),
+        (judge_usdc(Token(6, "USDC")), "green"),
+        (judge_usdc(Token(6, "usdc")), "green"),
+        (judge_usdc(Token(6, "CENTRE")), "green"),
+        (judge_usdc(Token(6, "USDT")), "yellow"),
+        (judge_usdc(Token(6, "U")), "green"),
     ],
 )
 def test_each_state_has_its_colour_and_what_is_not_green_says_what_to_do(
@@ -85,6 +108,23 @@ def test_each_state_has_its_colour_and_what_is_not_green_says_what_to_do(
 ) -> None:
     assert finding.state == state
     assert bool(finding.remedy) == (state != "green")
+
+
+def test_wrong_decimals_are_told_with_what_they_do_to_amounts() -> None:
+    finding = judge_usdc(Token(18, "USDC"))
+    assert finding.detail == "configured with 6 decimals, but its contract says 18"
+    assert "10^12" in finding.remedy
+
+
+def test_a_symbol_of_another_network_is_no_mix_up() -> None:
+    elsewhere = USDT.model_copy(update={"network": "eip155:10"})
+    assert findings.judge_token(USDC, Token(6, "USDT"), (USDC, elsewhere)).state == "green"
+
+
+def test_a_configuration_that_init_refuses_is_red() -> None:
+    (finding,) = findings.judge_configuration(CONFIG.model_copy(update={"assets": (USDC,)}))
+    assert (finding.state, bool(finding.remedy)) == ("red", True)
+    assert findings.judge_configuration(CONFIG) == []
 
 
 def test_topics_whose_settings_kafka_does_not_tell_are_no_good_news() -> None:

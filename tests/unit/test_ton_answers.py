@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 
 from chain_adapters.rpc import Endpoint, RpcClient
 from chain_adapters.ton.reading import PAGE_ROWS, fetch_shard_blocks, fetch_transactions
-from chain_adapters.ton.tokens import read_code
+from chain_adapters.ton.tokens import read_cell
 from chain_adapters.ton.wire import BlockHeader
 from chain_adapters.types import NodeUnavailable
 
@@ -74,6 +74,6 @@ async def test_more_transactions_than_a_block_can_have_are_not_asked_for(
 
 
 @pytest.mark.parametrize("bag", ["", "0x", "A" * 44, "!!", "te6ccv////////////////8="])
-def test_code_that_is_no_bag_of_cells_is_the_nodes_fault(bag: str) -> None:
-    with pytest.raises(NodeUnavailable, match="code"):
-        read_code(bag)
+def test_what_is_no_bag_of_cells_is_the_nodes_fault(bag: str) -> None:
+    with pytest.raises(NodeUnavailable, match="cell"):
+        read_cell(bag)

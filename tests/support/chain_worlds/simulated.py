@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chain_adapters.simulated import SimulatedAdapter, SimulatedChain
-from chain_adapters.types import Payment, SignedTransaction
+from chain_adapters.types import Payment, SignedTransaction, Token
 from tests.support.chain_worlds.world import World
 
 
@@ -23,6 +23,7 @@ class SimulatedWorld(World):
 
     async def issue_token(self, address: str, amount_minor: int) -> str:
         contract = self.new_address()
+        self.chain.tokens[contract] = Token(self.token_decimals, "T")
         self.chain.mint(address, contract, amount_minor)
         return contract
 

@@ -39,6 +39,9 @@ class StellarWorld(World):
         await self.mine()
         return token
 
+    def token_of_nobody(self) -> str:
+        return f"T:{self.new_address()}"
+
     async def trust(self, address: str, contract: str) -> None:
         """Let an address of ours hold an asset, as the adapter does it."""
         signed = await self.order(Payment(address, address, contract, 0))

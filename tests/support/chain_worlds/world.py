@@ -21,6 +21,7 @@ from chain_adapters.types import (
     Transaction,
     UnsignedTransaction,
 )
+from devstack.chains.registry import NODES
 
 Key = coincurve.PrivateKey | Ed25519PrivateKey
 
@@ -118,6 +119,15 @@ class World(ABC):
         """Return what the address holds."""
         [held_minor] = await self.adapter.fetch_balances([Holding(address, contract)], height)
         return held_minor
+
+    @property
+    def token_decimals(self) -> int:
+        """Return the decimals of the tokens that are issued here."""
+        return NODES[self.kind].token_decimals if self.kind in NODES else 6
+
+    def token_of_nobody(self) -> str:
+        """Return the name of a token that there is not."""
+        return self.new_address()
 
     @abstractmethod
     async def fund(self, address: str, amount_minor: int) -> None:
