@@ -16,6 +16,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from threading import Thread
 from typing import Any, TypeAlias
@@ -23,6 +24,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 Lookup = Callable[[str, int], Awaitable[list[str]]]
@@ -196,6 +198,26 @@ async def check_endpoint(text: str, *, allow_private: bool, lookup: Lookup = loo
     return url
 
 
+class WebhookConnection(ResponseHandler):
+    """A connection that keeps a head whatever follows it, and is closed when it speaks unasked.
+
+    aiohttp drops a head with which something wrong came. What nobody asked for it keeps, however
+    much, and takes for the answer to the next request, which need not even have gone out; what is
+    missing of it is waited for without a time-out.
+    """
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes that came; with none, go on with those that were held back."""
+        reading = self._payload is not None and not self._payload.is_eof()
+        if data and self._waiter is None and not reading:
+            self.close()
+            return
+        head, end, rest = data.partition(b"\r\n\r\n")
+        super().data_received(head + end)
+        if rest:
+            super().data_received(rest)
+
+
 def open_session(
     *, allow_private: bool, timeout_s: float, lookup: Lookup = look_up
 ) -> aiohttp.ClientSession:
@@ -218,6 +240,8 @@ def open_session(
         ttl_dns_cache=DNS_CACHE_S,
         keepalive_timeout=KEEPALIVE_S,
     )
+    handler: type[ResponseHandler] = WebhookConnection
+    connector._factory = partial(handler, loop=asyncio.get_running_loop())
     return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from yarl import URL
@@ -51,3 +52,42 @@ async def test_a_status_counts_though_the_rest_of_the_answer_never_comes(closes:
 async def test_what_breaks_off_before_its_status_is_no_answer() -> None:
     answer = await answer_of(b"HTTP/1.1 200", closes=True)
     assert (answer.result, answer.status) == ("unreachable", None)
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "response"),
+    [
+        (b"204 No\r\n\r\nthanks", 204, None),
+        (b"200 OK\r\nContent-Length: 2\r\n\r\nthanks", 200, "th"),
+        (b"200 OK\r\nTransfer-Encoding: chunked\r\n\r\nthanks", 200, None),
+        (b"100 Go\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, "ok"),
+    ],
+)
+async def test_a_status_counts_though_something_wrong_comes_with_it(
+    said: bytes, status: int, response: str | None
+) -> None:
+    answer = await answer_of(b"HTTP/1.1 " + said, closes=False)
+    assert (answer.result, answer.status, answer.response) == ("delivered", status, response)
+
+
+async def test_what_was_said_unasked_is_no_answer_to_the_next_request() -> None:
+    """Else that one need not have gone out, and what is missing was waited for without an end."""
+    heard = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal heard
+        with suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n{}"):
+                heard += 1
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                await asyncio.sleep(0.05)  # so that it comes by itself
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server, asyncio.timeout(15):
+        url = URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        async with open_session(allow_private=True, timeout_s=1.0) as session:
+            for count in (1, 2):
+                answer = await post(session, url, {}, b"{}")
+                assert (answer.result, heard) == ("delivered", count)
+                await asyncio.sleep(0.2)
