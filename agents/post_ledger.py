@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import structlog
 from prometheus_client import Counter
@@ -29,6 +29,7 @@ from metrics.units import whole_units
 from sql import facts as facts_sql
 from sql import ledger as ledger_sql
 from sql import stream
+from sql.pool import Connection
 from sql.stream import NOWHERE, DeadLetter
 from topics.events import emit_events
 from topics.ledger import (
@@ -49,6 +50,24 @@ _VOLUMES: Final[dict[_Volume, Counter]] = {
     "deposits": catalogue.deposit_volume_total,
     "withdrawals": catalogue.withdrawal_volume_total,
 }
+
+
+class Standing(NamedTuple):
+    """What is confirmed, or failed, now: by id, revision and, of withdrawals, status."""
+
+    deposits: set[tuple[int, int]]
+    costs: set[tuple[int, int]]
+    withdrawals: set[tuple[int, int, str]]
+
+    def has(self, fact: LedgerFact) -> bool:
+        """Whether what a confirmation or failure says still stands; False of all other facts."""
+        if isinstance(fact, DepositConfirmed):
+            return (fact.deposit_id, fact.revision) in self.deposits
+        if isinstance(fact, NetworkCostConfirmed):
+            return (fact.cost_id, fact.revision) in self.costs
+        if isinstance(fact, WithdrawalConfirmed | WithdrawalFailed):
+            return (fact.withdrawal_id, fact.revision, _status(fact)) in self.withdrawals
+        return False
 
 
 class PostLedger(LocalStage[LedgerRecord]):
@@ -98,40 +117,23 @@ class PostLedger(LocalStage[LedgerRecord]):
 
     async def _postable(self, work: Work, facts: Sequence[LedgerFact]) -> list[Item]:
         """Return the entries of the facts that hold, in order."""
-        deposits = await facts_sql.standing_deposits(
-            work.conn,
-            [(f.deposit_id, f.revision) for f in facts if isinstance(f, DepositConfirmed)],
-        )
-        costs = await facts_sql.standing_costs(
-            work.conn,
-            [(f.cost_id, f.revision) for f in facts if isinstance(f, NetworkCostConfirmed)],
-        )
-        withdrawals = await facts_sql.standing_withdrawals(
-            work.conn,
-            [
-                (f.withdrawal_id, f.revision, _status(f))
-                for f in facts
-                if isinstance(f, WithdrawalConfirmed | WithdrawalFailed)
-            ],
-        )
+        standing = await read_standing(work.conn, facts)
+        undone = await self._find_undone(work, facts)
+        return [
+            (fact, entry_of(fact, undone.get(id(fact))))
+            for fact in facts
+            if standing.has(fact) or id(fact) in undone
+        ]
+
+    async def _find_undone(self, work: Work, facts: Sequence[LedgerFact]) -> dict[int, Entry]:
+        """Return by id() of facts the posted entries that they undo, with the gas these took."""
         originals = [(f, original) for f in facts for original in original_of(f)]
         posted = await self._posted(work, [original for _, original in originals])
-        reversed_by = {
+        return {
             id(f): same_key(original, original_of(with_gas(f, posted[original.idempotency_key])))
             for f, original in originals
             if original.idempotency_key in posted
         }
-
-        def holds(fact: LedgerFact) -> bool:
-            if isinstance(fact, DepositConfirmed):
-                return (fact.deposit_id, fact.revision) in deposits
-            if isinstance(fact, NetworkCostConfirmed):
-                return (fact.cost_id, fact.revision) in costs
-            if isinstance(fact, WithdrawalConfirmed | WithdrawalFailed):
-                return (fact.withdrawal_id, fact.revision, _status(fact)) in withdrawals
-            return id(fact) in reversed_by
-
-        return [(fact, entry_of(fact, reversed_by.get(id(fact)))) for fact in facts if holds(fact)]
 
     async def _posted(self, work: Work, entries: Iterable[Entry]) -> dict[str, int]:
         """Return by idempotency key what those entries that are posted took for the network."""
@@ -170,6 +172,26 @@ class PostLedger(LocalStage[LedgerRecord]):
                 for fact, result in refused
             ],
         )
+
+
+async def read_standing(conn: Connection, facts: Sequence[LedgerFact]) -> Standing:
+    """Return what is at this moment as one of these facts says."""
+    return Standing(
+        await facts_sql.standing_deposits(
+            conn, [(f.deposit_id, f.revision) for f in facts if isinstance(f, DepositConfirmed)]
+        ),
+        await facts_sql.standing_costs(
+            conn, [(f.cost_id, f.revision) for f in facts if isinstance(f, NetworkCostConfirmed)]
+        ),
+        await facts_sql.standing_withdrawals(
+            conn,
+            [
+                (f.withdrawal_id, f.revision, _status(f))
+                for f in facts
+                if isinstance(f, WithdrawalConfirmed | WithdrawalFailed)
+            ],
+        ),
+    )
 
 
 def same_key(entry: Entry, candidates: Iterable[Entry]) -> Entry:

@@ -59,59 +59,57 @@ def _unassigned(fact: DepositConfirmed, now: datetime) -> Event:
     )
 
 
+def _reversed(fact: DepositOrphaned, result: PostResult, now: datetime) -> list[Event]:
+    key = (fact.deposit_id, fact.revision)
+    frozen = _frozen(fact, key, result, "of a reversed deposit", now)
+    reversal = events.DepositReversed(
+        id=events.make_event_id(now, "deposit.reversed", *key),
+        tenant=fact.tenant,
+        occurred_at=now,
+        data=event_data.ReversedDeposit(**deposit_data(fact, 0), account_frozen=bool(frozen)),
+    )
+    return [reversal, *frozen]
+
+
 def _open_again(fact: WithdrawalUnsettled, result: PostResult, now: datetime) -> list[Event]:
-    frozen = result.shortfall_minor > 0
+    key = (fact.withdrawal_id, fact.revision)
+    frozen = _frozen(fact, ("withdrawal", *key), result, "given back by a withdrawal", now)
     reversal = events.WithdrawalReversed(
-        id=events.make_event_id(now, "withdrawal.reversed", fact.withdrawal_id, fact.revision),
+        id=events.make_event_id(now, "withdrawal.reversed", *key),
         tenant=fact.tenant,
         occurred_at=now,
         data=event_data.ReversedWithdrawal(
-            **_withdrawal_data(fact), transaction_id=fact.transaction_id, account_frozen=frozen
+            **_withdrawal_data(fact),
+            transaction_id=fact.transaction_id,
+            account_frozen=bool(frozen),
         ),
     )
-    return [reversal, _owing(fact, result, now)] if frozen else [reversal]
+    return [reversal, *frozen]
 
 
-def _owing(fact: WithdrawalUnsettled, result: PostResult, now: datetime) -> Event:
-    """Money that was given back had been spent when the payment turned out to be under way."""
-    return events.AccountFrozen(
-        id=events.make_event_id(
-            now, "account.frozen", "withdrawal", fact.withdrawal_id, fact.revision
-        ),
-        tenant=fact.tenant,
-        occurred_at=now,
-        data=event_data.Account(
-            owner=fact.owner,
-            asset=fact.asset,
-            reason=REORGANISED_CREDIT,
-            detail=f"{result.shortfall_minor} minor units given back by a withdrawal were spent",
-        ),
+def _frozen(
+    fact: DepositOrphaned | WithdrawalUnsettled,
+    key: tuple[object, ...],
+    result: PostResult,
+    what: str,
+    now: datetime,
+) -> list[Event]:
+    """Return account.frozen if some of the money that was to be taken back had been spent."""
+    if not result.shortfall_minor:
+        return []
+    data = event_data.Account(
+        owner=fact.owner,
+        asset=fact.asset,
+        reason=REORGANISED_CREDIT,
+        detail=f"{result.shortfall_minor} minor units {what} were spent",
     )
-
-
-def _reversed(fact: DepositOrphaned, result: PostResult, now: datetime) -> list[Event]:
-    frozen = result.shortfall_minor > 0
-    reversal = events.DepositReversed(
-        id=events.make_event_id(now, "deposit.reversed", fact.deposit_id, fact.revision),
-        tenant=fact.tenant,
-        occurred_at=now,
-        data=event_data.ReversedDeposit(**deposit_data(fact, 0), account_frozen=frozen),
-    )
-    if not frozen:
-        return [reversal]
     return [
-        reversal,
         events.AccountFrozen(
-            id=events.make_event_id(now, "account.frozen", fact.deposit_id, fact.revision),
+            id=events.make_event_id(now, "account.frozen", *key),
             tenant=fact.tenant,
             occurred_at=now,
-            data=event_data.Account(
-                owner=fact.owner,
-                asset=fact.asset,
-                reason=REORGANISED_CREDIT,
-                detail=f"{result.shortfall_minor} minor units of a reversed deposit were spent",
-            ),
-        ),
+            data=data,
+        )
     ]
 
 
