@@ -52,7 +52,7 @@ class Taking(StrEnum):
     LOST = "lost"
     """Nothing of it: the withdrawal can never land."""
     DOUBT = "doubt"
-    """It pays the recipient less than was ordered: somebody has to look."""
+    """It pays less than was ordered, or what it pays may be another order: somebody has to look."""
 
 
 async def settle_taken(context: Context, config: Network) -> None:
@@ -108,10 +108,10 @@ async def _retake(work: Work, network: str, taker: Taker, spending: Spending) ->
     await losses_sql.record_loss(work.conn, network, taker, spending.coins)
     (withdrawal,) = locked
     if judge(withdrawal, taker, spending) is not Taking.LOST:
-        await _halt(work, network, withdrawal, told_of(withdrawal, taker))
+        await _halt(work, network, withdrawal, halt_reason(withdrawal, taker))
 
 
-def told_of(withdrawal: Withdrawal, taker: Taker) -> str:
+def halt_reason(withdrawal: Withdrawal, taker: Taker) -> str:
     """Return why a wallet is halted whose payment was given up before another made it. Pure."""
     order_id = withdrawal.idempotency_key
     return f"withdrawal {order_id!r} was given up, and {taker.transaction_id} paid its recipient"
@@ -133,6 +133,10 @@ async def _settle(
     spending: Spending,
     others: Mapping[str, Spending | None],
 ) -> None:
+    """Act on a transaction that took a coin, unless what was known when it was read has changed.
+
+    `others` are all that may have taken one and are not ours, this one too if it is not.
+    """
     locked = await withdrawals_sql.lock_withdrawals(work.conn, [taker.withdrawal_id], SENT)
     await chain_sql.lock_cursor(work.conn, network)
     if not locked or not await still_taken(work, network, taker, spending, others.keys()):
@@ -141,16 +145,18 @@ async def _settle(
     taking = judge(withdrawal, taker, spending)
     if taking is Taking.LOST and may_be_paid(withdrawal, others.values()):
         taking = Taking.DOUBT
+    if taking is Taking.PAID and await losses_sql.claimed_elsewhere(
+        work.conn, network, spending.coins, withdrawal.withdrawal_id
+    ):
+        taking = Taking.DOUBT  # it took a coin of that withdrawal too, and may have paid that
     if taking is Taking.PAID:
-        latest = await find_rival(work, network, withdrawal, spending)
-        if latest is not None:
-            if not is_plain(withdrawal, spending):
-                await _halt(work, network, withdrawal)
-            await _adopt(work, withdrawal, taker, spending, latest)
-            return
+        if not is_plain(withdrawal, spending):
+            await _halt(work, network, withdrawal)
+        await _adopt(work, withdrawal, taker, spending)
+        return
     if not taker.ours:
         await _halt(work, network, withdrawal)
-    if taking is not Taking.LOST:
+    if taking is Taking.DOUBT:
         work.count(catalogue.coin_takings_total.labels(network, Taking.DOUBT))
         log.critical("took a coin, an operator has to judge it", **_names(withdrawal, taker))
     elif await is_final(work, network, withdrawal, taker.height):
@@ -160,9 +166,9 @@ async def _settle(
 async def still_taken(
     work: Work, network: str, taker: Taker, spending: Spending, others: Set[str]
 ) -> bool:
-    """Whether it still stands in the chain, and every transaction still needs what it spent.
+    """Whether the taker still stands in the chain, and all transactions need a coin that it spent.
 
-    Also whether those that are not ours are the same as before: another one may pay the recipient.
+    And whether the takers that are not ours are `others` as before: a new one may have paid.
     """
     vital = await losses_sql.vital_coins(work.conn, network, [taker.withdrawal_id])
     takers = await losses_sql.coin_takers(work.conn, network, vital)
@@ -213,35 +219,19 @@ async def _halt(work: Work, network: str, withdrawal: Withdrawal, reason: str = 
     await halt_wallet(work, network, withdrawal.sender or "", reason)
 
 
-async def find_rival(
-    work: Work, network: str, withdrawal: Withdrawal, spending: Spending
-) -> Attempt | None:
-    """Return the latest attempt at a withdrawal of which all need a coin that this took.
-
-    None if this took another withdrawal's coin besides.
-    """
-    attempts = await attempts_sql.latest_attempts(work.conn, [withdrawal.withdrawal_id])
-    latest = attempts[withdrawal.withdrawal_id]
-    taken = await losses_sql.claimed_elsewhere(
-        work.conn, network, spending.coins, withdrawal.withdrawal_id
-    )
-    return None if taken else latest
-
-
 def first_coin(attempt: Attempt) -> str:
     """Return the coin that all attempts of ours at a withdrawal spend. Pure."""
     return msgspec.json.decode(attempt.unsigned, type=UnsignedTransaction).coins[0]
 
 
-async def _adopt(
-    work: Work, withdrawal: Withdrawal, taker: Taker, spending: Spending, latest: Attempt
-) -> None:
+async def _adopt(work: Work, withdrawal: Withdrawal, taker: Taker, spending: Spending) -> None:
     """Take a transaction in a block for the payment. Its fee is booked with that from now on."""
-    network = str(withdrawal.network)
+    network, ids = str(withdrawal.network), [withdrawal.withdrawal_id]
     cost = await disown_cost(work, network, taker.transaction_id)
     if cost is None:
         return  # its block has just left the chain
     fee_minor = int(cost.amount_minor)
+    latest = (await attempts_sql.latest_attempts(work.conn, ids))[withdrawal.withdrawal_id]
     found = found_attempt(withdrawal, latest, spending, fee_minor)
     await transactions_sql.add_transactions(work.conn, network, [found])
     policy = (await withdrawals_sql.withdrawal_policies(work.conn))[withdrawal.asset]
