@@ -19,7 +19,7 @@ from sql.pool import Connection
 log = structlog.get_logger(__name__)
 
 Prune = Callable[[Connection, datetime, int], Awaitable[int]]
-"""Deletes at most so many rows of before a moment, and returns how many it was."""
+"""Deletes at most so many rows from before a moment, and returns how many there were."""
 
 KEPT: dict[str, tuple[timedelta, Prune]] = {
     # As the documentation of webhooks promises; the last retry is over in less than four days.

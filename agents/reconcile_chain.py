@@ -94,12 +94,10 @@ async def reconcile_network(
 
 
 async def reconcile_books(pool: Pool, *, topic_prefix: str) -> Report:
-    """Compare balances and running balances with postings, and debits with credits.
+    """Compare balances with postings, and debits with credits; keep and tell the result.
 
-    The result is kept and told.
-
-    One snapshot of the database is consistent in itself, so there is nothing to wait for. Reads
-    the whole journal.
+    Running balances too. One snapshot of the database is consistent in itself, so there is nothing
+    to wait for. Reads the whole journal.
     """
     started_at = datetime.now(UTC)
     async with pool.acquire() as conn, tables.snapshot(conn):

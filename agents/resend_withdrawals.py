@@ -82,20 +82,20 @@ class ResendWithdrawals(Loop):
     async def _hand_over(self, config: Network) -> None:
         """Emit old approvals again: all of them in turn, each once in `rebroadcast_after_s`."""
         network, after_s = config.network, config.rebroadcast_after_s
-        turn = self._rounds.get(network, Round(after_id=0, due_at=0.0))
-        if time.monotonic() < turn.due_at:
+        reached = self._rounds.get(network, Round(after_id=0, due_at=0.0))
+        if time.monotonic() < reached.due_at:
             return
         async with transact(self.context) as work:
             ids = await withdrawals_sql.stale_approvals(
-                work.conn, network, after_s, turn.after_id, BATCH_ROWS
+                work.conn, network, after_s, reached.after_id, BATCH_ROWS
             )
             if ids:
                 work.emit(WITHDRAWALS_APPROVED, network, WithdrawalsApproved(network, ids))
-        self._rounds[network] = next_round(turn, ids, time.monotonic() + after_s)
+        self._rounds[network] = next_round(reached, ids, time.monotonic() + after_s)
 
 
-def next_round(turn: Round, ids: Sequence[int], later: float) -> Round:
-    """Go on behind a full page at once; begin anew `later` after the last one. Pure."""
+def next_round(reached: Round, ids: Sequence[int], later: float) -> Round:
+    """Go on behind a full page at once; at the end begin anew, `later`. Pure."""
     if len(ids) == BATCH_ROWS:
-        return turn._replace(after_id=ids[-1])
+        return reached._replace(after_id=ids[-1])
     return Round(after_id=0, due_at=later)

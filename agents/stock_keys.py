@@ -13,7 +13,7 @@ DEPOSIT_BRANCH, SYSTEM_BRANCH = 0, 1
 
 
 class StockKeys(Loop):
-    """Fills the pool of each network up to `address_pool_min` unused keys, and no tenant lacks one.
+    """Fills the pool of each network up to `address_pool_min` keys, and makes tenants' wallet keys.
 
     Keys are added in order and never taken out, so an index is never used twice.
     """

@@ -50,7 +50,9 @@ log = structlog.get_logger(__name__)
 STALLED = 70
 """Exit status of a worker that had lag and made no progress, or did not stop when told to."""
 WATCH_S = 1.0
+"""How often lag is measured, and looked whether the worker gets on."""
 HEAL_S = 5.0
+"""How often skipped records are looked for, and brokers asked where partitions end."""
 METADATA_S = 30
 """New partitions of a topic are found within this."""
 STOP_S = 15.0

@@ -146,7 +146,7 @@ def withdrawal_released(
     withdrawal_id: int,
     revision: int = 0,
 ) -> Entry:
-    """Give amount and fee back: the withdrawal was rejected and will not be on chain."""
+    """Give amount and fee back: the withdrawal is rejected or given up."""
     line = _release_line(tenant, owner, asset, amount_minor + fee_minor)
     return _entry(
         tenant,

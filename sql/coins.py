@@ -28,7 +28,7 @@ async def free_coins(
 async def release_coins(conn: Connection, network: str, reorg_depth_max: int) -> None:
     """Let go of spare coins that no reorganisation of this depth can make somebody's again.
 
-    To be called before the blocks are forgotten in which others took what was with those coins.
+    Blocks say where what took the other coins is now: call it before these are forgotten.
     """
     await renew_losses(conn, network)
     await _queries.release_coins(conn, network=network, reorg_depth_max=reorg_depth_max)

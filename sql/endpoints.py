@@ -111,7 +111,7 @@ async def disable_endpoint(conn: Connection, tenant: str, endpoint_id: str, now:
 
 
 async def forget_deliveries(conn: Connection, endpoint_id: str, limit_rows: int) -> int:
-    """Forget at most `limit_rows` deliveries of an endpoint; return how many it were."""
+    """Forget at most `limit_rows` deliveries of an endpoint; return how many there were."""
     rows = _queries.forget_deliveries(conn, endpoint_id=endpoint_id, limit_rows=limit_rows)
     return len(await rows)
 

@@ -22,5 +22,5 @@ async def prune_runs(conn: Connection, before: datetime, limit_rows: int) -> int
 
 
 async def prune_dead_letters(conn: Connection, before: datetime, limit_rows: int) -> int:
-    """Forget the oldest dead letters that were redriven before a moment; return how many."""
+    """Forget the oldest dead letters redriven or discarded before a moment; return how many."""
     return len(await _queries.prune_dead_letters(conn, before=before, limit_rows=limit_rows))

@@ -56,9 +56,9 @@ class AssetMeasure(NamedTuple):
 
 
 class ReconciliationMeasure(NamedTuple):
-    """Differences of one scope and asset in the newest settled run; None of all if there are none.
+    """Differences of one scope and asset in the newest settled run of a network.
 
-    Without a network it is the run of the books in themselves.
+    A run that found none is one row without scope and asset. Without a network it is of the books.
     """
 
     network: str | None

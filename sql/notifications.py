@@ -164,7 +164,7 @@ async def replay_events(
 
 
 async def prune_events(conn: Connection, before: datetime, limit_rows: int) -> int:
-    """Forget at most `limit_rows` events of before a moment; return how many it were."""
+    """Forget at most `limit_rows` events from before a moment; return how many there were."""
     return len(await _queries.prune_events(conn, before=before, limit_rows=limit_rows))
 
 

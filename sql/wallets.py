@@ -162,7 +162,7 @@ async def list_wallets(
 
 
 async def foreign_nonces(conn: Connection, withdrawal_ids: Iterable[int]) -> list[ForeignNonce]:
-    """Return those of the withdrawals whose nonce somebody else has used."""
+    """Return those of the withdrawals whose nonce or coin somebody else has used."""
     rows = await _queries.foreign_nonces(conn, withdrawal_ids=sorted(set(withdrawal_ids)))
     return [ForeignNonce(*row) for row in rows]
 

@@ -122,7 +122,10 @@ class SentWithdrawal(Withdrawal, frozen=True, kw_only=True):
 
 
 class ReplacedWithdrawal(SentWithdrawal, frozen=True, kw_only=True):
-    """A new transaction at the same nonce took the old one's place. Either may land, never both."""
+    """Another transaction took the old one's place. Either may land, never both.
+
+    They share the nonce or a coin, or the old one has expired.
+    """
 
     replaced_transaction_id: str
 

@@ -139,7 +139,7 @@ class WithdrawalBroadcast(Envelope, frozen=True, kw_only=True, tag="withdrawal.b
 
 
 class WithdrawalReplaced(Envelope, frozen=True, kw_only=True, tag="withdrawal.replaced"):
-    """It was stuck and is sent again with a higher fee."""
+    """It was stuck or expired and is signed anew, or landed in a transaction we did not know."""
 
     data: ReplacedWithdrawal
 

@@ -154,9 +154,9 @@ async def _read_block(
 
 
 async def _ask_nonce(adapter: ChainAdapter, row: PaymentRow) -> Quote | None:
-    """Return a quote, for the nonce in it, of what any wallet can pay that has money at all.
+    """Return a quote for its nonces: of one minor unit to itself, which any wallet with money pays.
 
-    One that has none is left behind the chain; the signer halts it before it signs.
+    None for a wallet without: it stays behind the chain, and the signer halts it before it signs.
     """
     sender = row.sender or ""
     if row.public_key is not None and row.key_path is not None:

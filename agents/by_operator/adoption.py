@@ -73,7 +73,7 @@ def _require_same(transaction_id: str, given: Sequence[Transfer], payment: Payme
 def account_for(our_nonce: int, chain_nonce: int) -> int:
     """Return a wallet's next nonce once one more that the chain has used is accounted for.
 
-    Which one the transaction has no block tells, and none has to: as long as others are forgotten
+    No block tells which one the transaction has, and none has to: as long as others are forgotten
     the chain stays ahead, and the signer halts the wallet for it. Never beyond the chain, or what
     is signed next would wait for ever.
     """

@@ -50,10 +50,10 @@ async def stop_unaccounted(
 ) -> dict[str, WaitReason]:
     """Return wallets without nonces that paid for what nobody has accounted for, and halt them.
 
-    A payment that a restored database forgot is such, and its order may be at hand once more. Those
-    `with_coins` of which a payment is on its way wait for that first: it may be that very payment,
-    which landed under another id. What is `reorg_depth_max` deep is not, or it would be known as
-    that by now. The caller holds the wallets' locks.
+    It may be a payment that a restored database forgot, whose order is at hand once more. A wallet
+    `with_coins` that has a payment on its way waits for that first: what it paid for may be that
+    very payment, which landed under another id. Once it is `reorg_depth_max` deep, it would be
+    known as such. The caller holds the wallets' locks.
     """
     found = await wallets_sql.unaccounted_transactions(work.conn, network, wallets)
     if not found:

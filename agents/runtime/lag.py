@@ -86,9 +86,9 @@ class LagMeter:
 
     @property
     def passed_over(self) -> int:
-        """How often in a row the partition was found unread that is so for longest.
+        """How many times in a row the partition that is unread for longest was found so.
 
-        That is, `measure` found records on it, as many as the time before, while the stage had none
+        That is, `measure` found records on it, the stage where it was the time before, and nothing
         of any partition to do. The client may fetch from some partitions and forget another.
         """
         return max((count for _, count in self._passed_over.values()), default=0)

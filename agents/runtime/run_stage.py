@@ -37,7 +37,7 @@ ERROR_CHARS_MAX = 2000
 
 
 class StageRunner:
-    """Applies batches to one stage until they are done; never returns with a record undone."""
+    """Does the batches of one stage; never returns with a record undone."""
 
     def __init__(
         self,
