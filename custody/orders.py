@@ -118,11 +118,18 @@ def judge(command: WithdrawalCommand, address: Address | None, around: Surroundi
         return Judged(order, _rejected(address.reason), address.problem[:_DETAIL_CHARACTERS_MAX])
     if address.is_ours:
         return Judged(order, _rejected("own_address"))
-    if address.canonical == policy.contract:
+    if is_token(policy.network, address.canonical, around.policies.values()):
         return Judged(order, _rejected("token_address"))
     key = (command.tenant, command.owner, command.asset)
     history = History(*around.histories.get(key, (0, 0)))
     return Judged(order, decide(_limits(policy), history, order.amount_minor))
+
+
+def is_token(network: str, address: str, policies: Iterable[WithdrawalPolicy]) -> bool:
+    """Whether an address is a token's contract: it keeps whatever is sent to it, or hands tokens
+    to our own wallet for it, as those do that wrap a chain's coin.
+    """
+    return any((p.network, p.contract) == (network, address) for p in policies)
 
 
 def split_rounds(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 
 import msgspec
@@ -31,6 +32,8 @@ from chain_adapters.types import NodeUnavailable, Payment, PaymentRefused, Quote
 
 _DEPLOYED = "active"
 _NO_SIGNATURE = bytes(64)
+JETTON_METHODS = {"get_wallet_data": 4, "get_jetton_data": 5}
+"""What jetton wallets and masters are asked by, and how much they answer (TEP-74)."""
 
 
 async def quote(
@@ -39,13 +42,15 @@ async def quote(
     """Quote a payment at one endpoint.
 
     PaymentRefused reasons: sender_lacks_funds, fee_above_cap, wallet_frozen and recipient_frozen
-    (an account in debt for storage), sender_unknown (see keys), amount_too_large and
-    amount_too_small (amounts are 1 to 2^120 - 1).
+    (an account in debt for storage), recipient_is_jetton, sender_unknown (see keys),
+    amount_too_large and amount_too_small (amounts are 1 to 2^120 - 1).
     """
     check_amount(payment.amount_minor)
     accounts = await fetch_accounts(endpoint, [payment.sender, payment.recipient])
     sender, recipient = accounts[payment.sender], accounts[payment.recipient]
     check_states(sender, recipient)
+    if recipient.status == _DEPLOYED:
+        await refuse_jettons(endpoint, payment.recipient)
     deployed = sender.status == _DEPLOYED
     balance_minor = int(sender.balance or 0)
     held_minor, jetton_wallet, needed_minor = balance_minor, None, payment.amount_minor
@@ -93,6 +98,18 @@ def check_states(sender: AccountState, recipient: AccountState) -> None:
         raise PaymentRefused("wallet_frozen", "the sender's account is frozen: it owes storage")
     if recipient.status == "frozen":
         raise PaymentRefused("recipient_frozen", "the recipient's account is frozen")
+
+
+async def refuse_jettons(endpoint: Endpoint, recipient: str) -> None:
+    """Refuse a jetton wallet or master as recipient: its owner is meant.
+
+    Explorers show the address of either beside the owner's. They keep what is sent to them, native
+    money too, and jettons sent to one are of an owner that can give no orders.
+    """
+    answers = await asyncio.gather(*(run_method(endpoint, recipient, m) for m in JETTON_METHODS))
+    for answer, length in zip(answers, JETTON_METHODS.values(), strict=True):
+        if answer.exit_code in OK and len(answer.stack) >= length:
+            raise PaymentRefused("recipient_is_jetton", "pay to the owner of the jettons instead")
 
 
 async def fetch_seqno(endpoint: Endpoint, address: str) -> int:

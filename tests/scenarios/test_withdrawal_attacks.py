@@ -264,9 +264,12 @@ async def test_an_address_of_another_tenant_is_ours_too(world: SimulatedWorld) -
     assert order.reason == "own_address"
 
 
-async def test_tokens_are_not_sent_to_their_own_contract(world: SimulatedWorld) -> None:
-    (order,) = await world.request(world.command("order-1", asset=world.token, address=TOKEN))
-    assert (order.status, order.reason) == ("rejected", "token_address")
+async def test_nothing_is_sent_to_a_tokens_contract(world: SimulatedWorld) -> None:
+    orders = await world.request(
+        world.command("order-1", asset=world.token, address=TOKEN),
+        world.command("order-2", asset=world.coin, address=TOKEN),
+    )
+    assert [(o.status, o.reason) for o in orders] == [("rejected", "token_address")] * 2
 
 
 async def test_the_largest_amount_is_refused_and_stops_nothing(world: SimulatedWorld) -> None:

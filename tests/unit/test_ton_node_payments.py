@@ -218,6 +218,23 @@ async def test_amounts_that_do_not_fit_are_refused(world: TonWorld, sender: str)
     assert reasons == ["amount_too_small"] * 2 + ["amount_too_large"] * 2
 
 
+@pytest.mark.parametrize("pays_jettons", [False, True])
+async def test_a_jetton_wallet_or_master_is_no_recipient(
+    world: TonWorld, sender: str, *, pays_jettons: bool
+) -> None:
+    """Both take a payment without a comment, and give nothing back."""
+    token = await world.issue_token(sender, 100)
+    paid = token if pays_jettons else None
+    for recipient in (await world.jetton_wallet(token, sender), token):
+        reason = await refusal_of(world, Payment(sender, recipient, paid, 1))
+        assert reason == "recipient_is_jetton"
+
+
+async def test_other_contracts_are_paid(world: TonWorld, sender: str) -> None:
+    payment = Payment(sender, await world.deploy(THROWS), None, TON)
+    assert (await world.adapter.quote(payment)).fee_minor_max > 0
+
+
 async def test_jettons_without_money_for_the_way_are_refused(world: TonWorld, sender: str) -> None:
     token, holder = await world.issue_token(sender, 100), world.new_address()
     await world.chain.pay_token(token, holder, 5)

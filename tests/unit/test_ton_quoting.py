@@ -59,6 +59,8 @@ def answers() -> dict[str, Any]:
         "masterchainInfo": {"last": HEADER},
         "estimateFee": estimate(6_000_000),
         "seqno": result(7),
+        "get_wallet_data": result(exit_code=11),
+        "get_jetton_data": result(exit_code=11),
     }
 
 
