@@ -73,8 +73,8 @@ def _decode_base58check(text: str) -> str:
         if digit is None:
             raise InvalidAddress(f"the character {character!r} is in no address")
         number = number * 58 + digit
-    decoded = number.to_bytes(26)[-25:]
+    decoded = number.to_bytes(25)  # 34 digits hold less than 200 bits
     payload, checksum = decoded[:-4], decoded[-4:]
-    if _checksum(payload) != checksum or number >= 2**200 or payload[:1].hex() != PREFIX:
+    if _checksum(payload) != checksum or payload[:1].hex() != PREFIX:
         raise InvalidAddress("the checksum does not match: a character is wrong")
     return payload.hex()

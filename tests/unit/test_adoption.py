@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agents.by_operator.adoption import (
@@ -53,6 +53,10 @@ def test_several_transfers_to_the_recipient_are_one_payment() -> None:
     assert prove(block_of(moved(SHOP, 4), moved(SHOP, 6))).id == ID
 
 
+def test_what_a_chain_of_coins_does_not_tell_the_sender_of_is_the_payers() -> None:
+    assert prove(block_of(moved(SHOP, 10, sender=None), moved(HOT, 5, sender=None))).id == ID
+
+
 @pytest.mark.parametrize(
     ("block", "why"),
     [
@@ -69,6 +73,7 @@ def test_several_transfers_to_the_recipient_are_one_payment() -> None:
         (block_of(moved(SHOP, 10, TOKEN)), "in another asset"),
         (block_of(moved(SHOP, 10), moved(SHOP, 1, TOKEN)), "in another asset"),
         (block_of(moved(SHOP, 10, memo="id:8")), "another memo"),
+        (block_of(moved(SHOP, 4), moved(SHOP, 6, memo="id:8")), "another memo"),
         (block_of(moved(SHOP, 9)), "pays 9 minor units, not 10"),
         (block_of(moved(SHOP, 11)), "pays 11 minor units, not 10"),
         (block_of(moved(SHOP, 10), moved(SHOP, 10)), "pays 20 minor units, not 10"),
@@ -85,6 +90,8 @@ def test_an_order_with_a_memo_is_not_paid_by_a_payment_without() -> None:
 
 
 @given(ours=st.integers(0, 2**62), ahead=st.integers(-5, 5), adopted=st.integers(0, 8))
+@example(ours=7, ahead=2, adopted=1)
+@example(ours=7, ahead=-2, adopted=1)
 def test_a_wallet_stays_behind_the_chain_until_all_it_forgot_is_adopted_and_never_beyond(
     ours: int, ahead: int, adopted: int
 ) -> None:
@@ -106,3 +113,8 @@ def test_what_was_adopted_has_no_slot_of_its_own_and_cannot_be_made_again() -> N
         ("c:0", "c:1"),
         b"bytes",
     )
+
+
+def test_a_fee_that_came_back_is_none() -> None:
+    proven = prove(block_of(moved(SHOP, 10), fee_minor=-3))
+    assert adopted_transaction(5, HOT, proven, None).fee_minor_max == 0

@@ -14,6 +14,7 @@ from chain_adapters.types import InvalidAddress
 from chain_adapters.utxo.adapter import UtxoAdapter
 from chain_adapters.utxo.address import (
     address_of,
+    addresses_of,
     derive_address,
     hash_key,
     p2pkh_script,
@@ -317,3 +318,35 @@ def test_networks_are_named_by_their_first_block() -> None:
     assert len({chain.network for chain in CHAINS}) == len(CHAINS)
     with pytest.raises(ValueError, match="Bitcoin signet"):
         find_chain(CHAINS, "bip122:12a765e31ffd4059bada1e25190f6e98")
+
+
+HASH_20, HASH_32 = bytes(range(20)), bytes(range(32))
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        p2pkh_script(HASH_20)[:-1],
+        p2pkh_script(HASH_20) + b"\x51",
+        p2pkh_script(HASH_20)[:-2] + b"\x88\xad",
+        p2pkh_script(HASH_20)[:-2] + b"\x51\x88\xac",
+        p2sh_script(HASH_20)[:-1],
+        p2sh_script(HASH_20) + b"\x51",
+        p2sh_script(HASH_20)[:-1] + b"\x88",
+        p2sh_script(HASH_20)[:-1] + b"\x51\x87",
+        witness_script(0, HASH_20) + b"\x51",
+        witness_script(0, HASH_20)[:-1],
+        witness_script(0, HASH_32) + b"\x51",
+        witness_script(1, HASH_32) + b"\x51",
+        witness_script(1, HASH_20),
+    ],
+    ids=bytes.hex,
+)
+@pytest.mark.parametrize("others", [0, 300])
+def test_a_script_that_is_only_like_one_of_an_address_has_none(script: bytes, others: int) -> None:
+    """Money under it would be credited, and nobody could spend it."""
+    scripts = {p2pkh_script(hash_key(bytes([n % 256, n // 256]))) for n in range(others)}
+    assert address_of(MAINNET, script) is None
+    found = addresses_of(MAINNET, {script, *scripts})
+    assert found.pop(script) is None
+    assert found == {one: address_of(MAINNET, one) for one in scripts}

@@ -8,6 +8,7 @@ import pytest
 
 from custody.box import SecretBox
 from custody.errors import BadEnvelope, CustodyError, WrongKey
+from custody.keystore import PassphraseKey
 from custody.seal import ITERATIONS, seal, unseal, wipe
 
 SECRET = b"correct horse battery staple"
@@ -25,6 +26,15 @@ def test_an_envelope_states_600000_iterations_and_keeps_its_own_number() -> None
     assert ITERATIONS == 600_000
     assert int.from_bytes(seal("key", SECRET, "purpose")[3:7], "big") == ITERATIONS
     assert unseal("key", seal("key", SECRET, "purpose", QUICK), "purpose") == SECRET
+
+
+async def test_a_master_secret_is_sealed_with_as_many_iterations_unless_it_is_told_otherwise() -> (
+    None
+):
+    for key, iterations in ((PassphraseKey("key"), ITERATIONS), (PassphraseKey("key", 10), 10)):
+        envelope = await key.seal(SECRET, "purpose")
+        assert int.from_bytes(envelope[3:7], "big") == iterations
+        assert await key.unseal(envelope, "purpose") == SECRET
 
 
 def test_salt_and_nonce_are_new_for_every_sealing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -100,3 +101,11 @@ def test_ton_words_that_need_a_password_are_refused() -> None:
 
     with pytest.raises(BadMnemonic, match="without a password"):
         ton_mnemonic.checked_mnemonic(vector["words"])
+
+
+def test_ton_words_that_are_not_in_the_list_are_refused_though_the_checksum_fits() -> None:
+    tries = ("abandon " * 23 + f"word{number}" for number in itertools.count())
+    words = next(words for words in tries if ton_mnemonic.is_kept(words))
+
+    with pytest.raises(BadMnemonic, match="not in the English list"):
+        ton_mnemonic.checked_mnemonic(words)

@@ -40,6 +40,8 @@ def test_every_form_has_one_canonical_form(text: str) -> None:
         (SHOWN[:5] + "0" + SHOWN[6:], "in no address"),
         ("T" + 33 * "z", "checksum"),
         ("T" + 33 * "1", "checksum"),
+        ("T9yD14Nj9j7xAB4dbGeiX9h8unkKB9nv2z", "checksum"),  # of version 0x40
+        ("TxeQyGyJa63ho3Loe7KMVQEiAoGCbnaMqQ", "checksum"),  # of version 0x42
         ("0x" + USDT[2:], "Ethereum"),
         ("0X" + USDT, "Ethereum"),
         (USDT[2:], "expected T"),

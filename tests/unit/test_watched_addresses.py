@@ -18,3 +18,13 @@ def test_every_watched_address_is_found_where_it_stands(count: int) -> None:
     found = watched.find(asked)
     assert set(range(0, count, 2)) <= set(found)
     assert found == watched.maybe(asked).nonzero()[0].tolist()
+
+
+def test_nothing_is_forgotten_as_more_are_watched_and_few_strangers_are_taken_for_them() -> None:
+    watched, batches = WatchedAddresses(), [[f"{n}:{m}" for m in range(40_000)] for n in range(5)]
+    for known, batch in enumerate(batches, 1):
+        watched.add(batch)
+        assert all(watched.maybe(earlier).all() for earlier in batches[:known])
+    assert len(watched) == 200_000
+    strangers = [f"stranger {number}" for number in range(20_000)]
+    assert watched.maybe(strangers).mean() < 0.05

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import given
@@ -10,8 +11,15 @@ from hypothesis import strategies as st
 
 from agents.parts.finality import final_height_of
 from agents.parts.landings import sort_landings
-from chain_adapters.types import Quote
-from custody.pay import Ready, leave_room, usable_nonce, within_means, without_twins
+from chain_adapters.types import PaymentRefused, Quote
+from custody.pay import (
+    Ready,
+    leave_room,
+    require_means,
+    usable_nonce,
+    within_means,
+    without_twins,
+)
 from sql.chain import Cursor
 from sql.transactions import NewTransaction, OpenTransaction, PaymentRow
 from sql.wallets import NonceRow
@@ -73,6 +81,28 @@ def test_where_money_is_coins_building_the_transaction_tells_what_can_be_paid(
     wanted: list[Ready],
 ) -> None:
     assert within_means(wanted, {("one", None): 10**9}) == (wanted, [])
+
+
+def priced(contract: str | None, held_native_minor: int | None) -> Ready:
+    row = PaymentRow(1, "acme", "X", "to", 70, None, contract, "one", "m/0", None, None)
+    return Ready(row, Quote(30, 0, b"", 100, held_native_minor), "one", "m/0")
+
+
+@pytest.mark.parametrize(
+    ("payment", "fee_minor_max", "enough"),
+    [
+        (priced(None, 100), 30, True),
+        (priced(None, 100), 31, False),
+        (priced("token", 100), 100, True),  # only the fee is paid in the coin
+        (priced("token", 100), 101, False),
+        (priced(None, None), 10**9, True),  # money held as coins: building tells
+    ],
+)
+def test_a_dearer_fee_is_signed_for_as_long_as_the_wallet_has_it_beside_the_amount(
+    payment: Ready, fee_minor_max: int, *, enough: bool
+) -> None:
+    with nullcontext() if enough else pytest.raises(PaymentRefused, match="cannot pay the fee"):
+        require_means(payment, fee_minor_max)
 
 
 @given(
