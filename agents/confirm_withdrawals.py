@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 
 APPROVALS_WOKEN = 50
 """Approved withdrawals handed to the signer again when a wallet may send the next one."""
-Seen = dict[str, tuple[BlockAdded, TransactionRecord]]
+InBlocks = dict[str, tuple[BlockAdded, TransactionRecord]]
 """Transactions and the blocks they are in, by transaction id."""
 
 
@@ -104,7 +104,7 @@ class ConfirmWithdrawals(LocalStage[BlockRecord]):
         await self._take_seen(work, network, seen, policies)
 
     async def _take_seen(
-        self, work: Work, network: str, seen: Seen, policies: Mapping[str, WithdrawalPolicy]
+        self, work: Work, network: str, seen: InBlocks, policies: Mapping[str, WithdrawalPolicy]
     ) -> None:
         landings = sort_landings(
             await transactions_sql.open_transactions(work.conn, network, list(seen))
@@ -150,7 +150,7 @@ class ConfirmWithdrawals(LocalStage[BlockRecord]):
             work.emit(WITHDRAWALS_APPROVED, network, WithdrawalsApproved(network, ids))
 
     async def _take_returns(
-        self, work: Work, network: str, seen: Seen, policies: Mapping[str, WithdrawalPolicy]
+        self, work: Work, network: str, seen: InBlocks, policies: Mapping[str, WithdrawalPolicy]
     ) -> None:
         """Fail payments whose money came back; those that were confirmed are opened again."""
         ids = [transaction.returns for _, transaction in seen.values() if transaction.returns]
@@ -224,7 +224,7 @@ def added(records: Iterable[BlockRecord]) -> list[BlockAdded]:
     return [record for record in records if isinstance(record, BlockAdded)]
 
 
-def transactions_in(records: Iterable[BlockRecord], canonical: set[str]) -> Seen:
+def transactions_in(records: Iterable[BlockRecord], canonical: set[str]) -> InBlocks:
     """Return the transactions of those added blocks that are on the best chain. Pure."""
     return {
         transaction.id: (record, transaction)

@@ -55,13 +55,13 @@ class MatchDeposits(LocalStage[BlockRecord]):
         changes = Changes.none()
         found = await matcher.find(work, network, seen.within(standing), survey.owned)
         await matcher.orphan(work, network, gone, changes)
-        known = await matcher.detect(work, network, found, changes, cursor=survey.cursor)
-        if any(known):
+        there = await matcher.detect(work, network, found, changes, cursor=survey.cursor)
+        if any(there):
             # Repeats, or what stands in an old block whose removal we have not been told of yet.
-            stale = await deposits_sql.stale_blocks(work.conn, network, known.transaction_ids())
+            stale = await deposits_sql.stale_blocks(work.conn, network, there.transaction_ids())
             if stale:
                 await matcher.orphan(work, network, stale, changes)
-                await matcher.detect(work, network, known, changes, cursor=survey.cursor)
+                await matcher.detect(work, network, there, changes, cursor=survey.cursor)
         searched = whole_height(records, standing)
         if searched is not None:
             await chain_sql.mark_matched(work.conn, network, searched)

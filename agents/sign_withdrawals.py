@@ -28,7 +28,7 @@ from custody import pay
 from custody import withdrawal_events as told
 from custody.give_up import give_up
 from custody.hot_wallet import NoWalletKey, ensure_hot_wallet
-from custody.pay import ForeignUse, Priced, Purse, Ready, Shortage
+from custody.pay import Priced, Purse, Ready, Shortage
 from custody.signer import Signer
 from metrics import catalogue
 from sql import chain as chain_sql
@@ -140,26 +140,41 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
             await self._sign_batch(work, batch)
 
     async def _sign_batch(self, work: Work, batch: Batch) -> None:
+        """Leave out what may not be paid now, step by step, and sign what is left."""
         network = batch.network
         ids = [row.withdrawal_id for row in batch.rows]
         bars = await withdrawals_sql.signing_bars(work.conn, ids)
         queue = Queue(batch.rows, batch.priced, bars)
         queue.keep(queue.payments if batch.searched else [], "unsearched_blocks")
         chain = pay.chain_nonces(queue.payments)
+        ours = await self._lock_wallets(work, network, queue, chain)
+        await self._leave_out_unaccounted(work, network, queue)
+        queue.keep(await self._leave_room(work, network, queue.payments), "earlier_payment")
+        expected, ours = self._usable_nonces(batch, queue.payments, chain, ours)
+        queue.keep(expected, "earlier_payment")
+        queue.keep(await self._leave_out_short(work, batch, queue.payments), "sender_lacks_funds")
+        await self._sign_queue(work, network, queue, ours)
+        await note_waits(work, queue.waits, batch.priced)
+
+    async def _lock_wallets(
+        self, work: Work, network: str, queue: Queue, chain: Mapping[str, int | None]
+    ) -> dict[str, NonceRow]:
+        """Lock the wallets and return their nonces; halt, and leave out, what others sign from."""
         # A wallet that never paid, as far as we know, has used none: a chain that says otherwise
         # knows payments that a restored database forgot.
         ours = await wallets_sql.lock_nonces(work.conn, network, pay.first_nonces(queue.payments))
         foreign = pay.find_foreign_use(chain, ours)
-        await self._halt(work, network, foreign)
-        stopped = {one.sender for one in foreign} | {
-            s for s, row in ours.items() if row.halted_reason
-        }
+        for use in foreign:  # their money may be going
+            await halt_wallet(work, network, use.sender, use.reason, use.chain_nonce)
+        halted = {sender for sender, row in ours.items() if row.halted_reason}
+        stopped = halted.union(use.sender for use in foreign)
         queue.keep([p for p in queue.payments if p.sender not in stopped], "wallet_halted")
-        await self._leave_out_unaccounted(work, network, queue)
-        queue.keep(await self._leave_room(work, network, queue.payments), "earlier_payment")
-        expected, ours = self._settle_nonces(batch, queue.payments, chain, ours)
-        queue.keep(expected, "earlier_payment")
-        queue.keep(await self._leave_out_short(work, batch, queue.payments), "sender_lacks_funds")
+        return ours
+
+    async def _sign_queue(
+        self, work: Work, network: str, queue: Queue, ours: Mapping[str, NonceRow]
+    ) -> None:
+        """Sign what the queue still has, and store it with the nonces that it took."""
         purses = await self._open_purses(work, network, queue.payments, ours)
         signed, failed = pay.sign_in_order(
             self._context.adapters[network], self._signer, queue.payments, purses
@@ -174,7 +189,6 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         stored = await leave_out_twins(work, network, signed)
         await store(work, network, stored)
         queue.sign(stored)
-        await note_waits(work, queue.waits, batch.priced)
 
     async def _leave_out_unaccounted(self, work: Work, network: str, queue: Queue) -> None:
         """Keep payments of wallets that paid, as far as blocks show, for nothing but ours.
@@ -206,7 +220,7 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         )
         return pay.leave_room(payments, in_flight, in_flight_max)
 
-    def _settle_nonces(
+    def _usable_nonces(
         self,
         batch: Batch,
         payments: Sequence[Ready],
@@ -285,11 +299,6 @@ class SignWithdrawals(Stage[WithdrawalsApproved, list[Batch]]):
         lows = [(s.payment.row.tenant, low_wallet(s, network, native_asset)) for s in short]
         emit_events(work, [told.hot_wallet_low_event(t, low, now) for t, low in lows])
         return affordable
-
-    async def _halt(self, work: Work, network: str, foreign: Sequence[ForeignUse]) -> None:
-        """Stop wallets whose keys are used elsewhere: their money may be going."""
-        for use in foreign:
-            await halt_wallet(work, network, use.sender, use.reason, use.chain_nonce)
 
 
 def low_wallet(shortage: Shortage, network: str, native_asset: str) -> HotWallet:

@@ -195,15 +195,20 @@ async def _lock(context: Context, work: Work, proven: Proven) -> Withdrawal:
     locked = await withdrawals_sql.lock_withdrawals(work.conn, ids, OPEN)
     if not locked:
         raise NotAdoptable(f"{named} came to its end meanwhile")
-    if locked[0].status in SENT:
-        uses = await wallets_sql.foreign_nonces(work.conn, ids)
-        lost = any(use.nonce is not None for use in uses)
-        if not lost and (proven.may_land or not await _expire(context, work, order)):
-            raise NotAdoptable(
-                f"{named} was signed here, and that may be mined any moment: nodes have to say of"
-                " all its transactions that their nonce is used, or they have to expire for good"
-            )
+    if locked[0].status in SENT and not await _is_over(context, work, proven):
+        raise NotAdoptable(
+            f"{named} was signed here, and that may be mined any moment: nodes have to say of"
+            " all its transactions that their nonce is used, or they have to expire for good"
+        )
     return locked[0]
+
+
+async def _is_over(context: Context, work: Work, proven: Proven) -> bool:
+    """Whether nothing that we signed can land: another used its nonce, or it expired for good."""
+    uses = await wallets_sql.foreign_nonces(work.conn, [proven.order.withdrawal_id])
+    if any(use.nonce is not None for use in uses):
+        return True
+    return not proven.may_land and await _expire(context, work, proven.order)
 
 
 async def _may_land(context: Context, order: Withdrawal) -> bool:

@@ -28,8 +28,8 @@ ANCESTORS_MAX = 100
 """Transactions that left the chain and are looked at. More than one is odd already."""
 
 
-class Claim(NamedTuple):
-    """What took a coin that every transaction of a withdrawal needs."""
+class Suspect(NamedTuple):
+    """What the operator says took a coin that every transaction of a withdrawal needs."""
 
     spending: Spending
     block_id: str | None
@@ -67,17 +67,17 @@ async def cancel_taken(
         paid = await _find_paid(conn, found, paid_order)
     if not vital:
         raise MayBePaid(f"withdrawal {order_id!r} is {found.status}, or in a block")
-    claim = await _read_claim(reader, vital[found.withdrawal_id], taken_by, paid)
-    await _require_no_payment(reader, found, takers, claim)
+    suspect = await _read_suspect(reader, vital[found.withdrawal_id], taken_by, paid)
+    await _require_no_payment(reader, found, takers, suspect)
     if taken_by in {attempt.transaction_id for attempt in attempts}:
         raise MayBePaid("that is a transaction of the withdrawal itself")
     if taken_by in {taker.transaction_id for taker in takers}:
-        claim = claim._replace(block_id=None)
+        suspect = suspect._replace(block_id=None)
     else:
-        await _require_in_block(pool, reader, found.network, claim)
+        await _require_in_block(pool, reader, found.network, suspect)
     judged = {taken_by, *(taker.transaction_id for taker in takers)}
     async with transact_on(pool, topic_prefix) as work:
-        await _give_up(work, found.network, found.withdrawal_id, claim, judged)
+        await _give_up(work, found.network, found.withdrawal_id, suspect, judged)
     return await _read_again(pool, found)
 
 
@@ -94,9 +94,9 @@ async def _find_paid(
     return paid
 
 
-async def _read_claim(
+async def _read_suspect(
     reader: CoinReader, vital: frozenset[str], taken_by: str, paid: Withdrawal | None
-) -> Claim:
+) -> Suspect:
     spending = await reader.fetch_spending(taken_by)
     if spending is None or spending.block_id is None:
         raise MayBePaid(f"the node knows of no block with {taken_by}")
@@ -105,30 +105,32 @@ async def _read_claim(
         raise MayBePaid(f"{taken_by} took no coin that the withdrawal needs")
     if taken_by in {coin.partition(":")[0] for coin in needed}:
         raise MayBePaid(f"{taken_by} took no coin: it made one that the withdrawal needs")
-    return Claim(spending, spending.block_id, paid)
+    return Suspect(spending, spending.block_id, paid)
 
 
-async def _require_in_block(pool: Pool, reader: CoinReader, network: str, claim: Claim) -> None:
+async def _require_in_block(pool: Pool, reader: CoinReader, network: str, suspect: Suspect) -> None:
     """Refuse unless the block, whose hashes prove what is in it, really has the transaction."""
     async with pool.acquire() as conn:
-        height = await losses_sql.block_height(conn, network, claim.block_id)
+        height = await losses_sql.block_height(conn, network, suspect.block_id)
     block = None if height is None else await reader.fetch_block(height)
-    if block is None or block.block_id != claim.block_id:
-        raise MayBePaid(f"block {claim.block_id} is not in the chain as Millrace follows it")
-    if claim.spending.transaction_id not in {transaction.id for transaction in block.transactions}:
-        raise MayBePaid(f"block {claim.block_id} has no {claim.spending.transaction_id}")
+    if block is None or block.block_id != suspect.block_id:
+        raise MayBePaid(f"block {suspect.block_id} is not in the chain as Millrace follows it")
+    if suspect.spending.transaction_id not in {
+        transaction.id for transaction in block.transactions
+    }:
+        raise MayBePaid(f"block {suspect.block_id} has no {suspect.spending.transaction_id}")
 
 
 async def _require_no_payment(
-    reader: CoinReader, withdrawal: Withdrawal, takers: Sequence[Taker], claim: Claim
+    reader: CoinReader, withdrawal: Withdrawal, takers: Sequence[Taker], suspect: Suspect
 ) -> None:
     """Refuse if any transaction of the wallet that is not ours pays what was ordered."""
     for taker in takers:
         spending = await reader.fetch_spending(taker.transaction_id)
         if spending is None:
             raise MayBePaid(f"the node does not know what {taker.transaction_id} pays")
-        is_named = taker.transaction_id == claim.spending.transaction_id
-        _require_unpaid(withdrawal, taker, spending, claim.paid if is_named else None)
+        is_named = taker.transaction_id == suspect.spending.transaction_id
+        _require_unpaid(withdrawal, taker, spending, suspect.paid if is_named else None)
 
 
 async def needed_coins(reader: CoinReader, vital: frozenset[str]) -> frozenset[str]:
@@ -145,9 +147,9 @@ async def needed_coins(reader: CoinReader, vital: frozenset[str]) -> frozenset[s
 
 
 async def _give_up(
-    work: Work, network: str, withdrawal_id: int, claim: Claim, judged: Set[str]
+    work: Work, network: str, withdrawal_id: int, suspect: Suspect, judged: Set[str]
 ) -> None:
-    ids = [withdrawal_id, *([claim.paid.withdrawal_id] if claim.paid else [])]
+    ids = [withdrawal_id, *([suspect.paid.withdrawal_id] if suspect.paid else [])]
     both = await withdrawals_sql.lock_withdrawals(work.conn, ids, SENT)
     await chain_sql.lock_cursor(work.conn, network)
     locked = [one for one in both if one.withdrawal_id == withdrawal_id]
@@ -157,21 +159,23 @@ async def _give_up(
     takers = await losses_sql.coin_takers(work.conn, network, vital)
     if not {taker.transaction_id for taker in takers} <= judged:
         raise MayBePaid("more transactions of the wallet came meanwhile: try again")
-    taker = await _find_taker(work, network, withdrawal_id, takers, claim)
+    taker = await _find_taker(work, network, withdrawal_id, takers, suspect)
     (withdrawal,) = locked
-    _require_unpaid(withdrawal, taker, claim.spending, claim.paid)
-    if claim.paid is not None:
-        await _require_paid(work, network, claim.paid, claim.spending, still_open=len(both) == 2)
+    _require_unpaid(withdrawal, taker, suspect.spending, suspect.paid)
+    if suspect.paid is not None:
+        await _require_paid(
+            work, network, suspect.paid, suspect.spending, still_open=len(both) == 2
+        )
     if not await is_final(work, network, withdrawal, taker.height):
         raise MayBePaid(f"block {taker.height} is not as deep yet as the payment would have to be")
-    await give_up(work, network, withdrawal, taker, claim.spending)
+    await give_up(work, network, withdrawal, taker, suspect.spending)
 
 
 async def _find_taker(
-    work: Work, network: str, withdrawal_id: int, takers: Sequence[Taker], claim: Claim
+    work: Work, network: str, withdrawal_id: int, takers: Sequence[Taker], suspect: Suspect
 ) -> Taker:
     """Return where it is: our records tell of blocks too that are long forgotten."""
-    id_, block_id = claim.spending.transaction_id, claim.block_id
+    id_, block_id = suspect.spending.transaction_id, suspect.block_id
     for taker in takers:
         if taker.transaction_id == id_:
             return taker
