@@ -54,6 +54,8 @@ DATABASE_ERRORS = (
     asyncpg.InternalClientError,
     OSError,
 )
+REFUSALS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+"""What the database says of a row that it will never take."""
 
 
 @dataclass(frozen=True)
@@ -325,13 +327,31 @@ class Deliverer:
         landed, self._landed = self._landed, {}
         returned, self._returned = self._returned, []
         try:
-            disabled = await self._write(conn, list(landed.values()), returned)
+            disabled = await self._write_all(conn, list(landed.values()), returned)
         except BaseException:
             self._landed = landed | self._landed
             self._returned += returned
             raise
         self._lanes.drop(disabled)
         self._lanes.unblock(attempt.claim.endpoint_id for attempt in landed.values())
+
+    async def _write_all(
+        self, conn: Connection, attempts: list[Attempt], returned: list[int]
+    ) -> list[str]:
+        """Write a batch, or one by one what the database takes of it; the rest waits for a restart.
+
+        Else one answer that cannot be kept would hold up what all the others said.
+        """
+        with suppress(*REFUSALS):
+            return await self._write(conn, attempts, returned)
+        disabled = await self._write(conn, [], returned)
+        for attempt in attempts:
+            try:
+                disabled += await self._write(conn, [attempt], [])
+            except REFUSALS as error:
+                delivery_id = attempt.claim.delivery_id
+                log.error("webhook_outcome_refused", delivery_id=delivery_id, error=str(error))
+        return disabled
 
     async def _write(
         self, conn: Connection, attempts: list[Attempt], returned: list[int]

@@ -1,5 +1,13 @@
 -- migrate:up
 
+-- Texts of strangers are kept as they came: in another encoding some of them could not be written at all.
+DO $$
+BEGIN
+    IF current_setting('server_encoding') <> 'UTF8' THEN
+        RAISE EXCEPTION 'the database must be encoded in UTF8, not in %', current_setting('server_encoding');
+    END IF;
+END $$;
+
 -- An amount in an asset's minor unit. NaN would pass for more than anything, and any sum of it is NaN.
 CREATE DOMAIN minor_units AS numeric(78, 0) CHECK (value <> 'NaN');
 

@@ -47,10 +47,10 @@ async def empty_url(postgres: Postgres) -> AsyncIterator[str]:
     await connection.close()
 
 
-async def create_database(postgres: Postgres, url: str) -> None:
+async def create_database(postgres: Postgres, url: str, like: str = "") -> None:
     name = urlsplit(url).path.removeprefix("/")
     connection = await asyncpg.connect(postgres.url)
-    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.execute(f"CREATE DATABASE {name} {like}")
     await connection.close()
 
 
@@ -107,3 +107,12 @@ def test_a_failing_migration_leaves_nothing_and_tells_no_password(
         migrate(empty_url, migrations=tmp_path)
     assert (postgres.data_dir / "password").read_text() not in str(failure.value)
     assert asyncio.run(schema_of(empty_url)) == []
+
+
+async def test_no_schema_is_made_where_some_texts_could_not_be_written(
+    postgres: Postgres, empty_url: str
+) -> None:
+    """A cluster made without a locale has such databases, and one answer held up all webhooks."""
+    await create_database(postgres, empty_url, "TEMPLATE template0 ENCODING 'SQL_ASCII'")
+    with pytest.raises(MigrationError, match="UTF8, not in SQL_ASCII"):
+        migrate(empty_url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from notifications import endpoints, store
 from notifications.store import EndpointUnknown
@@ -49,6 +50,26 @@ async def test_no_retry_after_ends_the_worker_of_all(pool: Pool, retry_after: st
     assert row.last_error == "HTTP 503"
     async with pool.acquire() as conn:
         await conn.execute("DELETE FROM events")
+
+
+async def test_an_answer_that_cannot_be_kept_holds_up_no_other(pool: Pool) -> None:
+    """Who gave it is told again by the next worker."""
+    taste = "ADD CONSTRAINT taste CHECK (response <> 'poison')"
+    await pool.execute(f"ALTER TABLE delivery_attempts {taste}")
+    async with receive(answer_with(500, text="poison")) as hostile, receive() as quick:
+        await register(pool, "hostile", hostile.url)
+        for _ in range(3):
+            await register(pool, "healthy", quick.url)
+        await store_event(pool, make_event("hostile"), make_event("healthy"))
+        with capture_logs() as lines:
+            async with deliver(pool):
+                await hostile.wait_for(1)
+                await settled(pool, "healthy", "delivered", 3)
+        assert [line["event"] for line in lines] == ["webhook_outcome_refused"]
+        await pool.execute("ALTER TABLE delivery_attempts DROP CONSTRAINT taste")
+        async with deliver(pool):
+            row = await attempted(pool, "hostile")
+    assert (row.attempts, len(hostile.received)) == (1, 2)
 
 
 async def test_a_tenant_with_many_hanging_endpoints_makes_no_other_wait(pool: Pool) -> None:
