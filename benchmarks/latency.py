@@ -3,7 +3,8 @@
 The clock starts when a bare subscriber of the node's newHeads gets the block, and stops when
 Postgres tells of the committed entry (a trigger of the benchmark's database notifies, on both
 sides). One block at a time, with one deposit; one confirmation. Ours is two real workers, `chain`
-and `deposits`; the reference is the two processes of benchmarks.latency_bare. They take turns.
+and `deposits`; the reference is the two processes of benchmarks.latency_bare, once without and once
+with a step of its own to confirm. They take turns.
 """
 
 from __future__ import annotations
@@ -106,12 +107,12 @@ async def ours(stack: Stack, blocks: int = BLOCKS) -> list[float]:
         return await _time_blocks(site, "journal_lines", blocks)
 
 
-async def bare(stack: Stack, blocks: int = BLOCKS) -> list[float]:
-    """Run the bare chain; seconds of each block."""
-    topics = (latency_bare.CONFIRMED,)
+async def bare(stack: Stack, stages: str, blocks: int = BLOCKS) -> list[float]:
+    """Run the bare chain with these `stages`; seconds of each block."""
+    topics = (latency_bare.MATCHED, latency_bare.CONFIRMED)
     async with open_site(stack, WATCHED, more_topics=topics) as (site, conn):
         await plain.make_tables(conn)
-        site.run_bare("benchmarks.latency_bare", "stages")
+        site.run_bare("benchmarks.latency_bare", stages)
         site.run_bare(
             "benchmarks.latency_bare",
             "follow",
@@ -125,9 +126,21 @@ async def bare(stack: Stack, blocks: int = BLOCKS) -> list[float]:
 
 async def run(stack: Stack, turns: int = TURNS) -> list[dict[str, Any]]:
     """Measure and return the rows of the table."""
-    our_turns, bare_turns = await in_turns(turns, lambda: ours(stack), lambda: bare(stack))
-    our_s, bare_s = ([s for turn in taken for s in turn] for taken in (our_turns, bare_turns))
-    return [_row("p50", 50, our_s, bare_s), _row("p95", 95, our_s, bare_s)]
+    taken = await in_turns(
+        turns,
+        lambda: ours(stack),
+        lambda: bare(stack, "stages"),
+        lambda: bare(stack, latency_bare.APART),
+    )
+    our_s, bare_s, apart_s = ([s for turn in side for s in turn] for side in taken)
+    return [
+        _row(f"latency, {what}, p{percent}", percent, our_s, reference_s, reference)
+        for what, reference_s, reference in (
+            ("block seen to entry committed", bare_s, "bare chain of the same stages"),
+            ("beside confirm apart", apart_s, "bare chain with a stage that confirms"),
+        )
+        for percent in (50, 95)
+    ]
 
 
 def percentile(seconds: list[float], percent: int) -> float:
@@ -135,13 +148,15 @@ def percentile(seconds: list[float], percent: int) -> float:
     return statistics.quantiles(seconds, n=100, method="inclusive")[percent - 1]
 
 
-def _row(name: str, percent: int, our_s: list[float], bare_s: list[float]) -> dict[str, Any]:
+def _row(
+    name: str, percent: int, our_s: list[float], bare_s: list[float], reference: str
+) -> dict[str, Any]:
     ours_ms, bare_ms = (percentile(x, percent) * 1000 for x in (our_s, bare_s))
     return {
-        "name": f"latency, block seen to entry committed, {name}",
+        "name": name,
         "ours": round(ours_ms, 2),
         "reference": round(bare_ms, 2),
-        "reference_name": "bare chain of the same stages",
+        "reference_name": reference,
         "unit": "ms",
         "ratio": round(bare_ms / ours_ms, 3),
     }

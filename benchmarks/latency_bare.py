@@ -2,8 +2,9 @@
 
 Two processes, as ours has: `follow` reads new blocks from the node and produces them; `stages`
 matches and posts, each step a consumer of its own with a transaction of its own. What is matched is
-confirmed with it, for it has its one confirmation, as in ours. It knows no reorganisations, leases,
-inbox, outbox, dead letters, events, guards or metrics.
+confirmed with it, for it has its one confirmation, as in ours; in `stages_apart` a step between the
+two confirms. It knows no reorganisations, leases, inbox, outbox, dead letters, events, guards or
+metrics.
 """
 
 from __future__ import annotations
@@ -25,8 +26,17 @@ from chain_adapters.ethereum import wire
 from chain_adapters.ethereum.decode import normalise_block
 from topics.blocks import BLOCKS, BlockAdded, block_added
 
+MATCHED = "bare-matched"
 CONFIRMED = "bare-confirmed"
 KEY = b"network"
+APART = "stages_apart"
+
+
+class Matched(msgspec.Struct):
+    """A block with deposits to be confirmed."""
+
+    network: str
+    height: int
 
 
 class Confirmed(msgspec.Struct):
@@ -76,11 +86,14 @@ async def _read(
     return block_added(network, normalise_block(block.result, receipts.result, None))
 
 
-async def run_stages() -> None:
-    """Run both steps side by side."""
+async def run_stages(*, apart: bool) -> None:
+    """Run the steps side by side; `apart`: match leaves it to a step of its own to confirm."""
     owners = await plain.load_owners(await _database())
     producer = await _producer()
-    prefix = setting("TOPIC_PREFIX")
+
+    async def produce(topic: str, record: Matched | Confirmed) -> None:
+        value = msgspec.json.encode(record)
+        await producer.send_and_wait(setting("TOPIC_PREFIX") + topic, value, key=KEY)
 
     async def match(conn: Any, value: bytes) -> None:  # noqa: ANN401 - asyncpg's generic
         block = BLOCKS.decode(value)
@@ -89,18 +102,30 @@ async def run_stages() -> None:
         if not deposits:
             return
         async with conn.transaction():
-            await plain.insert(conn, block.network, deposits, "confirmed")
+            status = "detected" if apart else "confirmed"
+            await plain.insert(conn, block.network, deposits, status)
+        if apart:
+            await produce(MATCHED, Matched(block.network, block.height))
+            return
         found = [
             (f"{d.transaction_id}:{d.transfer_index}", d.owner, d.amount_minor) for d in deposits
         ]
-        done = msgspec.json.encode(Confirmed(found))
-        await producer.send_and_wait(prefix + CONFIRMED, done, key=KEY)
+        await produce(CONFIRMED, Confirmed(found))
+
+    async def confirm(conn: Any, value: bytes) -> None:  # noqa: ANN401 - asyncpg's generic
+        block = msgspec.json.decode(value, type=Matched)
+        async with conn.transaction():
+            rows = await plain.confirm(conn, block.network, block.height)
+        await produce(CONFIRMED, Confirmed(rows))
 
     async def post(conn: Any, value: bytes) -> None:  # noqa: ANN401 - asyncpg's generic
         async with conn.transaction():
             await plain.post(conn, msgspec.json.decode(value, type=Confirmed).credits)
 
-    await asyncio.gather(_consume(BLOCKS.name, match), _consume(CONFIRMED, post))
+    steps = [_consume(BLOCKS.name, match), _consume(CONFIRMED, post)]
+    if apart:
+        steps.append(_consume(MATCHED, confirm))
+    await asyncio.gather(*steps)
 
 
 async def _consume(topic: str, step: Callable[[Any, bytes], Awaitable[None]]) -> None:
@@ -128,5 +153,11 @@ async def _database() -> asyncpg.Connection[asyncpg.Record]:
     return await asyncpg.connect(setting("DATABASE_URL"))
 
 
+def main() -> None:
+    """Be the process that the command line names."""
+    name, *arguments = sys.argv[1:]
+    uvloop.run(follow(*arguments) if name == "follow" else run_stages(apart=name == APART))
+
+
 if __name__ == "__main__":
-    uvloop.run(follow(*sys.argv[2:]) if sys.argv[1] == "follow" else run_stages())
+    main()

@@ -41,6 +41,12 @@ SELECT $1, t.*, $2 FROM unnest(
 ) AS t
 """
 
+CONFIRM_DEPOSITS = """
+UPDATE plain_deposits SET status = 'confirmed', confirmed_at = now()
+WHERE network = $1 AND status = 'detected' AND height <= $2
+RETURNING transaction_id || ':' || transfer_index, owner, amount_minor::text
+"""
+
 TENANT = "bench"
 
 
@@ -93,6 +99,14 @@ async def insert(
 ) -> None:
     """Write deposits; one that is there already is an error."""
     await conn.execute(INSERT_DEPOSITS, network, status, *zip(*deposits, strict=True))
+
+
+async def confirm(conn: Connection, network: str, height: int) -> list[tuple[str, int, str]]:
+    """Confirm the deposits up to a height; return (key, owner, amount) of each."""
+    return [
+        (key, owner, text)
+        for key, owner, text in await conn.fetch(CONFIRM_DEPOSITS, network, height)
+    ]
 
 
 async def post(conn: Connection, entries: Sequence[tuple[str, int, str]]) -> None:

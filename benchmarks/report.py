@@ -50,7 +50,7 @@ AIMS = {
     "ledger, last tenth": Aim(0.9),
     "ledger, growth": Aim(0.9),
     "pipeline": Aim(0.5),
-    "latency": Aim(0.67),
+    "latency, block seen": Aim(0.67),
     "watched addresses, memory": Aim(ours_max=25.0),
     "watched addresses, probe": Aim(ours_max=0.6),
     "watched addresses, misses": Aim(ours_max=0.0),

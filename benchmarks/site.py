@@ -158,17 +158,16 @@ async def fill(conn: Connection, network: str, watched: int) -> None:
     await conn.execute("ANALYZE addresses")
 
 
-async def in_turns(
-    turns: int, ours: Callable[[], Awaitable[TakenT]], bare: Callable[[], Awaitable[TakenT]]
-) -> tuple[list[TakenT], list[TakenT]]:
-    """Run both sides so often and return what each took.
+async def in_turns(turns: int, *sides: Callable[[], Awaitable[TakenT]]) -> tuple[list[TakenT], ...]:
+    """Run all sides so often and return what each took.
 
-    They take turns in going first: whoever comes second finds the servers warmer.
+    They take turns in going first: whoever comes later finds the servers warmer.
     """
-    taken: tuple[list[TakenT], list[TakenT]] = ([], [])
+    taken: tuple[list[TakenT], ...] = tuple([] for _ in sides)
     for turn in range(turns):
-        for side in (0, 1) if turn % 2 == 0 else (1, 0):
-            taken[side].append(await (ours, bare)[side]())
+        order = range(len(sides)) if turn % 2 == 0 else reversed(range(len(sides)))
+        for side in order:
+            taken[side].append(await sides[side]())
     return taken
 
 
