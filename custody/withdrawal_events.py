@@ -11,9 +11,10 @@ from typing import Any
 from sql.withdrawals import Withdrawal
 from topics import event_data, events
 from topics.events import Event, make_event_id
+from topics.ledger import WithdrawalFact
 
 
-def withdrawal_data(withdrawal: Withdrawal) -> dict[str, Any]:
+def withdrawal_data(withdrawal: Withdrawal | WithdrawalFact) -> dict[str, Any]:
     """Return the fields that every event about an accepted withdrawal has."""
     return {
         "withdrawal_id": withdrawal.withdrawal_id,

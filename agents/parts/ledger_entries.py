@@ -89,25 +89,15 @@ def _deposit_key(fact: DepositFact) -> dict[str, int]:
 
 
 def _expense(fact: NetworkCostFact) -> Entry:
-    return rules.network_cost(
-        fact.tenant,
-        fact.asset,
-        _wallet(fact),
-        int(fact.amount_minor),
-        cost_id=fact.cost_id,
-        revision=fact.revision,
-    )
+    return rules.network_cost(*_cost(fact), cost_id=fact.cost_id, revision=fact.revision)
 
 
 def _refund(fact: NetworkCostFact) -> Entry:
-    return rules.network_cost_reversed(
-        fact.tenant,
-        fact.asset,
-        _wallet(fact),
-        int(fact.amount_minor),
-        cost_id=fact.cost_id,
-        revision=fact.revision,
-    )
+    return rules.network_cost_reversed(*_cost(fact), cost_id=fact.cost_id, revision=fact.revision)
+
+
+def _cost(fact: NetworkCostFact) -> tuple[str, str, rules.Wallet, int]:
+    return fact.tenant, fact.asset, _wallet(fact), int(fact.amount_minor)
 
 
 def _wallet(fact: DepositFact | NetworkCostFact) -> rules.Wallet:
@@ -117,21 +107,16 @@ def _wallet(fact: DepositFact | NetworkCostFact) -> rules.Wallet:
 
 
 def _settlement(fact: WithdrawalFact) -> Entry:
-    return rules.withdrawal_settled(
-        fact.tenant,
-        fact.owner,
-        fact.asset,
-        int(fact.amount_minor),
-        fee_minor=int(fact.fee_minor),
-        withdrawal_id=fact.withdrawal_id,
-        revision=fact.revision,
-        native_asset=fact.network_fee_asset,
-        gas_minor=int(fact.network_fee_minor),
-    )
+    return _mined(fact, succeeded=True)
 
 
 def _failure(fact: WithdrawalFact) -> Entry:
-    return rules.withdrawal_failed_on_chain(
+    return _mined(fact, succeeded=False)
+
+
+def _mined(fact: WithdrawalFact, *, succeeded: bool) -> Entry:
+    rule = rules.withdrawal_settled if succeeded else rules.withdrawal_failed_on_chain
+    return rule(
         fact.tenant,
         fact.owner,
         fact.asset,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from agents.parts.deposit_events import deposit_data, is_from_customer
+from custody.withdrawal_events import withdrawal_data
 from ledger.chart import REORGANISED_CREDIT
 from ledger.entries import PostResult
 from topics import event_data, events
@@ -16,7 +16,6 @@ from topics.ledger import (
     DepositOrphaned,
     LedgerFact,
     WithdrawalConfirmed,
-    WithdrawalFact,
     WithdrawalFailed,
     WithdrawalUnsettled,
 )
@@ -29,7 +28,7 @@ def events_of(fact: LedgerFact, result: PostResult, now: datetime) -> list[Event
         case DepositFact() if not is_from_customer(fact):
             pass
         case DepositConfirmed():
-            told = [_confirmed(fact, now) if fact.owner else _unassigned(fact, now)]
+            told = [_confirmed(fact, now)]
         case DepositOrphaned():
             told = _reversed(fact, result, now)
         case WithdrawalConfirmed():
@@ -42,17 +41,13 @@ def events_of(fact: LedgerFact, result: PostResult, now: datetime) -> list[Event
 
 
 def _confirmed(fact: DepositConfirmed, now: datetime) -> Event:
-    return events.DepositConfirmed(
-        id=events.make_event_id(now, "deposit.confirmed", fact.deposit_id, fact.revision),
-        tenant=fact.tenant,
-        occurred_at=now,
-        data=event_data.Deposit(**deposit_data(fact, fact.tip_height - fact.height + 1)),
+    made, name = (
+        (events.DepositConfirmed, "deposit.confirmed")
+        if fact.owner
+        else (events.DepositUnassigned, "deposit.unassigned")
     )
-
-
-def _unassigned(fact: DepositConfirmed, now: datetime) -> Event:
-    return events.DepositUnassigned(
-        id=events.make_event_id(now, "deposit.unassigned", fact.deposit_id, fact.revision),
+    return made(
+        id=events.make_event_id(now, name, fact.deposit_id, fact.revision),
         tenant=fact.tenant,
         occurred_at=now,
         data=event_data.Deposit(**deposit_data(fact, fact.tip_height - fact.height + 1)),
@@ -79,7 +74,7 @@ def _open_again(fact: WithdrawalUnsettled, result: PostResult, now: datetime) ->
         tenant=fact.tenant,
         occurred_at=now,
         data=event_data.ReversedWithdrawal(
-            **_withdrawal_data(fact),
+            **withdrawal_data(fact),
             transaction_id=fact.transaction_id,
             account_frozen=bool(frozen),
         ),
@@ -119,7 +114,7 @@ def _paid(fact: WithdrawalConfirmed, now: datetime) -> Event:
         tenant=fact.tenant,
         occurred_at=now,
         data=event_data.ConfirmedWithdrawal(
-            **_withdrawal_data(fact),
+            **withdrawal_data(fact),
             transaction_id=fact.transaction_id,
             height=fact.height,
             block_id=fact.block_id,
@@ -136,23 +131,9 @@ def _failed(fact: WithdrawalFailed, now: datetime) -> Event:
         tenant=fact.tenant,
         occurred_at=now,
         data=event_data.FailedWithdrawal(
-            **_withdrawal_data(fact),
+            **withdrawal_data(fact),
             transaction_id=fact.transaction_id,
             reason="failed_on_chain",
             detail="The network took the transaction's fee and undid the rest.",
         ),
     )
-
-
-def _withdrawal_data(fact: WithdrawalFact) -> dict[str, Any]:
-    return {
-        "withdrawal_id": fact.withdrawal_id,
-        "idempotency_key": fact.idempotency_key,
-        "owner": fact.owner,
-        "network": fact.network,
-        "asset": fact.asset,
-        "amount_minor": fact.amount_minor,
-        "fee_minor": fact.fee_minor,
-        "address": fact.address,
-        "memo": fact.memo,
-    }
