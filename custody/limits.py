@@ -18,12 +18,12 @@ class Policy(NamedTuple):
 
 
 class History(NamedTuple):
-    """What a user ordered of one asset before, refused and failed orders not counted."""
+    """What a user ordered of one asset before; refused and given up orders are not counted."""
 
     day_minor: int
-    """Sum over the last 24 hours."""
+    """Sum over the last 24 hours, without what failed in a block: it is back."""
     hour_count: int
-    """Orders in the last hour."""
+    """Orders in the last hour; those that failed in a block too: each cost a fee."""
 
     def add(self, amount_minor: int) -> History:
         """Return the history with one more order."""

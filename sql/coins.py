@@ -35,7 +35,10 @@ async def release_coins(conn: Connection, network: str, reorg_depth_max: int) ->
 
 
 async def claim_coins(conn: Connection, network: str, claims: Sequence[tuple[str, int]]) -> None:
-    """Keep coins for withdrawals, one of each. A coin that is another's is an error."""
+    """Keep coins for withdrawals, one of each.
+
+    A coin that is another's is an error, unless that one is given up.
+    """
     if claims:
         await _queries.claim_coins(
             conn,

@@ -168,7 +168,7 @@ async def detect_deposits(
     tip_height: int,
     final_height: int,
 ) -> list[Deposit]:
-    """Write deposits; return those that are new or were orphaned before.
+    """Write deposits; return those that are new, were orphaned or were of a token not yet listed.
 
     What has its confirmations at `tip_height` and is not above `final_height` is confirmed at once.
     No transfer may stand in `deposits` twice.

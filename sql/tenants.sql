@@ -35,7 +35,7 @@ ORDER BY o.owner
 ON CONFLICT DO NOTHING;
 
 -- name: list_balances
--- What the owners of a tenant have, by owner and asset, after an owner.
+-- What the owners of a tenant have, by owner and asset, optionally of one owner.
 SELECT
     owner,
     asset,

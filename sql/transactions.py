@@ -327,6 +327,6 @@ async def paid_order(conn: Connection, network: str, transaction_id: str) -> Ord
 
 
 async def list_transactions(conn: Connection, withdrawal_id: int) -> list[TransactionRow]:
-    """Return all attempts at a withdrawal."""
+    """Return all attempts at a withdrawal, first attempt first."""
     rows = await _queries.list_transactions(conn, withdrawal_id=withdrawal_id)
     return [TransactionRow(*row) for row in rows]

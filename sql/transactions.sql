@@ -1,5 +1,6 @@
 -- name: read_payments
--- What the signer needs to pay these approved withdrawals. No wallet: the tenant has none yet.
+-- What the signer needs to pay those of these withdrawals that have one of these statuses. No wallet: the
+-- tenant has none yet.
 SELECT
     w.withdrawal_id,
     w.tenant,

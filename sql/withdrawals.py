@@ -276,7 +276,7 @@ async def signing_bars(
 
 
 async def note_waits(conn: Connection, waits: Mapping[int, WaitReason]) -> frozenset[int]:
-    """Write what withdrawals wait for that are still approved; return those that did not yet.
+    """Write what withdrawals wait for that are still approved; return those of which it is new.
 
     The caller has locked them.
     """
