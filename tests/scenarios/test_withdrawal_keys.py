@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
+from typing import ClassVar
 
 import pytest
 
@@ -14,6 +16,7 @@ from agents.runtime.transact import transact
 from agents.sign_withdrawals import SignWithdrawals
 from agents.stock_keys import StockKeys
 from chain_adapters.types import KeyScheme
+from custody import keystore
 from custody.errors import BadMnemonic, MasterSecretExists, NoMasterSecret, WrongKey
 from custody.hot_wallet import NoWalletKey, ensure_hot_wallet
 from custody.keystore import (
@@ -147,6 +150,39 @@ async def test_another_passphrase_does_not_open_and_is_not_told(
     assert "correct" not in str(caught.value)
 
 
+class Watched(PassphraseKey):
+    """Remembers the words that it opened."""
+
+    opened: ClassVar[list[bytearray]] = []
+
+    async def unseal(self, envelope: bytes, purpose: str) -> bytearray:
+        words = await super().unseal(envelope, purpose)
+        assert any(words)
+        self.opened.append(words)
+        return words
+
+
+async def test_words_and_what_they_were_expanded_to_are_overwritten_once_the_keys_are_made(
+    conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expanded: list[bytearray] = []
+
+    def expand(of: MasterSecret, words: str) -> bytearray:
+        expanded.append(of.expand(words))
+        return expanded[-1]
+
+    watched = [replace(one, expand=partial(expand, one)) for one in MASTER_SECRETS]
+    monkeypatch.setattr(keystore, "MASTER_SECRETS", watched)
+    monkeypatch.setattr(keystore, "MASTER", watched[0])
+    key = Watched("correct horse", QUICK)
+    for secret in watched:
+        await store_master_secret(conn, key, secret)
+        assert await keystore.check_master_secret(conn, key, secret)
+    await load_signer(conn, key, list(KeyScheme))
+    assert (len(key.opened), len(expanded)) == (4, 4)
+    assert not any(any(secret) for secret in [*key.opened, *expanded])
+
+
 async def test_a_secret_put_in_the_place_of_the_other_does_not_open(conn: Connection) -> None:
     await store_master_secret(conn, KEY, MASTER)
     await store_master_secret(conn, KEY, TON)
@@ -190,12 +226,12 @@ async def test_a_secret_out_of_use_is_kept_beside_the_active_one(conn: Connectio
     await load_signer(conn, KEY)
 
 
-async def pool_indices(world: SimulatedWorld, branch: int) -> list[int]:
+async def pool_indices(world: SimulatedWorld) -> list[int]:
+    """Return the indexes of keys for deposits."""
     async with world.pool.acquire() as conn:
         rows = await conn.fetch(
-            "SELECT key_index FROM key_pool WHERE network = $1 AND branch = $2 ORDER BY key_index",
+            "SELECT key_index FROM key_pool WHERE network = $1 AND branch = 0 ORDER BY key_index",
             world.network,
-            branch,
         )
     return [row["key_index"] for row in rows]
 
@@ -203,29 +239,31 @@ async def pool_indices(world: SimulatedWorld, branch: int) -> list[int]:
 async def test_the_pool_is_filled_to_its_minimum_and_no_index_comes_twice(
     world: SimulatedWorld,
 ) -> None:
-    assert await pool_indices(world, 0) == [0, 1, 2]
+    first, *_ = indices = await pool_indices(world)
+    assert indices == [first, first + 1, first + 2]
     async with world.pool.acquire() as conn, conn.transaction():
         given = await reserve_addresses(conn, world.network, 2)
-        await advance_counter(conn, world.network, 0, len(given))
+        await advance_counter(conn, world.network, 0, given)
     await asyncio.gather(*(StockKeys(world.context, world.signer).run_once() for _ in range(4)))
-    assert await pool_indices(world, 0) == [0, 1, 2, 3, 4]
+    assert await pool_indices(world) == [*indices, first + 3, first + 4]
     async with world.pool.acquire() as conn, conn.transaction():
         later = await reserve_addresses(conn, world.network, 3)
     assert not {key.public_key for key in given} & {key.public_key for key in later}
     assert [key.public_key for key in later] == [
         world.signer.public_key(f"m/44'/60'/0'/0/{index}", KeyScheme.SECP256K1)
-        for index in (2, 3, 4)
+        for index in range(first + 2, first + 5)
     ]
 
 
 async def test_another_minimum_takes_no_key_away_and_adds_what_is_missing(
     world: SimulatedWorld,
 ) -> None:
-    for minimum, indices in ((1, range(3)), (5, range(5)), (2, range(5))):
+    first, *_ = await pool_indices(world)
+    for minimum, count in ((1, 3), (5, 5), (2, 5)):
         settings = world.context.settings.model_copy(update={"address_pool_min": minimum})
         context = Context(settings, world.pool, world.context.adapters, Publisher(settings))
         await StockKeys(context, world.signer).run_once()
-        assert await pool_indices(world, 0) == [*indices]
+        assert await pool_indices(world) == [*range(first, first + count)]
 
 
 async def test_a_new_tenant_gets_its_wallet_key_and_one_wallet(world: SimulatedWorld) -> None:
