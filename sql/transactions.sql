@@ -309,7 +309,6 @@ UPDATE transactions SET succeeded = false
 WHERE
     network = :network::text
     AND transaction_id = any(:transaction_ids::text [])
-    AND state = 'mined'
     AND succeeded
 RETURNING
     withdrawal_id, transaction_id, height, block_id, fee_minor::text AS network_fee_minor;

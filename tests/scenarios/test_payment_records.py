@@ -132,6 +132,7 @@ async def test_of_each_wallet_the_lowest_nonce_that_is_not_used_is_replaced_firs
     [
         ({"nonce": 3}, SHORT_S, False),
         ({"nonce": 3}, LONG_S, True),
+        ({"nonce": 3, "next_sent": False}, LONG_S, False),
         ({"nonce": 2}, SHORT_S, True),
         ({"nonce": 3, "sender": "cold"}, SHORT_S, True),
         ({"nonce": 3, "network": OTHER_NET}, SHORT_S, True),
@@ -141,9 +142,10 @@ async def test_of_each_wallet_the_lowest_nonce_that_is_not_used_is_replaced_firs
 async def test_a_nonce_waits_only_since_the_one_before_it_was_mined(
     records: Records, before: dict[str, object], mined_s: float, *, waits: bool
 ) -> None:
-    await records.withdrawal(1, nonce=4)
-    await records.attempt("x", 1, nonce=4, first_sent_at=records.ago(LONG_S))
     before = dict(before)
+    sent = records.ago(LONG_S) if before.pop("next_sent", True) else None
+    await records.withdrawal(1, nonce=4)
+    await records.attempt("x", 1, nonce=4, first_sent_at=sent)
     await records.withdrawal(2, str(before.pop("status", "broadcast")), **before)
     await records.attempt("y", 2, height=9, mined_at=records.ago(mined_s))
     assert await stuck(records) == (WAITS if waits else [])
