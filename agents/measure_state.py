@@ -29,9 +29,6 @@ from sql.withdrawals import OPEN, WAIT_REASONS, WaitReason
 from topics import event_data, events
 from topics.events import emit_events
 
-WalletKey = tuple[str, str]
-"""Tenant and asset."""
-
 
 class MeasureState(Loop):
     """Measures every two seconds, and tells tenants whose hot wallet has become short."""
@@ -41,7 +38,8 @@ class MeasureState(Loop):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._short: set[WalletKey] = set()
+        self._short: set[tuple[str, str]] = set()
+        """(tenant, asset) of wallets that were so the last time."""
 
     async def run_once(self) -> None:
         """Set every shared metric of the catalogue."""

@@ -12,7 +12,7 @@ from cli.options import JsonWanted, NetworkWanted
 from cli.output import as_json, counted, print_json, progress_bar, say
 
 if TYPE_CHECKING:
-    from agents.by_operator.rescan_blocks import Found
+    from agents.by_operator.rescan_blocks import Rescanned
 
 
 def rescan(
@@ -53,7 +53,7 @@ def rescan(
         say(f"{entries} had not come to the ledger: told again")
 
 
-async def _rescan(wanted: str | None, first: int, last: int | None) -> tuple[int, int, Found]:
+async def _rescan(wanted: str | None, first: int, last: int | None) -> tuple[int, int, Rescanned]:
     from agents.by_operator.rescan_blocks import NotRescannable, RescanBlocks, read_reach
     from agents.runtime.context import Context
     from agents.runtime.publisher import Publisher
@@ -61,7 +61,8 @@ async def _rescan(wanted: str | None, first: int, last: int | None) -> tuple[int
 
     config = session.settings()
     network = session.pick_network(config, wanted)
-    async with session.database(config) as pool, session.chain(network) as reader:
+    reading = session.chain(network, config.contracts(network.network))
+    async with session.database(config) as pool, reading as reader:
         context = Context(config, pool, {network.network: reader}, Publisher(config))
         try:
             if last is None:

@@ -72,7 +72,7 @@ class Reach(NamedTuple):
             )
 
 
-class Found(NamedTuple):
+class Rescanned(NamedTuple):
     """What a rescan changed."""
 
     detected: list[Deposit]
@@ -109,29 +109,31 @@ class RescanBlocks:
         async with self._context.pool.acquire() as conn:
             await self.matcher.load(conn)
 
-    async def rescan(self, start: int, end: int, progress: Progress) -> Found:
+    async def rescan(self, start: int, end: int, progress: Progress) -> Rescanned:
         """Match the blocks from `start` to `end`, both included, a few in each transaction.
 
         What was done stays done if it ends early. Raises NotRescannable, NodeUnavailable, and
         Retryable if the chain keeps changing under it.
         """
         (await read_reach(self._context, self._network)).check(start, end)
-        found = Found([], [], [])
+        rescanned = Rescanned([], [], [])
         parent: Block | None = None
         for first in range(start, end + 1, BLOCKS_AT_ONCE):
             heights = range(first, min(first + BLOCKS_AT_ONCE, end + 1))
-            parent = await self._rescan_some(heights, parent, found)
+            parent = await self._rescan_some(heights, parent, rescanned)
             progress(len(heights))
-        return found
+        return rescanned
 
-    async def _rescan_some(self, heights: range, parent: Block | None, found: Found) -> Block:
+    async def _rescan_some(
+        self, heights: range, parent: Block | None, rescanned: Rescanned
+    ) -> Block:
         for attempt in range(ATTEMPTS):
             if attempt:
                 await asyncio.sleep(RETRY_S)
             blocks = await self._read(heights)
             # A reorganisation may have replaced the block before, so it is asked once only.
             linked = are_linked([parent, *blocks] if parent and not attempt else blocks)
-            if linked and await self._match(blocks, found):
+            if linked and await self._match(blocks, rescanned):
                 return blocks[-1]
         raise Retryable(f"the blocks from {heights[0]} on keep changing; try again later")
 
@@ -142,7 +144,7 @@ class RescanBlocks:
                 raise NodeUnavailable(f"the node has no block {height}")
         return [block for block in blocks if block is not None]
 
-    async def _match(self, blocks: Sequence[Block], found: Found) -> bool:
+    async def _match(self, blocks: Sequence[Block], rescanned: Rescanned) -> bool:
         """Match blocks unless one of them is not on the best chain as we follow it."""
         settings = self._context.settings
         async with transact_on(self._context.pool, settings.topic_prefix) as work:
@@ -155,9 +157,9 @@ class RescanBlocks:
             # In this order: who settles a payment holds that and waits for the cursor, as here.
             await ConfirmWithdrawals(self._context).search_again(work, self._network, records)
             detected, orphaned = await self._rematch(work, records)
-        found.detected.extend(detected)
-        found.orphaned.extend(orphaned)
-        found.told_again.extend(told_again)
+        rescanned.detected.extend(detected)
+        rescanned.orphaned.extend(orphaned)
+        rescanned.told_again.extend(told_again)
         return True
 
     async def _tell_again(self, work: Work, first: int, last: int) -> list[LedgerFact]:

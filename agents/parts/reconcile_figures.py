@@ -15,7 +15,7 @@ FAULTS = frozenset({"overdue", "unexplained"})
 """What the journal should not be like; all other reasons but SETTLED are on their way."""
 TRIAL_BALANCE = "trial balance"
 
-WalletKey = tuple[str, str, str]
+AccountKey = tuple[str, str, str]
 """Tenant, asset, bucket."""
 
 
@@ -199,8 +199,8 @@ class Persistence:
         return persisting, passing
 
 
-def _by_wallet(figures: Iterable[WalletFigure]) -> defaultdict[WalletKey, list[WalletFigure]]:
-    groups: defaultdict[WalletKey, list[WalletFigure]] = defaultdict(list)
+def _by_wallet(figures: Iterable[WalletFigure]) -> defaultdict[AccountKey, list[WalletFigure]]:
+    groups: defaultdict[AccountKey, list[WalletFigure]] = defaultdict(list)
     for figure in figures:
         groups[figure.tenant, figure.asset, figure.bucket].append(figure)
     return groups

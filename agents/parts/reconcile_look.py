@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from agents.parts.reconcile_figures import (
     compare_wallets,
     total_wallets,
 )
+from agents.parts.tip import ask_tip_height
 from chain_adapters.adapter import ChainReader
 from chain_adapters.types import Holding
 from sql import chain as chain_sql
@@ -96,7 +96,7 @@ class Observer:
         state, addresses, total, movements, wallet_balances = await self._read_records()
         balances = await read_balances(self._reader, addresses, state.height, self._progress)
         caught_up = self._tip_height is None or state.height >= self._tip_height
-        self._tip_height = await tip_height(self._reader)
+        self._tip_height = await ask_tip_height(self._reader)
         canonical = await self._is_canonical(state)
         wallets = total_wallets(movements, wallet_balances)
         strays = compare_addresses(addresses, balances)
@@ -155,12 +155,6 @@ class Observer:
         async with self._pool.acquire() as conn:
             block_key = (state.height, state.block_id)
             return bool(await chain_sql.canonical_blocks(conn, self._reader.network, [block_key]))
-
-
-async def tip_height(reader: ChainReader) -> int:
-    """Return the height of the tip that the node has now."""
-    async with aclosing(reader.watch_tip()) as tips:
-        return (await anext(tips)).height
 
 
 async def read_balances(

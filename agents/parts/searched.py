@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from agents.parts.reconcile_look import tip_height
+from agents.parts.tip import ask_tip_height
 from agents.runtime.context import Context
 from chain_adapters.types import NodeUnavailable
 from sql import chain as chain_sql
@@ -33,7 +33,7 @@ class SearchedBlocks:
     async def _look(self, network: str) -> bool:
         if network not in self._tips:
             try:
-                self._tips[network] = await tip_height(self._context.adapters[network])
+                self._tips[network] = await ask_tip_height(self._context.adapters[network])
             except NodeUnavailable as fault:
                 log.warning("no node tells its tip", network=network, fault=str(fault)[:300])
                 return False

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
-from agents.by_operator.rescan_blocks import Found, RescanBlocks
+from agents.by_operator.rescan_blocks import RescanBlocks, Rescanned
 from agents.runtime.lease import Lease
 from chain_adapters.simulated.chain import hash_text
 from chain_adapters.types import Block, NodeUnavailable, Transaction, Transfer, WrongNetwork
@@ -46,7 +46,7 @@ async def list_token(world: World, contract: str = NEW_TOKEN) -> str:
     return asset
 
 
-async def rescan(world: World) -> Found:
+async def rescan(world: World) -> Rescanned:
     """Read every block again, as `millrace rescan`, and settle."""
     stage = RescanBlocks(world.pipeline.context, world.adapter)
     await stage.start()
