@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from agents.runtime.publisher import Publisher
 from agents.runtime.stage import LocalStage, Work
 from settings.model import Settings
 from sql import notifications as sql
-from sql.notifications import HealthRow
+from sql.notifications import EventRow, HealthRow
 from sql.pool import Pool
 from tests.support.webhooks import register
 from topics.blocks import BlockAdded, BlockRecord
@@ -62,6 +63,28 @@ async def test_a_worker_takes_the_endpoints_that_failed_in_one_order_before_it_d
         await working
     left = "SELECT count(*) FROM endpoints WHERE endpoint_id = any($1) AND disabled_at IS NULL"
     assert await pool.fetchval(left, [first, last]) == 0
+
+
+async def test_who_plans_deliveries_takes_the_endpoints_in_that_order_as_well(pool: Pool) -> None:
+    """Whatever the order of the events that they want."""
+    types = ["hot_wallet.low", "webhook.disabled"]
+    first, last = sorted(
+        [(await register(pool, "plan", "http://127.0.0.1:9/hook")).endpoint_id for _ in types]
+    )
+    for endpoint_id, wanted in zip((last, first), types, strict=True):
+        query = "UPDATE endpoints SET event_types = ARRAY[$2] WHERE endpoint_id = $1"
+        await pool.execute(query, endpoint_id, wanted)
+    rows = [EventRow(f"evt_{n}", "plan", type_, b"{}") for n, type_ in enumerate(types)]
+    async with pool.acquire() as holder, pool.acquire() as planner, pool.acquire() as other:
+        async with holder.transaction():
+            await take_endpoint(holder, first)
+            moment = datetime(2026, 1, 1, tzinfo=UTC)
+            working = asyncio.create_task(sql.store_events(planner, rows, moment))
+            await blocked(holder, planner, working)
+            async with other.transaction():
+                await take_endpoint(other, last)
+        await working
+    assert len(await pool.fetch("SELECT FROM deliveries WHERE event_id LIKE 'evt__'")) == 2
 
 
 async def disable(conn: Any, health: list[HealthRow]) -> None:  # noqa: ANN401

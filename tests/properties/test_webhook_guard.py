@@ -24,7 +24,7 @@ from notifications.guard import (
     open_session,
 )
 from notifications.post import post
-from tests.support.webhooks import receive
+from tests.support.webhooks import answer_with, receive
 
 INSIDE = [
     "0.0.0.0/8",
@@ -36,6 +36,7 @@ INSIDE = [
     "172.16.0.0/12",
     "192.0.0.0/24",
     "192.0.2.0/24",
+    "192.88.99.0/24",
     "192.168.0.0/16",
     "198.18.0.0/15",
     "224.0.0.0/4",
@@ -44,8 +45,11 @@ INSIDE = [
 INSIDE_IPV6 = [
     "::/16",
     "100::/64",
+    "2001::/23",
     "2001:db8::/32",
     "2002::/16",
+    "3fff::/20",
+    "4000::/2",
     "fc00::/7",
     "fe80::/10",
     "ff00::/8",
@@ -123,6 +127,36 @@ def test_urls_that_could_lead_astray_are_refused(url: str) -> None:
 )
 def test_public_urls_are_accepted(url: str) -> None:
     assert str(check_url(url, allow_private=False)) == url
+
+
+def test_a_url_has_a_length_that_fits_its_column() -> None:
+    url = "https://example.com/".ljust(2048, "a")
+    assert str(check_url(url, allow_private=False)) == url
+    with pytest.raises(ForbiddenAddress):
+        check_url(url + "a", allow_private=False)
+
+
+async def test_no_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would connect to addresses that were never checked."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    async with receive() as receiver, open_session(allow_private=True, timeout_s=5.0) as session:
+        answer = await post(session, check_url(receiver.url, allow_private=True), {}, b"{}")
+    assert answer.result == "delivered"
+
+
+async def test_what_a_receiver_wants_remembered_is_not_told_to_it_again() -> None:
+    async def lookup(host: str, port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    answer = answer_with(200, {"Set-Cookie": "known=1"})
+    async with (
+        receive(answer) as receiver,
+        open_session(allow_private=True, timeout_s=5.0, lookup=lookup) as session,
+    ):
+        url = receiver.url.replace("127.0.0.1", "hooks.example")
+        for _ in range(2):
+            await post(session, check_url(url, allow_private=True), {}, b"{}")
+    assert ["cookie" in received.headers for received in receiver.received] == [False, False]
 
 
 async def test_one_inner_address_among_many_is_enough_to_refuse() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from notifications.lanes import WINDOW_FIRST, Lanes
 from sql.notifications import Claim
 
@@ -51,6 +53,60 @@ def test_a_failure_gives_back_the_rest_and_leaves_one_probe() -> None:
     assert lanes.rooms() == {"a": 0}
     lanes.unblock(["a"])
     assert lanes.rooms() == {"a": 1}
+
+
+def test_no_room_is_no_debt_while_requests_sent_before_a_failure_are_under_way() -> None:
+    lanes = Lanes(flying_max=100, window_max=32)
+    lanes.add(claims("a", 50))
+    lanes.land(take_all(lanes)[0], succeeded=False)
+    lanes.unblock(["a"])
+    assert lanes.rooms() == {"a": 0}
+
+
+def test_the_deliveries_of_an_endpoint_go_in_the_order_given() -> None:
+    lanes = Lanes(flying_max=100, window_max=32)
+    lanes.add(claims("a", 50))
+    assert [claim.delivery_id for claim in take_all(lanes)] == [0, 1, 2, 3]
+
+
+def test_each_answer_makes_room_for_one_request_more() -> None:
+    lanes = Lanes(flying_max=100, window_max=32)
+    lanes.add(claims("a", 50))
+    lanes.land(take_all(lanes)[0], succeeded=True)
+    assert len(take_all(lanes)) == 2
+
+
+def test_no_endpoint_gets_more_than_the_limit_from_the_start() -> None:
+    lanes = Lanes(flying_max=100, window_max=2)
+    lanes.add(claims("a", 50))
+    assert len(take_all(lanes)) == 2
+
+
+def test_whether_an_endpoint_fails_is_what_was_read_or_written_last() -> None:
+    lanes = Lanes(flying_max=100, window_max=32)
+    assert not lanes.is_failing("a")
+    lanes.add(claims("a", 1))
+    assert not lanes.is_failing("a")
+    lanes.add(claims("a", 1, failing=True))
+    assert lanes.is_failing("a")
+    lanes.mark("a", failing=False)
+    assert not lanes.is_failing("a")
+
+
+def test_of_very_many_endpoints_those_are_forgotten_with_which_nothing_is_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("notifications.lanes.LANES_MAX", 2)
+    lanes = Lanes(flying_max=100, window_max=32)
+    for endpoint in ("idle", "failed", "flying"):
+        lanes.add(claims(endpoint, 1, tenant=endpoint))
+    idle, failed, flying = take_all(lanes)
+    lanes.land(idle, succeeded=True)
+    lanes.land(failed, succeeded=False)
+    assert lanes.rooms() == {"failed": 0, "flying": 31}
+    assert lanes.held_by() == {"flying": 1}
+    lanes.land(flying, succeeded=True)
+    assert (lanes.held, lanes.held_by()) == (0, {})
 
 
 def test_an_endpoint_known_to_fail_begins_with_one_probe() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from contextlib import suppress
 
 import pytest
@@ -47,6 +48,38 @@ async def test_a_status_counts_though_the_rest_of_the_answer_never_comes(closes:
         b"HTTP/1.1 503 No\r\nContent-Length: 9\r\nRetry-After: 7\r\n\r\n", closes=closes
     )
     assert (answer.result, answer.status, answer.retry_after) == ("refused", 503, "7")
+
+
+async def test_an_answer_is_not_unpacked() -> None:
+    """A few bytes may be gigabytes."""
+    packed = gzip.compress(b"x" * 100)
+    head = b"HTTP/1.1 500 No\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
+    answer = await answer_of(head % len(packed) + packed, closes=True)
+    assert answer.response is not None
+    assert "x" not in answer.response
+
+
+async def test_a_connection_is_kept_for_the_next_webhook() -> None:
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n{}"):
+                writer.write(b"HTTP/1.1 103 Wait\r\n\r\n")
+                await asyncio.sleep(0)
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+                await asyncio.sleep(0)
+                writer.write(b"ok")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = URL(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        async with open_session(allow_private=True, timeout_s=5.0) as session:
+            answers = [await post(session, url, {}, b"{}") for _ in range(9)]
+    assert {(answer.result, answer.response) for answer in answers} == {("delivered", "ok")}
+    assert connections == 1
 
 
 async def test_what_breaks_off_before_its_status_is_no_answer() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -68,6 +69,16 @@ def test_retry_after_is_read_in_both_forms_and_capped(
     value: str | None, seconds: float | None
 ) -> None:
     assert parse_retry_after(value, NOW) == seconds
+
+
+def test_a_moment_without_a_zone_is_one_of_utc_whatever_the_zone_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        assert parse_retry_after("Thu Jan  1 00:01:30 2026", NOW) == 90
+    time.tzset()
 
 
 def test_only_2xx_is_success() -> None:
