@@ -61,8 +61,7 @@ async def _rescan(wanted: str | None, first: int, last: int | None) -> tuple[int
 
     config = session.settings()
     network = session.pick_network(config, wanted)
-    reading = session.chain(network, config.contracts(network.network))
-    async with session.database(config) as pool, reading as reader:
+    async with session.database(config) as pool, session.chain(network) as reader:
         context = Context(config, pool, {network.network: reader}, Publisher(config))
         try:
             if last is None:
