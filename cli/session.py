@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -135,12 +135,15 @@ async def broker_errors() -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def chain(network: Network) -> AsyncIterator[ChainAdapter]:
-    """Open a network's adapter; nothing is asked of a node before its first use."""
+async def chain(network: Network, contracts: Sequence[str] = ()) -> AsyncIterator[ChainAdapter]:
+    """Open a network's adapter; nothing is asked of a node before its first use.
+
+    `contracts` are the tokens that are credited there: whoever reads blocks must name them.
+    """
     from chain_adapters.registry import open_adapter
 
     try:
-        adapter = open_adapter(network)
+        adapter = open_adapter(network, contracts)
     except ValueError as error:
         raise misused(f"{network.network} is not configured right: {error}") from error
     try:

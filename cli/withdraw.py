@@ -289,7 +289,7 @@ async def _adopt(
     config = session.settings()
     async with session.database(config) as pool:
         network = await _network_of(config, pool, tenant, order_id)
-        async with session.chain(network) as adapter:
+        async with session.chain(network, config.contracts(network.network)) as adapter:
             adopted = await adopt_payment(
                 Context(config, pool, {network.network: adapter}, Publisher(config)),
                 adapter,

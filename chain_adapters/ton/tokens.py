@@ -3,17 +3,21 @@
 A message that jettons arrived proves nothing: anyone can send one. What counts is that it was
 handled by the very contract that the master gives to the owner. That is worked out offline for
 masters whose wallets have a usual layout; for others the master is asked once per owner.
+
+What an endpoint told is good for GOOD_S, and for blocks and payments of that endpoint alone: an
+issuer may give wallets other code, and no wrong answer may last as long as the process lives.
 """
 
 from __future__ import annotations
 
 import binascii
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 from pytoniq_core import Cell
 
-from chain_adapters.rpc import Endpoint
+from chain_adapters.rpc import UNUSABLE, Endpoint
 from chain_adapters.ton.asking import (
     OK,
     address_argument,
@@ -36,21 +40,41 @@ _log = structlog.get_logger()
 
 PROBES = ("0:" + 64 * "1", "0:" + 63 * "0" + "7")
 """Any owners: a layout that gives the right wallet for them gives it for all."""
+GOOD_S = 300.0
+"""Asked so seldom, masters cost nothing. So long jettons in wallets of new code may not be seen."""
 _KNOWN_MAX = 200_000
 _INTERNAL_TRANSFER = opcode_text(JETTON_INTERNAL_TRANSFER)
 _NOTIFICATION = opcode_text(JETTON_NOTIFICATION)
 
 
-class Tokens:
-    """Knows the masters by what they told once, and the wallets seen lately."""
+class _Known:
+    """What one endpoint told lately: masters, whose wallets are, and wallets by their owner."""
 
-    def __init__(self, contracts: Sequence[str]) -> None:
+    def __init__(self, good_until: float) -> None:
+        self.good_until = good_until
+        self.masters: dict[str, Master] = {}
+        self.held: dict[str, Held | None] = {}
+        self.asked: dict[tuple[str, str], str] = {}
+
+
+class Tokens:
+    """Knows the masters by what they told lately, and the wallets seen lately."""
+
+    def __init__(
+        self, contracts: Sequence[str], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """`contracts` are canonical addresses of masters. They are asked at first use."""
         self._contracts = tuple(dict.fromkeys(contracts))
-        self._masters: dict[str, Master] = {}
-        self._by_code: dict[bytes, list[Master]] | None = None
-        self._held: dict[str, Held | None] = {}
-        self._asked: dict[tuple[str, str], str] = {}
+        self._clock = clock
+        self._known: dict[int, _Known] = {}
+        self._last: dict[tuple[int, str], Master] = {}
+        """What each endpoint last said of each master."""
+
+    def _known_by(self, endpoint: Endpoint) -> _Known:
+        known = self._known.get(endpoint.index)
+        if known is None or self._clock() >= known.good_until:
+            known = self._known[endpoint.index] = _Known(self._clock() + GOOD_S)
+        return known
 
     async def master(self, endpoint: Endpoint, contract: str) -> Master:
         """Return what is known of a master, asking it at first use.
@@ -58,58 +82,58 @@ class Tokens:
         NodeUnavailable if there is no jetton master at the address: a block read without knowing
         would lack what arrived.
         """
-        if contract not in self._masters:
-            self._masters[contract] = await learn(endpoint, contract)
-        return self._masters[contract]
+        masters = self._known_by(endpoint).masters
+        if contract not in masters:
+            masters[contract] = await self._learn(endpoint, contract)
+        return masters[contract]
+
+    async def _learn(self, endpoint: Endpoint, contract: str) -> Master:
+        """Ask a master. One that was there and does not answer any more has changed nothing."""
+        key = (endpoint.index, contract)
+        try:
+            master = await learn(endpoint, contract)
+        except UNUSABLE:
+            if key not in self._last:
+                raise
+            return self._last[key]
+        said = {last.code_hash for (_, name), last in self._last.items() if name == contract}
+        if said - {master.code_hash}:
+            _log.warning("a jetton's wallets have other code than before", contract=contract)
+        self._last[key] = master
+        return master
 
     async def wallet_of(self, endpoint: Endpoint, contract: str, owner: str) -> str:
         """Return the jetton wallet that a master gives to an owner."""
         master = await self.master(endpoint, contract)
         if master.layout is not None:
             return master.wallet_address(owner)
-        key = (contract, owner)
-        if key not in self._asked:
-            self._asked[key] = await ask_wallet(endpoint, contract, owner)
-            trim(self._asked)
-        return self._asked[key]
+        asked, key = self._known_by(endpoint).asked, (contract, owner)
+        if key not in asked:
+            asked[key] = await ask_wallet(endpoint, contract, owner)
+            trim(asked)
+        return asked[key]
 
     async def held_by(
         self, endpoint: Endpoint, transactions: Iterable[Transaction]
     ) -> dict[str, Held]:
         """Return whose are the jetton wallets among the accounts that got an internal transfer."""
-        await self._learn_all(endpoint)
+        masters = [await self.master(endpoint, contract) for contract in self._contracts]
+        held = self._known_by(endpoint).held
         found: dict[str, Held] = {}
         for transaction in transactions:
             message = transaction.in_msg
             if message is None or opcode_of(message) != _INTERNAL_TRANSFER:
                 continue
-            candidates = self._candidates(transaction)
+            candidates = candidates_of(transaction, masters)
             if not (candidates and took_effect(transaction)):
                 continue  # what failed may carry anything, and says nothing of the account
             wallet = transaction.account.lower()
-            if wallet not in self._held:
-                self._held[wallet] = await self._judge(endpoint, wallet, transaction, candidates)
-                trim(self._held)
-            if (held := self._held[wallet]) is not None:
-                found[wallet] = held
+            if wallet not in held:
+                held[wallet] = await self._judge(endpoint, wallet, transaction, candidates)
+                trim(held)
+            if (holder := held[wallet]) is not None:
+                found[wallet] = holder
         return found
-
-    async def _learn_all(self, endpoint: Endpoint) -> None:
-        """Payments may make known masters that are not listed: those stay out of `_by_code`."""
-        if self._by_code is not None:
-            return
-        by_code: dict[bytes, list[Master]] = {}
-        for contract in self._contracts:
-            master = await self.master(endpoint, contract)
-            by_code.setdefault(master.code_hash, []).append(master)
-        self._by_code = by_code
-
-    def _candidates(self, transaction: Transaction) -> list[Master]:
-        """Return the masters whose wallet the account may be, by its code."""
-        code = code_hash(transaction)
-        if code is None:
-            return [self._masters[contract] for contract in self._contracts]
-        return (self._by_code or {}).get(binascii.a2b_base64(code), [])
 
     async def _judge(
         self, endpoint: Endpoint, wallet: str, transaction: Transaction, masters: list[Master]
@@ -135,6 +159,15 @@ class Tokens:
             return None
         genuine = await self.wallet_of(endpoint, contract, owner) == wallet
         return Held(owner, contract) if genuine else None
+
+
+def candidates_of(transaction: Transaction, masters: list[Master]) -> list[Master]:
+    """Return the masters whose wallet the account may be, by its code."""
+    code = code_hash(transaction)
+    if code is None:
+        return masters
+    digest = binascii.a2b_base64(code)
+    return [master for master in masters if master.code_hash == digest]
 
 
 def trim(known: dict[str, Held | None] | dict[tuple[str, str], str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,8 +11,10 @@ from pytoniq_core import begin_cell
 from chain_adapters.ton import pay
 from chain_adapters.types import Payment
 from devstack.chains.ton import TonNode
+from sql import addresses as addresses_sql
 from sql.pool import Pool
 from tests.support.chain_worlds.ton import TonWorld, open_ton_world
+from tests.support.command_line import CommandLine
 from tests.support.paying_nodes import PayingNodeWorld
 
 TON = 10**9
@@ -145,6 +148,36 @@ async def test_withdrawals_to_what_became_a_wallet_of_ours_are_counted_once(
         await world.confirm()
         assert (await world.withdrawal(order_id)).status == "confirmed"
         await world.check_books()
+
+
+async def test_a_rescan_finds_jettons_that_were_missed(
+    world: PayingNodeWorld, node: TonWorld, ton_node: TonNode, database_url: str
+) -> None:
+    forgotten = node.new_address()
+    await world.pay_in(forgotten, TON, 70)
+    async with world.pool.acquire() as conn, conn.transaction():
+        await addresses_sql.lock_counter(conn, world.network)
+        rows = [(forgotten, "alice", None, None)]
+        await addresses_sql.add_addresses(conn, world.network, world.tenant, "deposit", rows)
+        await addresses_sql.advance_counter(conn, world.network, 1, 0)
+    (network,) = world.context.settings.networks
+    here = network.model_copy(update={"rpc_urls": (ton_node.rpc_url,)})
+    coin = {"asset": world.coin, "network": world.network, "decimals": 9}
+    token = coin | {"asset": world.token, "contract": world.contract}
+    millrace = CommandLine(
+        {
+            "MILLRACE_CONFIG": "",
+            "MILLRACE_DATABASE_URL": database_url,
+            "MILLRACE_TOPIC_PREFIX": world.context.settings.topic_prefix,
+            "MILLRACE_NETWORKS": f"[{here.model_dump_json()}]",
+            "MILLRACE_ASSETS": json.dumps([coin, token]),
+        }
+    )
+    found = await millrace.json("rescan", "--from", "1")
+    jettons = [row["amount_minor"] for row in found["detected"] if row["asset"] == world.token]
+    assert jettons == ["70"]
+    await world.settle()
+    await world.check_books()
 
 
 async def test_the_books_agree_after_every_block_on_the_way(

@@ -311,7 +311,7 @@ def test_doctor_finds_what_is_away_and_says_what_to_do() -> None:
     assert result.exit_code == 1
     found = {row["check"]: row for row in json.loads(result.stdout)}
     assert {row["state"] for row in found.values()} == {"red"}
-    assert set(found) == {"broker", "database", "node eip155:1 at 127.0.0.1:9"}
+    assert set(found) == {"configuration", "broker", "database", "node eip155:1 at 127.0.0.1:9"}
     assert all(row["remedy"] for row in found.values())
     assert found["node eip155:1 at 127.0.0.1:9"]["detail"] == "connection failed: refused"
     assert "hunter2" not in result.output

@@ -15,7 +15,7 @@ from pydantic_settings import SettingsError
 
 from chain_adapters.registry import open_adapter
 from chain_adapters.types import AdapterError
-from cli.doctor import examine_node
+from cli.doctor import examine_assets, examine_node
 from devstack.chains.anvil import Anvil, ask_chain_id
 from devstack.process import ServerError
 from settings.model import Network, Settings
@@ -181,7 +181,11 @@ async def test_somebody_elses_node_is_asked_with_the_user_and_password_of_its_ur
 
 @pytest.mark.parametrize("url", [f"http://u:{SECRET}/x@127.0.0.1:1", "http://127.0.0.1:${NOT_SET}"])
 async def test_the_doctor_tells_of_a_node_whose_address_cannot_be_read(url: str) -> None:
-    found = await examine_node(network("ethereum", rpc_urls=(url,)), url)
+    unread = network("ethereum", rpc_urls=(url,))
+    found = await examine_node(unread, url)
     assert found.state == "red"
-    assert "not configured right" in found.detail
-    assert SECRET not in str(found)
+    (assets,) = await examine_assets(Settings(networks=(unread,)), unread)
+    assert assets.state == "yellow"
+    for told in (found, assets):
+        assert "not configured right" in told.detail
+        assert SECRET not in str(told)
