@@ -61,7 +61,8 @@ async def _rescan(wanted: str | None, first: int, last: int | None) -> tuple[int
 
     config = session.settings()
     network = session.pick_network(config, wanted)
-    async with session.database(config) as pool, session.chain(network) as reader:
+    reading = session.chain(network, config.contracts(network.network))
+    async with session.database(config) as pool, reading as reader:
         context = Context(config, pool, {network.network: reader}, Publisher(config))
         try:
             if last is None:
