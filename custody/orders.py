@@ -18,10 +18,10 @@ from ledger.validate import is_storable
 from sql.withdrawals import NewWithdrawal, WithdrawalPolicy
 from topics import event_data, events
 from topics.events import Event, make_event_id
-from topics.topic import Undecodable
+from topics.topic import TENANT_PATTERN, Undecodable
 from topics.withdrawals import WithdrawalCommand
 
-_TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_TENANT = re.compile(TENANT_PATTERN)
 _TENANT_WANTED = "it needs one field `tenant`, a string of a-z, 0-9, _ and -, 63 at most"
 _FIELD_CHARACTERS_MAX = 64
 _DETAIL_CHARACTERS_MAX = 300

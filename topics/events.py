@@ -41,9 +41,9 @@ from topics.event_data import (
     SentWithdrawal,
     Withdrawal,
 )
-from topics.topic import Emitter, Topic, json_decoder
+from topics.topic import TENANT_PATTERN, Emitter, Topic, json_decoder
 
-Tenant = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Tenant = Annotated[str, Meta(pattern=f"^{TENANT_PATTERN}$")]
 EventId = Annotated[str, Meta(pattern=r"^evt_[0-9A-HJKMNP-TV-Z]{26}$")]
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 
 RecordT = TypeVar("RecordT")
 EmittedT = TypeVar("EmittedT")
+
+TENANT_PATTERN: Final = "[a-z0-9][a-z0-9_-]{0,62}"
+"""What a tenant's name is from end to end, as the table tenants has it."""
 
 _encoder = msgspec.json.Encoder()
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
-from topics.topic import Topic, json_decoder
+from topics.topic import TENANT_PATTERN, Topic, json_decoder
 
 
 class WithdrawalCommand(BaseModel):
@@ -19,7 +19,7 @@ class WithdrawalCommand(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     type: Literal["withdrawal.request"]
-    tenant: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+    tenant: Annotated[str, Field(pattern=f"^{TENANT_PATTERN}$")]
     id: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\x21-\x7e]+$")]
     """The producer's own id of the order: the idempotency key."""
     owner: Annotated[str, Field(min_length=1, max_length=128)]
