@@ -13,6 +13,7 @@ from sql.addresses import (
     advance_counter,
     read_pooled,
     reserve_addresses,
+    reserve_forgotten,
     take_memo_numbers,
 )
 from sql.pool import Connection
@@ -65,9 +66,10 @@ async def assign_addresses(
 ) -> list[NewAddress]:
     """Give each of `owners` one new deposit address, in order; a repeated owner gets several.
 
-    To be called inside a transaction, which must be rolled back on an error. Concurrent calls wait
-    for each other at the network's counter, so no key is given out twice. Raises TenantClosed,
-    NoFreeKeys.
+    Networks of one kind make the same address of a key, so it is given out on one of them alone:
+    who pays on the wrong one pays no other user. To be called inside a transaction, which must be
+    rolled back on an error. Concurrent calls wait for each other at the counters of these
+    networks, so no key is given out twice. Raises TenantClosed, NoFreeKeys.
     """
     await _require_active(conn, tenant)
     await add_users(conn, tenant, owners)
@@ -80,7 +82,7 @@ async def assign_addresses(
     ]
     rows = [(new.address, new.owner, new.key_path, label) for new in made]
     await add_addresses(conn, network, tenant, "deposit", rows)
-    await advance_counter(conn, network, addresses=len(made), keys=len(made))
+    await advance_counter(conn, network, addresses=len(made), keys=keys)
     return made
 
 
@@ -118,14 +120,15 @@ async def withhold_addresses(
 ) -> list[WithheldAddress]:
     """Give the next addresses to nobody, and as many memo numbers, for ever.
 
-    For a restored database, which would give to others what it gave out before and forgot. The
+    For a restored database, which would give to others what it gave out before and forgot. What
+    several networks of one kind forgot is mixed: the same keys are withheld on each of them. The
     addresses are watched like pooled ones without memos: what comes to them is in the tenant's
     suspense and can be assigned. Called like assign_addresses; raises TenantClosed, NoFreeKeys.
 
     The first of a tenant without a pooled address becomes it once memos are given out.
     """
     await _require_active(conn, tenant)
-    keys = await reserve_addresses(conn, network, count)
+    keys = await reserve_forgotten(conn, network, count)
     if len(keys) < count:
         raise NoFreeKeys(f"{network} has {len(keys)} unused keys, {count} are wanted")
     made = [
@@ -134,7 +137,7 @@ async def withhold_addresses(
     ]
     rows = [(new.address, "", new.key_path, "withheld") for new in made]
     await add_addresses(conn, network, tenant, "pooled", rows)
-    await advance_counter(conn, network, addresses=count, keys=count)
+    await advance_counter(conn, network, addresses=count, keys=keys)
     await take_memo_numbers(conn, network, count)
     return made
 
@@ -159,7 +162,7 @@ async def _pooled_address(conn: Connection, payer: ChainPayer, network: str, ten
     address = payer.derive_address(keys[0].public_key, keys[0].key_path)
     row = (address, "", keys[0].key_path, "pooled address")
     await add_addresses(conn, network, tenant, "pooled", [row])
-    await advance_counter(conn, network, addresses=1, keys=1)
+    await advance_counter(conn, network, addresses=1, keys=keys)
     return address
 
 

@@ -38,5 +38,5 @@ async def _make_hot_wallet(
     address = payer.derive_address(key.public_key, key.key_path)
     row = (address, "", key.key_path, "hot wallet")
     await add_addresses(conn, network, tenant, "hot", [row])
-    await advance_counter(conn, network, addresses=1, keys=0)
+    await advance_counter(conn, network, addresses=1)
     return HotWallet(address, key.key_path)

@@ -23,6 +23,7 @@ class OwnedAddress(NamedTuple):
 class ReservedKey(NamedTuple):
     """A deposit key that is given out for the first and only time."""
 
+    key_index: int
     key_path: str
     public_key: bytes
 
@@ -64,13 +65,37 @@ async def lock_counter(conn: Connection, network: str) -> int:
     return int(rows[0]["serial"])
 
 
-async def reserve_addresses(conn: Connection, network: str, wanted: int) -> list[ReservedKey]:
-    """Return the next unused deposit keys, fewer than wanted if the pool runs out.
+async def make_counter(conn: Connection, network: str) -> None:
+    """Make the network's address counter if it is not there."""
+    await _queries.make_counter(conn, network=network)
 
-    The network's counter stays locked until the transaction ends.
+
+async def lock_counters_alike(conn: Connection, network: str) -> None:
+    """Lock the counters of all networks of this one's kind: their addresses are made alike."""
+    await _queries.lock_counters_alike(conn, network=network)
+
+
+async def reserve_addresses(conn: Connection, network: str, wanted: int) -> list[ReservedKey]:
+    """Return the next deposit keys that no network of the kind has used, fewer than wanted if the
+    pool runs out.
+
+    The counters of these networks stay locked until the transaction ends.
     """
+    await make_counter(conn, network)
+    await lock_counters_alike(conn, network)
     rows = await _queries.reserve_addresses(conn, network=network, wanted=wanted)
-    return [ReservedKey(row["key_path"], row["public_key"]) for row in rows]
+    return [ReservedKey(*row) for row in rows]
+
+
+async def reserve_forgotten(conn: Connection, network: str, wanted: int) -> list[ReservedKey]:
+    """Return the next deposit keys that the network has not used, with the same locks.
+
+    Others of its kind may have used them: these are for addresses that nobody is to be given.
+    """
+    await make_counter(conn, network)
+    await lock_counters_alike(conn, network)
+    rows = await _queries.reserve_forgotten(conn, network=network, wanted=wanted)
+    return [ReservedKey(*row) for row in rows]
 
 
 async def add_addresses(
@@ -94,9 +119,12 @@ async def add_addresses(
     )
 
 
-async def advance_counter(conn: Connection, network: str, addresses: int, keys: int) -> None:
-    """Count addresses added and deposit keys used."""
-    await _queries.advance_counter(conn, network=network, addresses=addresses, keys=keys)
+async def advance_counter(
+    conn: Connection, network: str, addresses: int, keys: Sequence[ReservedKey] = ()
+) -> None:
+    """Count addresses added and deposit keys used, which are in the order of their reservation."""
+    next_key = keys[-1].key_index + 1 if keys else 0
+    await _queries.advance_counter(conn, network=network, addresses=addresses, next_key=next_key)
 
 
 async def read_pooled(conn: Connection, tenant: str, network: str) -> str | None:

@@ -29,28 +29,45 @@ INNER JOIN unnest(:addresses::text [], :memos::text []) AS t (address, memo)
     ON m.address = t.address AND m.memo = t.memo
 WHERE m.network = :network::text;
 
--- name: reserve_addresses
--- Give the next unused deposit keys of a network to addresses-to-be. The counter's row stays
--- locked until the transaction ends; fewer rows come back if the pool of keys runs out.
-WITH counter AS (
-    INSERT INTO address_counters AS c (network) VALUES (:network::text)
-    ON CONFLICT (network) DO UPDATE SET serial = c.serial
-    RETURNING serial, deposit_keys
-)
+-- name: make_counter!
+-- Count the addresses of a network from now on.
+INSERT INTO address_counters (network) VALUES (:network::text)
+ON CONFLICT DO NOTHING;
 
+-- name: lock_counters_alike!
+-- Take the counters of all networks of this one's kind for this transaction, in one order.
+SELECT c.network
+FROM address_counters AS c
+INNER JOIN networks AS n ON c.network = n.network
+WHERE n.kind = (SELECT kind FROM networks WHERE network = :network::text)
+ORDER BY c.network
+FOR UPDATE OF c;
+
+-- name: reserve_addresses
+-- Give the next deposit keys that no network of the kind has used to addresses-to-be. The counters
+-- are locked; fewer rows come back if the pool of keys runs out.
 SELECT
-    k.key_path,
-    k.public_key,
     k.key_index,
-    counter.serial
-FROM counter
-INNER JOIN key_pool AS k
-    ON
-        k.network = :network::text
-        AND k.branch = 0
-        AND k.key_index >= counter.deposit_keys
-        AND k.key_index < counter.deposit_keys + :wanted::bigint
-ORDER BY k.key_index;
+    k.key_path,
+    k.public_key
+FROM unused_keys AS u
+INNER JOIN key_pool AS k ON u.network = k.network AND k.branch = 0 AND k.key_index >= u.first_index
+WHERE u.network = :network::text
+ORDER BY k.key_index
+LIMIT :wanted::bigint;
+
+-- name: reserve_forgotten
+-- The same of keys that this network has not used, whatever others of the kind have: those that any
+-- of them gave out and forgot are among the next.
+SELECT
+    k.key_index,
+    k.key_path,
+    k.public_key
+FROM address_counters AS c
+INNER JOIN key_pool AS k ON c.network = k.network AND k.branch = 0 AND k.key_index >= c.deposit_keys
+WHERE c.network = :network::text
+ORDER BY k.key_index
+LIMIT :wanted::bigint;
 
 -- name: add_addresses!
 -- Watch addresses, with the serials that follow the counter's.
@@ -71,10 +88,10 @@ FROM
 INNER JOIN address_counters AS c ON c.network = :network::text;
 
 -- name: advance_counter!
--- Count addresses and used deposit keys.
+-- Count addresses, and the deposit keys below this index as used.
 UPDATE address_counters SET
     serial = serial + :addresses::bigint,
-    deposit_keys = deposit_keys + :keys::bigint
+    deposit_keys = greatest(deposit_keys, :next_key::bigint)
 WHERE network = :network::text;
 
 -- name: lock_counter

@@ -11,20 +11,19 @@ SELECT envelope FROM master_secrets
 WHERE name = :name::text AND active;
 
 -- name: count_free_keys
--- Per network: deposit keys nobody has yet, and the next index to make.
+-- Per network: deposit keys that no network of its kind has used yet, and the next index to make.
 SELECT
-    n.network,
-    p.next_index - coalesce(c.deposit_keys, 0) AS free_keys,
+    u.network,
+    p.next_index - u.first_index AS free_keys,
     p.next_index
-FROM networks AS n
-LEFT JOIN address_counters AS c ON n.network = c.network
+FROM unused_keys AS u
 CROSS JOIN LATERAL (
-    SELECT coalesce(max(k.key_index) + 1, 0) AS next_index
+    SELECT greatest(max(k.key_index) + 1, u.first_index) AS next_index
     FROM key_pool AS k
-    WHERE k.network = n.network AND k.branch = 0
+    WHERE k.network = u.network AND k.branch = 0
 ) AS p
-WHERE n.network = any(:networks::text [])
-ORDER BY n.network;
+WHERE u.network = any(:networks::text [])
+ORDER BY u.network;
 
 -- name: missing_wallet_keys
 -- Tenants whose key of the system branch is not in the pool yet.

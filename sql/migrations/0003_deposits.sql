@@ -41,9 +41,22 @@ CREATE TABLE key_pool (
 CREATE TABLE address_counters (
     network text PRIMARY KEY REFERENCES networks,
     serial bigint NOT NULL DEFAULT 0,
-    deposit_keys bigint NOT NULL DEFAULT 0, -- the next unused key_index of branch 0
+    -- above every key_index of branch 0 that the network has used
+    deposit_keys bigint NOT NULL DEFAULT 0,
     memos bigint NOT NULL DEFAULT 0 -- the number of memos given out
 );
+
+-- The first key of branch 0 that no network of the kind has used. Those of one kind derive the same
+-- address from the same key: given out on each, it would be another user's on another network, and
+-- what is sent on the wrong one that user's money.
+CREATE VIEW unused_keys AS
+SELECT
+    n.network,
+    coalesce(max(c.deposit_keys), 0) AS first_index
+FROM networks AS n
+INNER JOIN networks AS alike ON n.kind = alike.kind
+LEFT JOIN address_counters AS c ON alike.network = c.network
+GROUP BY n.network;
 
 CREATE TABLE addresses (
     network text NOT NULL REFERENCES networks,
@@ -210,6 +223,7 @@ CREATE INDEX network_costs_block ON network_costs (network, height);
 
 -- migrate:down
 
+DROP VIEW unused_keys;
 DROP TABLE
 network_costs, waiting_deposits, deposits, memos, addresses, address_counters, key_pool, cursors, blocks;
 DROP FUNCTION guard_deposit_owner;

@@ -255,7 +255,7 @@ async def register(world: World, addresses: dict[str, str]) -> None:
         pooled = addresses[POOLED]
         row = (pooled, "", None, None)
         await addresses_sql.add_addresses(conn, world.network, world.tenant, "pooled", [row])
-        await addresses_sql.advance_counter(conn, world.network, 1, 0)
+        await addresses_sql.advance_counter(conn, world.network, 1)
         memos = [(f"memo {owner}", owner, None) for owner in OWNERS]
         await addresses_sql.add_memos(conn, world.network, world.tenant, pooled, memos)
 

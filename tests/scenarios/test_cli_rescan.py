@@ -106,7 +106,7 @@ class Followed:
             await addresses_sql.lock_counter(conn, self.network)
             rows = [(address, "alice", None, None)]
             await addresses_sql.add_addresses(conn, self.network, "acme", "deposit", rows)
-            await addresses_sql.advance_counter(conn, self.network, 1, 0)
+            await addresses_sql.advance_counter(conn, self.network, 1)
 
     async def lose_facts(self) -> None:
         """Let every stage but post_ledger do its work, and Kafka lose what that should post."""

@@ -32,7 +32,7 @@ class OwnTransfers(Books):
             await addresses_sql.add_addresses(
                 conn, self.network, self.tenant, "cold", [(self.cold, "", None, None)]
             )
-            await addresses_sql.advance_counter(conn, self.network, 1, 0)
+            await addresses_sql.advance_counter(conn, self.network, 1)
 
     def arrive_apart(self, sent: Pooled) -> None:
         """Mine the sender's transaction, and later another by which the money arrives (TON)."""

@@ -82,7 +82,7 @@ class Stack:
             await addresses_sql.add_addresses(
                 conn, self.network, TENANT, "deposit", [(address, "alice", None, None)]
             )
-            await addresses_sql.advance_counter(conn, self.network, 1, 0)
+            await addresses_sql.advance_counter(conn, self.network, 1)
         return address
 
     async def pay(self, address: str, contract: str | None, amount_minor: int) -> None:

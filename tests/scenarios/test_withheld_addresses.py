@@ -23,22 +23,31 @@ FORGOTTEN = 3
 
 
 class Restored(World):
-    """A database as in the backup: it has keys, and knows of no address made of them."""
+    """A database as in the backup: it has keys, and knows of no address made of them.
+
+    The networks of other tests, which are of the same kind, have used the keys before `first`.
+    """
+
+    first: int
 
     async def start(self) -> None:
         await super().start()
         async with self.pool.acquire() as conn:
+            self.first = await conn.fetchval(
+                "SELECT first_index FROM unused_keys WHERE network = $1", self.network
+            )
             await conn.executemany(
                 "INSERT INTO key_pool (network, branch, key_index, key_path, public_key)"
                 " VALUES ($1, 0, $2, $3, $4)",
                 [
                     (self.network, index, self.adapter.key_path(0, index), key)
-                    for index, key in enumerate(KEYS)
+                    for index, key in enumerate(KEYS, self.first)
                 ],
             )
 
-    def address(self, index: int) -> str:
-        return self.adapter.derive_address(KEYS[index], self.adapter.key_path(0, index))
+    def address(self, number: int) -> str:
+        path = self.adapter.key_path(0, self.first + number)
+        return self.adapter.derive_address(KEYS[number], path)
 
     async def give(self, owners: list[str]) -> list[str]:
         async with self.pool.acquire() as conn, conn.transaction():

@@ -42,7 +42,7 @@ class Books(World):
             await addresses_sql.add_addresses(
                 conn, self.network, self.tenant, "hot", [(self.hot, "", "m/1", None)]
             )
-            await addresses_sql.advance_counter(conn, self.network, 1, 0)
+            await addresses_sql.advance_counter(conn, self.network, 1)
         self.chain.mint(self.hot, None, 1_000_000)
         await self.confirm()
 

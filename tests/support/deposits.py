@@ -95,17 +95,21 @@ class World:
             await addresses_sql.add_addresses(
                 conn, self.network, self.tenant, "deposit", [(address, owner, None, None)]
             )
-            await addresses_sql.advance_counter(conn, self.network, 1, 0)
+            await addresses_sql.advance_counter(conn, self.network, 1)
         return address
 
     async def give_memo(self, owner: str = "alice") -> tuple[str, str]:
         """Return the pooled address and a new memo on it."""
         async with self.pool.acquire() as conn, conn.transaction():
+            index = await conn.fetchval(
+                "SELECT first_index FROM unused_keys WHERE network = $1", self.network
+            )
             await conn.execute(
                 "INSERT INTO key_pool (network, branch, key_index, key_path, public_key)"
-                " VALUES ($1, 0, 0, $2, $3) ON CONFLICT DO NOTHING",
+                " VALUES ($1, 0, $2, $3, $4) ON CONFLICT DO NOTHING",
                 self.network,
-                self.adapter.key_path(0, 0),
+                index,
+                self.adapter.key_path(0, index),
                 PrivateKey().public_key.format(),
             )
             (new,) = await assign_memos(conn, self.adapter, self.network, self.tenant, [owner])

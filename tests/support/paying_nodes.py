@@ -120,7 +120,7 @@ class PayingNodeWorld(PayingWorld):
             await addresses_sql.lock_counter(conn, self.network)
             row = (address, "", None, None)
             await addresses_sql.add_addresses(conn, self.network, self.tenant, "cold", [row])
-            await addresses_sql.advance_counter(conn, self.network, 1, 0)
+            await addresses_sql.advance_counter(conn, self.network, 1)
 
     async def send_by_hand(self, payment: Payment) -> SignedTransaction:
         """Broadcast a payment of an address of ours that is no withdrawal."""
