@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime
+from threading import Thread
 from uuid import UUID, uuid4
 
 import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
 
 from notifications.endpoints import disable_endpoint
 from sql import notifications as sql
@@ -15,6 +21,7 @@ from sql.notifications import Claim
 from sql.pool import Connection, Pool, open_pool
 from tests.support.races import be_impatient, until_blocked
 from tests.support.webhooks import (
+    LIMITS,
     answer_with,
     deliver,
     make_event,
@@ -144,3 +151,66 @@ async def test_who_disables_a_failing_endpoint_is_in_no_circle_with_its_worker(p
             await disable_endpoint(conn, "circle", endpoint.endpoint_id, now())
             await disabling.commit()
             await settled(pool, "circle", "cancelled")
+
+
+async def test_who_was_silent_for_longer_than_its_lease_sends_no_more_of_what_it_had(
+    pool: Pool, database_url: str, no_endpoints_of_other_tests: None
+) -> None:
+    """Another has that by then."""
+    taken: list[Claim] = []
+
+    async def take_over() -> None:
+        async with await open_pool(database_url, 1) as connections:
+            taken.extend(await claim(connections, uuid4(), lease_s=9.0))
+
+    async def fall_silent(_: web.Request) -> web.Response:
+        time.sleep(1.0)  # noqa: ASYNC251 - the whole worker is silent
+        thread = Thread(target=lambda: asyncio.run(take_over()))
+        thread.start()
+        thread.join()
+        return web.Response()
+
+    limits = replace(LIMITS, lease_s=1.0, flying_endpoint_max=1)
+    async with receive(fall_silent) as receiver:
+        await register(pool, "silent", receiver.url)
+        await store_event(pool, *(make_event("silent", number) for number in range(5)))
+        async with deliver(pool, limits=limits):
+            await settled(pool, "silent", "delivered")
+    assert len(taken) == 5
+    assert len(receiver.received) == 1
+
+
+async def test_what_is_under_way_when_a_worker_is_told_to_stop_is_written_down(
+    pool: Pool, no_endpoints_of_other_tests: None
+) -> None:
+    told = asyncio.Event()
+
+    async def answer_late(_: web.Request) -> web.Response:
+        await told.wait()
+        return web.Response()
+
+    async with receive(answer_late) as receiver:
+        await register(pool, "stop", receiver.url)
+        await store_event(pool, make_event("stop"))
+        async with deliver(pool, limits=replace(LIMITS, stop_s=15.0)):
+            await receiver.wait_for(1)
+            asyncio.get_running_loop().call_later(0.1, told.set)
+        async with pool.acquire() as conn:
+            (row,) = await sql.list_deliveries(conn, "stop")
+    assert row.state == "delivered"
+
+
+async def test_a_fault_of_ours_ends_the_worker(
+    pool: Pool, no_endpoints_of_other_tests: None
+) -> None:
+    """Whatever supervises it begins anew; what it had comes back when its lease is over."""
+
+    def clock() -> datetime:
+        raise ZeroDivisionError
+
+    await register(pool, "fault", "http://127.0.0.1:9/hook")
+    await store_event(pool, make_event("fault"))
+    with capture_logs() as lines, pytest.raises(ZeroDivisionError):
+        async with deliver(pool, clock=clock), asyncio.timeout(15):
+            while not lines:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.02)

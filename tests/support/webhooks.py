@@ -103,6 +103,7 @@ async def deliver(
     clock: Callable[[], datetime] | None = None,
     timeout_s: float = 30.0,
     allow_private: bool = True,
+    limits: Limits = LIMITS,
 ) -> AsyncIterator[None]:
     """Run a delivery worker."""
     async with open_session(allow_private=allow_private, timeout_s=timeout_s) as session:
@@ -112,7 +113,7 @@ async def deliver(
             Signer(BOX),
             emit=emit or _emit_nothing,
             allow_private=allow_private,
-            limits=LIMITS,
+            limits=limits,
             clock=clock or now,
             random=lambda: 0.5,
         )
