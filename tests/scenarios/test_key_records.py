@@ -158,11 +158,8 @@ async def test_new_addresses_come_in_order_and_none_twice(records: Records) -> N
         await address(
             records, serial, f"a{serial}", purpose="deposit", owner="alice", key_path=None
         )
-    seen, after = [], 0
-    while rows := await addresses_sql.new_addresses(records.conn, NET, after, 3):
-        seen += rows
-        after = rows[-1][0]
-    assert seen == [(serial, f"a{serial}") for serial in (1, 2, 3, 4)]
+    told = [await addresses_sql.new_addresses(records.conn, NET, after, 3) for after in (0, 3, 4)]
+    assert told == [[(1, "a1"), (2, "a2"), (3, "a3")], [(4, "a4")], []]
 
 
 async def test_a_memo_is_its_owners_on_its_address_and_network_alone(records: Records) -> None:

@@ -8,7 +8,14 @@ import pytest
 from agents.confirm_withdrawals import ConfirmWithdrawals
 from agents.parts.expiry import final_clock
 from agents.replace_withdrawals import ReplaceWithdrawals
-from chain_adapters.types import Block, Payment, Quote
+from chain_adapters.types import (
+    Block,
+    Broadcast,
+    BroadcastOutcome,
+    Payment,
+    Quote,
+    SignedTransaction,
+)
 from metrics.catalogue import REGISTRY
 from sql import chain as chain_sql
 from sql import wallets as wallets_sql
@@ -156,6 +163,24 @@ async def test_without_a_nonce_nothing_is_paid_again_before_a_node_refuses_the_o
         has_nonce = (await world.withdrawal("w")).nonce is not None
         assert len(await world.attempts("w")) == (2 if has_nonce else attempts)
         world.node.fates.clear()
+
+
+@pytest.mark.parametrize("outcome", [BroadcastOutcome.ACCEPTED, BroadcastOutcome.NONCE_USED])
+async def test_and_no_other_answer_than_a_refusal_says_that_they_cannot_land(
+    world: SimulatedWorld, monkeypatch: pytest.MonkeyPatch, outcome: BroadcastOutcome
+) -> None:
+    async def answer(_: SignedTransaction) -> Broadcast:
+        return Broadcast(outcome)
+
+    await lose(world, "w")
+    await pass_expiry(world)
+    world.node.fates.clear()
+    with monkeypatch.context() as node:
+        node.setattr(world.node, "broadcast", answer)
+        await world.replace.run_once()
+    has_nonce = (await world.withdrawal("w")).nonce is not None
+    assert len(await world.attempts("w")) == (2 if has_nonce else 1)
+    assert await world.tried("w") == 2
 
 
 async def test_what_expired_and_can_never_be_paid_gives_the_money_back(
