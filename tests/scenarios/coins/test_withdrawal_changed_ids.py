@@ -74,6 +74,19 @@ async def test_a_payment_whose_id_was_changed_is_known_and_confirmed_under_the_n
     assert "withdrawal.replaced" in malleable.event_types()
 
 
+async def test_under_the_new_id_it_waits_for_as_many_blocks_as_any_payment(
+    malleable: PayingCoinWorld,
+) -> None:
+    await mine_changed(malleable)
+    await malleable.pool.execute("UPDATE networks SET confirmations = 4")
+    await malleable.retry()
+    statuses = []
+    for _ in range(3):
+        await malleable.mine()
+        statuses.append((await malleable.withdrawal("order")).status)
+    assert statuses == ["broadcast", "broadcast", "confirmed"]
+
+
 async def test_until_it_is_known_other_orders_wait_and_the_wallet_is_not_halted(
     malleable: PayingCoinWorld,
 ) -> None:
