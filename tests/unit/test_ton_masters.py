@@ -14,6 +14,7 @@ from pytoniq_core import Address, Cell, begin_cell
 from chain_adapters.http import HttpClient
 from chain_adapters.ton.adapter import TonAdapter
 from chain_adapters.ton.tokens import GOOD_S
+from chain_adapters.types import Token
 from devstack.chains import ton as devstack_ton
 from devstack.chains.ton import TonNode
 from tests.support.adapter_contract import accept, pay
@@ -119,6 +120,23 @@ async def test_a_master_that_does_not_answer_any_more_has_changed_nothing(
     await world.deploy(begin_cell().store_uint(0xFF00, 16).end_cell(), token)
     clock.now = GOOD_S
     assert await jettons_to(world, sender, since) == [2]
+
+
+async def test_contracts_that_are_no_masters_are_no_tokens(world: TonWorld, sender: str) -> None:
+    """One that takes everything and answers nothing, and a wallet of jettons."""
+    token = await world.issue_token(sender, 100)
+    silent = await world.deploy(begin_cell().store_uint(0xFF00, 16).end_cell())
+    for contract in (silent, await world.jetton_wallet(token, sender)):
+        assert await world.adapter.fetch_token(contract) is None
+
+
+async def test_a_jetton_that_tells_of_itself_in_a_file_has_no_decimals_on_the_chain(
+    world: TonWorld, sender: str
+) -> None:
+    token = await world.issue_token(sender, 100)
+    assert await world.adapter.fetch_token(token) == Token(9, "T")
+    await give_wallet_code(world, token, WALLET_CODE)
+    assert await world.adapter.fetch_token(token) == Token(None)
 
 
 class LyingHttp(HttpClient):

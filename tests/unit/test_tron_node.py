@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from chain_adapters.tron.adapter import TronAdapter
-from chain_adapters.types import NodeUnavailable, Payment, WrongNetwork
+from chain_adapters.types import NodeUnavailable, Payment, Token, WrongNetwork
 from devstack.chains.chain import NodeError
 from devstack.chains.tron import TronNode
+from devstack.chains.tron_node import make_address
 from tests.support.chain_worlds.tron import TronWorld, open_tron_world
 from tests.support.tron_node import read_newest, send
 
@@ -28,6 +29,14 @@ async def sender(world: TronWorld) -> str:
     address = world.new_address()
     await world.fund(address, world.funds_minor)
     return address
+
+
+async def test_a_contract_that_reverts_when_asked_is_a_token_that_tells_nothing(
+    world: TronWorld, sender: str
+) -> None:
+    await world.chain.pay_inner(sender, 1, failing=True)
+    await world.mine()
+    assert await world.adapter.fetch_token(make_address("pass on, failing")) == Token(None)
 
 
 async def test_a_missing_receipt_means_wait(world: TronWorld, sender: str) -> None:
