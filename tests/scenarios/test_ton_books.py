@@ -159,7 +159,7 @@ async def test_a_rescan_finds_jettons_that_were_missed(
         await addresses_sql.lock_counter(conn, world.network)
         rows = [(forgotten, "alice", None, None)]
         await addresses_sql.add_addresses(conn, world.network, world.tenant, "deposit", rows)
-        await addresses_sql.advance_counter(conn, world.network, 1, 0)
+        await addresses_sql.advance_counter(conn, world.network, 1)
     (network,) = world.context.settings.networks
     here = network.model_copy(update={"rpc_urls": (ton_node.rpc_url,)})
     coin = {"asset": world.coin, "network": world.network, "decimals": 9}
