@@ -7,9 +7,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from agents.parts.expiry import final_clock
+from agents.parts.finality import is_final
+from agents.runtime.stage import Work
 from settings.model import Network
 from sql import attempts as attempts_sql
 from sql import transactions as transactions_sql
+from sql import withdrawals as withdrawals_sql
 from sql.attempts import StuckWithdrawal
 from sql.pool import Pool
 from tests.support.records import AGE_S, LONG_S, NET, SHORT_S, Records, open_records
@@ -313,3 +316,31 @@ async def test_the_final_clock_is_of_a_block_that_is_deep_final_and_searched_who
         finality=finality,  # type: ignore[arg-type] # one of those
     )
     assert await final_clock(records.conn, config) == height  # a block's clock is its height here
+
+
+@pytest.mark.parametrize(
+    ("finality", "height", "final"),
+    [
+        ("depth", 17, True),
+        ("depth", 18, False),
+        ("finalized", 15, True),
+        ("finalized", 16, False),
+        ("safe", 15, False),  # the node has not said
+    ],
+)
+async def test_money_goes_back_for_a_block_as_deep_as_the_payments_own_and_final_by_the_chain(
+    records: Records, finality: str, height: int, *, final: bool
+) -> None:
+    await records.insert(
+        "networks",
+        network=NET,
+        kind="simulated",
+        native_asset="COIN",
+        confirmations=4,
+        finality=finality,
+    )
+    await records.insert("assets", asset="COIN", network=NET, decimals=8)
+    await records.conn.execute("UPDATE cursors SET finalized_height = 15")
+    await records.withdrawal(1)
+    [lost] = await withdrawals_sql.lock_withdrawals(records.conn, [1], ["broadcast"])
+    assert await is_final(Work(records.conn), NET, lost, height) is final
