@@ -208,14 +208,18 @@ class WebhookConnection(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes that came; with none, go on with those that were held back."""
+        asked = self._waiter is not None
         reading = self._payload is not None and not self._payload.is_eof()
-        if data and self._waiter is None and not reading:
+        if data and not asked and not reading:
             self.close()
             return
+        heads = len(self._buffer)
         head, end, rest = data.partition(b"\r\n\r\n")
         super().data_received(head + end)
         if rest:
             super().data_received(rest)
+        if not asked and len(self._buffer) > heads:
+            self.close()
 
 
 def open_session(

@@ -84,6 +84,15 @@ async def test_the_longest_due_are_taken_first_and_none_before_its_time(
     ]
 
 
+async def test_nobody_waits_for_what_another_is_taking(pool: Pool, conn: Connection) -> None:
+    await register(pool, "acme", URL)
+    await store_event(pool, *(make_event("acme", number) for number in range(3)))
+    async with pool.acquire() as other, other.transaction(), conn.transaction():
+        assert len(await claim(other, uuid4(), room=2)) == 2
+        await conn.execute("SET LOCAL lock_timeout = '100ms'")
+        assert len(await claim(conn, uuid4(), room=3)) == 1
+
+
 async def test_a_tenant_is_given_half_of_what_is_free_and_not_what_another_has(
     pool: Pool, conn: Connection
 ) -> None:

@@ -103,7 +103,21 @@ async def test_a_status_counts_though_something_wrong_comes_with_it(
     assert (answer.result, answer.status, answer.response) == ("delivered", status, response)
 
 
-async def test_what_was_said_unasked_is_no_answer_to_the_next_request() -> None:
+UNASKED = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "then"),
+    [
+        (b"Content-Length: 2\r\n\r\nok", UNASKED),
+        (b"Content-Length: 2\r\n\r\nok" + UNASKED, b""),
+        (b"Content-Length: 2\r\n\r\no", b"k" + UNASKED),
+        (b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", b"0\r\n\r\n" + UNASKED),
+    ],
+)
+async def test_what_was_said_unasked_is_no_answer_to_the_next_request(
+    said: bytes, then: bytes
+) -> None:
     """Else that one need not have gone out, and what is missing was waited for without an end."""
     heard = 0
 
@@ -112,9 +126,9 @@ async def test_what_was_said_unasked_is_no_answer_to_the_next_request() -> None:
         with suppress(asyncio.IncompleteReadError):
             while await reader.readuntil(b"\r\n\r\n{}"):
                 heard += 1
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                writer.write(b"HTTP/1.1 200 OK\r\n" + said)
                 await asyncio.sleep(0.05)  # so that it comes by itself
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n")
+                writer.write(then)
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server, asyncio.timeout(15):
