@@ -258,15 +258,16 @@ async def test_coins_are_free_again_though_nothing_was_signed_until_their_block_
     await check_free(world, left)
 
 
+@pytest.mark.parametrize("paid_minor", [400_000, 100_000])
 async def test_who_was_refunded_and_is_paid_after_a_reorganisation_halts_the_wallet_once(
-    world: PayingCoinWorld,
+    world: PayingCoinWorld, paid_minor: int
 ) -> None:
     """Under an id that is not ours: what was given back is for an operator to get again."""
     await world.fund(WHOLE)
     address = await order(world, "order", 400_000)
     [coin] = await world.node.coins(world.hot_wallet)
     taker = await world.sign_elsewhere(world.node.new_address(), 300_000, coin)
-    payment = await world.sign_elsewhere(address, 400_000, coin)
+    payment = await world.sign_elsewhere(address, paid_minor, coin)
     await world.land(taker)
     await settle_for(world, CONFIRMATIONS)
     assert (await world.withdrawal("order")).status == "failed"
