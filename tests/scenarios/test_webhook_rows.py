@@ -93,6 +93,18 @@ async def test_nobody_waits_for_what_another_is_taking(pool: Pool, conn: Connect
         assert len(await claim(conn, uuid4(), room=3)) == 1
 
 
+async def test_a_claim_says_whether_its_endpoint_fails_and_alone_is_not_waited_for(
+    pool: Pool, conn: Connection
+) -> None:
+    tenant = await register(pool, "acme", URL)
+    await store_event(pool, *(make_event("acme", number) for number in range(2)))
+    (healthy,) = await claim(conn, uuid4(), room=1)
+    await write_health(conn, tenant)
+    (failing,) = await claim(conn, uuid4())
+    assert (healthy.failing, failing.failing) == (False, True)
+    assert await conn.fetchval("SHOW synchronous_commit") == "on"
+
+
 async def test_a_tenant_is_given_half_of_what_is_free_and_not_what_another_has(
     pool: Pool, conn: Connection
 ) -> None:
