@@ -11,8 +11,8 @@ import typer
 
 from cli import session
 from cli.errors import Problem, misused, not_found
-from cli.options import JsonWanted, Tenant
-from cli.output import counted, plain, print_fields, print_json, print_rows, say
+from cli.options import ID_MAX, JsonWanted, Limit, Tenant
+from cli.output import as_json, counted, plain, print_fields, print_json, print_rows, say
 from cli.tenant import require_tenant
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ OTHER_KEY = (
     " again with the new key."
 )
 COLUMNS = ("endpoint_id", "url", "event_types", "state")
+DELIVERY_COLUMNS = (
+    "delivery_id", "event_id", "type", "endpoint_id", "state", "attempts", "next_attempt_at",
+    "last_error",
+)  # fmt: skip
+STATES = ("pending", "delivered", "failed", "cancelled")
 DISABLED = {
     "gone": "disabled: it answered 410",
     "failing": "disabled: it failed for days",
@@ -103,6 +108,52 @@ def replay(
             "none of these events is kept for this tenant and an enabled endpoint",
             "Events are pruned in time; `millrace webhook list` shows the endpoints.",
         )
+
+
+@app.command("deliveries")
+def deliveries(
+    *,
+    tenant: Tenant,
+    endpoint_id: Annotated[str | None, typer.Option("--endpoint", help="To this one only.")] = None,
+    event_id: Annotated[str | None, typer.Option("--event", help="Of this event only.")] = None,
+    state: Annotated[
+        str | None, typer.Option("--state", help=f"One of {', '.join(STATES)}.")
+    ] = None,
+    before_id: Annotated[
+        int | None, typer.Option("--before", max=ID_MAX, help="Those before this delivery.")
+    ] = None,
+    limit: Limit = 100,
+    json_wanted: JsonWanted = False,
+) -> None:
+    """List what was sent or is to be sent to a tenant's endpoints, newest first."""
+    if state is not None and state not in STATES:
+        raise misused(f"{state!r} is no state; there is {', '.join(STATES)}")
+    rows = session.run(
+        _deliveries(
+            tenant,
+            limit,
+            endpoint_id=endpoint_id,
+            event_id=event_id,
+            state=state,
+            before_id=before_id,
+        )
+    )
+    print_rows(rows, json_wanted=json_wanted, empty="No deliveries.", columns=DELIVERY_COLUMNS)
+
+
+@app.command("attempts")
+def attempts(
+    delivery_id: Annotated[
+        int, typer.Argument(metavar="DELIVERY", max=ID_MAX, help="As in `webhook deliveries`.")
+    ],
+    *,
+    tenant: Tenant,
+    json_wanted: JsonWanted = False,
+) -> None:
+    """Show the log of one delivery: each attempt, and what the receiver answered."""
+    rows = session.run(_attempts(tenant, delivery_id))
+    empty = "No attempts: it is not tried yet, or this tenant has no such delivery."
+    print_rows(rows, json_wanted=json_wanted, empty=empty)
 
 
 @app.command("rotate")
@@ -250,6 +301,38 @@ async def _replay(
             until=until,
             endpoint_id=endpoint_id,
         )
+
+
+async def _deliveries(
+    tenant: str,
+    limit: int,
+    *,
+    endpoint_id: str | None,
+    event_id: str | None,
+    state: str | None,
+    before_id: int | None,
+) -> list[dict[str, Any]]:
+    from sql import notifications
+
+    async with _transaction(session.settings(), tenant) as conn:
+        rows = await notifications.list_deliveries(
+            conn,
+            tenant,
+            endpoint_id=endpoint_id,
+            event_id=event_id,
+            state=state,
+            before_id=before_id,
+            limit_rows=limit,
+        )
+    return [as_json(row) for row in rows]
+
+
+async def _attempts(tenant: str, delivery_id: int) -> list[dict[str, Any]]:
+    from sql import notifications
+
+    async with _transaction(session.settings(), tenant) as conn:
+        rows = await notifications.list_attempts(conn, tenant, delivery_id)
+    return [as_json(row) for row in rows]
 
 
 async def _rotate(tenant: str, endpoint_id: str) -> str:
