@@ -288,7 +288,7 @@ withdrawal_oldest_seconds = _shared(
 )
 withdrawal_replacements_total = _counter(
     "withdrawal_replacements_total",
-    "Transactions signed again at the same nonce with a higher fee.",
+    "Payments signed again for a higher fee, at the same nonce or with the same coin.",
     "network",
 )
 withdrawal_doubts_total = _counter(
