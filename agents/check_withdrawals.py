@@ -112,8 +112,8 @@ class CheckWithdrawals(LocalStage[WithdrawalCommand | Refusal]):
         ours: dict[str, set[str]] = defaultdict(set)
         for network in {network for network in networks if network is not None}:
             asked = [a.canonical for n, a in zip(networks, read, strict=True) if n == network and a]
-            ours[network] = set(
-                await addresses_sql.owned_addresses(work.conn, network, sorted(set(asked)))
+            ours[network] = await addresses_sql.own_addresses(
+                work.conn, network, sorted(set(asked))
             )
         return [
             address and address._replace(is_ours=address.canonical in ours[network or ""])

@@ -137,7 +137,7 @@ async def withhold_addresses(
     ]
     rows = [(new.address, "", new.key_path, "withheld") for new in made]
     await add_addresses(conn, network, tenant, "pooled", rows)
-    await advance_counter(conn, network, addresses=count, keys=keys)
+    await advance_counter(conn, network, addresses=count, keys=keys, withheld=True)
     await take_memo_numbers(conn, network, count)
     return made
 

@@ -46,6 +46,12 @@ async def owned_addresses(
     return {row[0]: OwnedAddress(*row) for row in rows}
 
 
+async def own_addresses(conn: Connection, network: str, addresses: Sequence[str]) -> set[str]:
+    """Return those of `addresses` that are ours, or of a key of ours on a network of the kind."""
+    rows = await _queries.own_addresses(conn, network=network, addresses=list(addresses))
+    return {row["address"] for row in rows}
+
+
 async def memo_owners(
     conn: Connection, network: str, memos: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], str]:
@@ -65,13 +71,9 @@ async def lock_counter(conn: Connection, network: str) -> int:
     return int(rows[0]["serial"])
 
 
-async def make_counter(conn: Connection, network: str) -> None:
-    """Make the network's address counter if it is not there."""
-    await _queries.make_counter(conn, network=network)
-
-
 async def lock_counters_alike(conn: Connection, network: str) -> None:
-    """Lock the counters of all networks of this one's kind: their addresses are made alike."""
+    """Make and lock the counters of all networks of this one's kind: their addresses are alike."""
+    await _queries.make_counters_alike(conn, network=network)
     await _queries.lock_counters_alike(conn, network=network)
 
 
@@ -81,18 +83,17 @@ async def reserve_addresses(conn: Connection, network: str, wanted: int) -> list
 
     The counters of these networks stay locked until the transaction ends.
     """
-    await make_counter(conn, network)
     await lock_counters_alike(conn, network)
     rows = await _queries.reserve_addresses(conn, network=network, wanted=wanted)
     return [ReservedKey(*row) for row in rows]
 
 
 async def reserve_forgotten(conn: Connection, network: str, wanted: int) -> list[ReservedKey]:
-    """Return the next deposit keys that the network has not used, with the same locks.
+    """Return the next deposit keys above all that networks of the kind know to be given.
 
-    Others of its kind may have used them: these are for addresses that nobody is to be given.
+    With the same locks, and none that this network has used. Others may have withheld them:
+    these are for addresses that nobody is to be given.
     """
-    await make_counter(conn, network)
     await lock_counters_alike(conn, network)
     rows = await _queries.reserve_forgotten(conn, network=network, wanted=wanted)
     return [ReservedKey(*row) for row in rows]
@@ -120,11 +121,18 @@ async def add_addresses(
 
 
 async def advance_counter(
-    conn: Connection, network: str, addresses: int, keys: Sequence[ReservedKey] = ()
+    conn: Connection,
+    network: str,
+    addresses: int,
+    keys: Sequence[ReservedKey] = (),
+    *,
+    withheld: bool = False,
 ) -> None:
     """Count addresses added and deposit keys used, which are in the order of their reservation."""
     next_key = keys[-1].key_index + 1 if keys else 0
-    await _queries.advance_counter(conn, network=network, addresses=addresses, next_key=next_key)
+    await _queries.advance_counter(
+        conn, network=network, addresses=addresses, next_key=next_key, withheld=withheld
+    )
 
 
 async def read_pooled(conn: Connection, tenant: str, network: str) -> str | None:

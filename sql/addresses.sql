@@ -18,6 +18,14 @@ SELECT
 FROM addresses
 WHERE network = :network::text AND address = any(:addresses::text []);
 
+-- name: own_addresses
+-- Which of these addresses are ours on a network, or of a key of ours that another of its kind uses.
+SELECT DISTINCT a.address
+FROM networks AS n
+INNER JOIN networks AS alike ON n.kind = alike.kind
+INNER JOIN addresses AS a ON alike.network = a.network AND a.address = any(:addresses::text [])
+WHERE n.network = :network::text AND (a.network = n.network OR a.key_path IS NOT NULL);
+
 -- name: memo_owners
 -- Whose these memos on these pooled addresses are.
 SELECT
@@ -29,9 +37,15 @@ INNER JOIN unnest(:addresses::text [], :memos::text []) AS t (address, memo)
     ON m.address = t.address AND m.memo = t.memo
 WHERE m.network = :network::text;
 
--- name: make_counter!
--- Count the addresses of a network from now on.
-INSERT INTO address_counters (network) VALUES (:network::text)
+-- name: make_counters_alike!
+-- Count the addresses of all networks of this one's kind from now on: of two that begin at once the
+-- second waits here, as neither sees the other's counter yet.
+INSERT INTO address_counters (network)
+SELECT alike.network
+FROM networks AS n
+INNER JOIN networks AS alike ON n.kind = alike.kind
+WHERE n.network = :network::text
+ORDER BY alike.network
 ON CONFLICT DO NOTHING;
 
 -- name: lock_counters_alike!
@@ -57,14 +71,16 @@ ORDER BY k.key_index
 LIMIT :wanted::bigint;
 
 -- name: reserve_forgotten
--- The same of keys that this network has not used, whatever others of the kind have: those that any
--- of them gave out and forgot are among the next.
+-- The same of keys that this network has not used and none of the kind knows to have given out: those
+-- that any of them gave out and forgot are the next, also if they are withheld on another one by now.
 SELECT
     k.key_index,
     k.key_path,
     k.public_key
 FROM address_counters AS c
-INNER JOIN key_pool AS k ON c.network = k.network AND k.branch = 0 AND k.key_index >= c.deposit_keys
+INNER JOIN unused_keys AS u ON c.network = u.network
+INNER JOIN key_pool AS k
+    ON c.network = k.network AND k.branch = 0 AND k.key_index >= greatest(c.deposit_keys, u.given_keys)
 WHERE c.network = :network::text
 ORDER BY k.key_index
 LIMIT :wanted::bigint;
@@ -88,10 +104,11 @@ FROM
 INNER JOIN address_counters AS c ON c.network = :network::text;
 
 -- name: advance_counter!
--- Count addresses, and the deposit keys below this index as used.
+-- Count addresses, and the deposit keys below this index as used, and as given unless withheld.
 UPDATE address_counters SET
     serial = serial + :addresses::bigint,
-    deposit_keys = greatest(deposit_keys, :next_key::bigint)
+    deposit_keys = greatest(deposit_keys, :next_key::bigint),
+    given_keys = CASE WHEN :withheld::boolean THEN given_keys ELSE greatest(given_keys, :next_key::bigint) END
 WHERE network = :network::text;
 
 -- name: lock_counter

@@ -18,7 +18,7 @@ SELECT
     p.next_index
 FROM unused_keys AS u
 CROSS JOIN LATERAL (
-    SELECT greatest(max(k.key_index) + 1, u.first_index) AS next_index
+    SELECT greatest(max(k.key_index) + 1, u.given_keys) AS next_index
     FROM key_pool AS k
     WHERE k.network = u.network AND k.branch = 0
 ) AS p

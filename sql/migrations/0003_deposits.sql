@@ -43,16 +43,19 @@ CREATE TABLE address_counters (
     serial bigint NOT NULL DEFAULT 0,
     -- above every key_index of branch 0 that the network has used
     deposit_keys bigint NOT NULL DEFAULT 0,
+    given_keys bigint NOT NULL DEFAULT 0, -- the same of those that were not withheld
     memos bigint NOT NULL DEFAULT 0 -- the number of memos given out
 );
 
 -- The first key of branch 0 that no network of the kind has used. Those of one kind derive the same
 -- address from the same key: given out on each, it would be another user's on another network, and
--- what is sent on the wrong one that user's money.
+-- what is sent on the wrong one that user's money. What they gave out and a restored database forgot
+-- begins above the keys that they know to be given.
 CREATE VIEW unused_keys AS
 SELECT
     n.network,
-    coalesce(max(c.deposit_keys), 0) AS first_index
+    coalesce(max(c.deposit_keys), 0) AS first_index,
+    coalesce(max(c.given_keys), 0) AS given_keys
 FROM networks AS n
 INNER JOIN networks AS alike ON n.kind = alike.kind
 LEFT JOIN address_counters AS c ON alike.network = c.network

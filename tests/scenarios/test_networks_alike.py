@@ -73,6 +73,36 @@ async def test_no_address_is_given_out_on_two_networks_however_many_are_at_once(
     assert len(set(addresses)) == len(addresses) == 16
 
 
+async def test_the_very_first_addresses_of_two_networks_at_once_are_of_two_keys(
+    worlds: tuple[SimulatedWorld, SimulatedWorld],
+) -> None:
+    """Neither sees yet that the other has begun to count."""
+    adapter, tenant, pool = worlds[0].adapter, worlds[0].tenant, worlds[0].pool
+    networks = [f"{worlds[0].network}-{number}" for number in range(2)]
+    for network in networks:
+        await pool.execute(
+            "INSERT INTO networks SELECT $2, $1 || '-kind', native_asset, confirmations, finality"
+            " FROM networks WHERE network = $1",
+            worlds[0].network,
+            network,
+        )
+        await pool.execute(
+            "INSERT INTO key_pool SELECT $2, branch, key_index, key_path, public_key"
+            " FROM key_pool WHERE network = $1",
+            worlds[0].network,
+            network,
+        )
+
+    async def assign(network: str) -> str:
+        async with pool.acquire() as conn, conn.transaction():
+            (made,) = await assign_addresses(conn, adapter, network, tenant, ["alice"])
+            await asyncio.sleep(0.1)  # the other has begun by then
+        return made.address
+
+    first, second = await asyncio.gather(*map(assign, networks))
+    assert first != second
+
+
 async def test_a_network_that_comes_later_has_keys_at_once(
     pool: Pool, database_url: str, worlds: tuple[SimulatedWorld, SimulatedWorld]
 ) -> None:
@@ -97,9 +127,34 @@ async def test_what_networks_alike_gave_out_and_forgot_is_withheld_on_each(
         await after_the_backup.rollback()
         async with conn.transaction():
             for world in worlds:
-                await withhold_addresses(conn, world.adapter, world.network, world.tenant, 6)
+                await withhold_addresses(conn, world.adapter, world.network, world.tenant, 5)
     for world in worlds:
         known = await world.pool.fetch(
             "SELECT address FROM addresses WHERE network = $1 AND owner = ''", world.network
         )
         assert set(forgotten[world.network]) <= {row["address"] for row in known}
+
+
+async def test_a_network_that_was_forgotten_itself_withholds_the_same_keys_as_the_others(
+    pool: Pool, database_url: str, worlds: tuple[SimulatedWorld, SimulatedWorld]
+) -> None:
+    await give(worlds[0], ["alice"])
+    withheld = []
+    for number in range(2):
+        world = worlds[0] if number == 0 else await open_world(pool, database_url, worlds[0])
+        await world.stock_keys.run_once()
+        async with pool.acquire() as conn, conn.transaction():
+            made = await withhold_addresses(
+                conn, world.adapter, world.network, world.tenant, POOL_MIN
+            )
+        withheld.append([one.address for one in made])
+    assert withheld[0] == withheld[1]
+
+
+async def test_nothing_is_paid_to_an_address_of_ours_on_another_network(
+    worlds: tuple[SimulatedWorld, SimulatedWorld],
+) -> None:
+    right, wrong = worlds
+    (address,) = await give(right, ["alice"])
+    (order,) = await wrong.request(wrong.command("order-1", asset=wrong.coin, address=address))
+    assert (order.status, order.reason) == ("rejected", "own_address")
