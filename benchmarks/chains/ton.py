@@ -83,7 +83,10 @@ class KnownTokens(Tokens):
 
     def __init__(self) -> None:
         super().__init__([USDT])
-        self._masters = {USDT: usdt()}
+
+    async def master(self, endpoint: Endpoint, contract: str) -> Master:  # noqa: ARG002 - not asked
+        """Return what it said."""
+        return usdt()
 
 
 async def no_check(_: Endpoint) -> None:
