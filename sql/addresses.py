@@ -71,9 +71,13 @@ async def lock_counter(conn: Connection, network: str) -> int:
     return int(rows[0]["serial"])
 
 
-async def lock_counters_alike(conn: Connection, network: str) -> None:
-    """Make and lock the counters of all networks of this one's kind: their addresses are alike."""
+async def make_counters_alike(conn: Connection, network: str) -> None:
+    """Make the counters of all networks of this one's kind that are not there."""
     await _queries.make_counters_alike(conn, network=network)
+
+
+async def lock_counters_alike(conn: Connection, network: str) -> None:
+    """Lock the counters of all networks of this one's kind: their addresses are made alike."""
     await _queries.lock_counters_alike(conn, network=network)
 
 
@@ -83,6 +87,7 @@ async def reserve_addresses(conn: Connection, network: str, wanted: int) -> list
 
     The counters of these networks stay locked until the transaction ends.
     """
+    await make_counters_alike(conn, network)
     await lock_counters_alike(conn, network)
     rows = await _queries.reserve_addresses(conn, network=network, wanted=wanted)
     return [ReservedKey(*row) for row in rows]
@@ -94,6 +99,7 @@ async def reserve_forgotten(conn: Connection, network: str, wanted: int) -> list
     With the same locks, and none that this network has used. Others may have withheld them:
     these are for addresses that nobody is to be given.
     """
+    await make_counters_alike(conn, network)
     await lock_counters_alike(conn, network)
     rows = await _queries.reserve_forgotten(conn, network=network, wanted=wanted)
     return [ReservedKey(*row) for row in rows]
