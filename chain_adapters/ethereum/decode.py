@@ -268,9 +268,10 @@ def call_transfers(root: WireFrame) -> list[Transfer]:
         if position and not reverted and frame.type in MOVING_FRAMES:
             add_call_transfer(frame, caller, position, transfers)
         position += 1
-        stack.extend(
-            (inner, frame, reverted or inner.error is not None) for inner in frame.calls[::-1]
-        )
+        if frame.calls:
+            stack += [
+                (inner, frame, reverted or inner.error is not None) for inner in frame.calls[::-1]
+            ]
     return transfers
 
 
