@@ -300,6 +300,13 @@ class RpcClient:
             return answer
         raise conclude(faults)
 
+    async def find(self, attempt: Callable[[Endpoint], Awaitable[T]]) -> T | None:
+        """Do as `first` does; None if what is asked for is not there."""
+        try:
+            return await self.first(attempt)
+        except Absent:
+            return None
+
     async def survey(
         self, attempt: Callable[[Endpoint], Awaitable[T]], rank: Callable[[T], int]
     ) -> None:

@@ -82,8 +82,7 @@ async def lock_counters_alike(conn: Connection, network: str) -> None:
 
 
 async def reserve_addresses(conn: Connection, network: str, wanted: int) -> list[ReservedKey]:
-    """Return the next deposit keys that no network of the kind has used, fewer than wanted if the
-    pool runs out.
+    """Return the next deposit keys that no network of the kind has used, as many as there are.
 
     The counters of these networks stay locked until the transaction ends.
     """

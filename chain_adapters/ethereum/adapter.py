@@ -12,7 +12,7 @@ from chain_adapters.ethereum.address import derive_address, parse_address, show_
 from chain_adapters.ethereum.heads import TipWatcher
 from chain_adapters.ethereum.identity import require_chain
 from chain_adapters.ethereum.reading import BlockReader, Traces, TracesMissing
-from chain_adapters.rpc import Absent, Endpoint, Observer, RpcClient, ignore_call
+from chain_adapters.rpc import Endpoint, Observer, RpcClient, ignore_call
 from chain_adapters.types import (
     Block,
     Broadcast,
@@ -104,9 +104,7 @@ class EthereumAdapter:
             return await self._reader.read_block(endpoint, height)
 
         try:
-            return await self._rpc.first(read)
-        except Absent:
-            return None
+            return await self._rpc.find(read)
         except TracesMissing:
             if not self._reader.give_up_traces():
                 raise
@@ -129,14 +127,7 @@ class EthereumAdapter:
 
     async def fetch_token(self, contract: str) -> Token | None:
         """See ChainReader and tokens.fetch_token."""
-
-        async def ask(endpoint: Endpoint) -> Token:
-            return await tokens.fetch_token(endpoint, contract)
-
-        try:
-            return await self._rpc.first(ask)
-        except Absent:
-            return None
+        return await self._rpc.find(lambda endpoint: tokens.fetch_token(endpoint, contract))
 
     def parse_address(self, text: str) -> str:
         """See ChainReader. Mixed case must carry the right EIP-55 checksum."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from chain_adapters.destination import plain_destination
-from chain_adapters.rpc import Absent, Endpoint, Observer, RpcClient, ignore_call
+from chain_adapters.rpc import Endpoint, Observer, RpcClient, ignore_call
 from chain_adapters.solana import pay, quoting, reading, sending
 from chain_adapters.solana.address import derive_address, parse_address
 from chain_adapters.solana.asking import ask_all
@@ -97,10 +97,7 @@ class SolanaAdapter:
         async def read(endpoint: Endpoint) -> Block:
             return await reading.read_block(endpoint, height)
 
-        try:
-            return await self._rpc.first(read)
-        except Absent:
-            return None
+        return await self._rpc.find(read)
 
     async def fetch_balances(self, holdings: Sequence[Holding], height: int) -> list[int]:  # noqa: ARG002
         """See ChainReader. Nodes keep no older states: this is the newest finalized one."""
@@ -118,14 +115,7 @@ class SolanaAdapter:
 
     async def fetch_token(self, contract: str) -> Token | None:
         """See ChainReader. A mint has decimals and no name."""
-
-        async def ask(endpoint: Endpoint) -> Token:
-            return await quoting.fetch_token(endpoint, contract)
-
-        try:
-            return await self._rpc.first(ask)
-        except Absent:
-            return None
+        return await self._rpc.find(lambda endpoint: quoting.fetch_token(endpoint, contract))
 
     def parse_address(self, text: str) -> str:
         """See ChainReader and address.parse_address."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import partial
 
 from chain_adapters.polling import watch_tip
-from chain_adapters.rpc import Absent, Endpoint, Observer, RpcClient, ignore_call
+from chain_adapters.rpc import Endpoint, Observer, RpcClient, ignore_call
 from chain_adapters.stellar import assets, heads, pay, quoting, sending
 from chain_adapters.stellar.address import (
     derive_address,
@@ -105,10 +105,7 @@ class StellarAdapter:
         async def read(endpoint: Endpoint) -> Block:
             return await read_ledger(endpoint, height)
 
-        try:
-            return await self._rpc.first(read)
-        except Absent:
-            return None
+        return await self._rpc.find(read)
 
     async def fetch_balances(
         self,
@@ -124,14 +121,7 @@ class StellarAdapter:
 
     async def fetch_token(self, contract: str) -> Token | None:
         """See ChainReader and assets.fetch_token."""
-
-        async def ask(endpoint: Endpoint) -> Token:
-            return await assets.fetch_token(endpoint, contract)
-
-        try:
-            return await self._rpc.first(ask)
-        except Absent:
-            return None
+        return await self._rpc.find(lambda endpoint: assets.fetch_token(endpoint, contract))
 
     def parse_address(self, text: str) -> str:
         """See ChainReader. Accounts (G…) only; muxed ones go through `parse_destination`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from chain_adapters.polling import watch_tip
-from chain_adapters.rpc import Absent, Endpoint, Observer, RpcClient, ignore_call
+from chain_adapters.rpc import Endpoint, Observer, RpcClient, ignore_call
 from chain_adapters.ton import balances, content, heads, pay, quoting, sending
 from chain_adapters.ton.address import parse_address, show_address
 from chain_adapters.ton.constants import GLOBAL_IDS, TEST_NETWORKS
@@ -103,10 +103,7 @@ class TonAdapter:
         async def read(endpoint: Endpoint) -> Block:
             return await self._reader.read_block(endpoint, height)
 
-        try:
-            return await self._rpc.first(read)
-        except Absent:
-            return None
+        return await self._rpc.find(read)
 
     async def fetch_balances(
         self,
@@ -122,14 +119,7 @@ class TonAdapter:
 
     async def fetch_token(self, contract: str) -> Token | None:
         """See ChainReader and content.fetch_token."""
-
-        async def ask(endpoint: Endpoint) -> Token:
-            return await content.fetch_token(endpoint, contract)
-
-        try:
-            return await self._rpc.first(ask)
-        except Absent:
-            return None
+        return await self._rpc.find(lambda endpoint: content.fetch_token(endpoint, contract))
 
     def parse_address(self, text: str) -> str:
         """See ChainReader and the function parse_address."""

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 from chain_adapters.destination import plain_destination
 from chain_adapters.polling import watch_tip
-from chain_adapters.rpc import Absent, Endpoint, Observer, RpcClient, ignore_call
+from chain_adapters.rpc import Endpoint, Observer, RpcClient, ignore_call
 from chain_adapters.tron import heads, node, pay, sending, tokens
 from chain_adapters.tron.address import derive_address, parse_address, show_address
 from chain_adapters.tron.prices import PriceList
@@ -106,10 +106,7 @@ class TronAdapter:
         async def read(endpoint: Endpoint) -> Block:
             return await self._reader.read_block(endpoint, height)
 
-        try:
-            return await self._rpc.first(read)
-        except Absent:
-            return None
+        return await self._rpc.find(read)
 
     async def fetch_balances(self, holdings: Sequence[Holding], height: int) -> list[int]:
         """See ChainReader. Of the latest solidified block if `height` is, else of the latest one:
@@ -128,14 +125,7 @@ class TronAdapter:
 
     async def fetch_token(self, contract: str) -> Token | None:
         """See ChainReader and tokens.fetch_token."""
-
-        async def ask(endpoint: Endpoint) -> Token:
-            return await tokens.fetch_token(endpoint, contract)
-
-        try:
-            return await self._rpc.first(ask)
-        except Absent:
-            return None
+        return await self._rpc.find(lambda endpoint: tokens.fetch_token(endpoint, contract))
 
     def parse_address(self, text: str) -> str:
         """See ChainReader. "T…" with the right checksum, or hex "41…"."""

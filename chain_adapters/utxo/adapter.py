@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from chain_adapters.destination import plain_destination
-from chain_adapters.rpc import Absent, Endpoint, Observer, RpcClient, ignore_call
+from chain_adapters.rpc import Endpoint, Observer, RpcClient, ignore_call
 from chain_adapters.types import (
     Block,
     Broadcast,
@@ -106,10 +106,7 @@ class UtxoAdapter:
         async def read(endpoint: Endpoint) -> Block:
             return await reading.read_block(endpoint, self.chain, height)
 
-        try:
-            return await self._rpc.first(read)
-        except Absent:
-            return None
+        return await self._rpc.find(read)
 
     async def fetch_balances(self, holdings: Sequence[Holding], height: int) -> list[int]:  # noqa: ARG002
         """See ChainReader. Always of the node's latest block: it keeps no older states."""

@@ -6,11 +6,10 @@ import json
 from collections.abc import Mapping
 from random import Random
 
-import aiohttp
-
 from chain_adapters.http import HttpClient
 from tests.support.json_places import paths, place
 from tests.support.utxo_vectors import Number, encode
+from tests.support.wrapped_http import WrappedHttp
 
 ODD: tuple[object, ...] = (
     *(None, True, -1, 0, 1, 1.5, 2**32, 2**63, 2**64, 2**256, 10**100, [], {}, [[]], [None]),
@@ -20,19 +19,12 @@ ODD: tuple[object, ...] = (
 )
 
 
-class AlteredHttp(HttpClient):
+class AlteredHttp(WrappedHttp):
     """Asks as another client does, and changes one place of every third answer."""
 
     def __init__(self, honest: HttpClient, choice: Random) -> None:
-        self._honest = honest
+        super().__init__(honest)
         self._choice = choice
-
-    @property
-    def session(self) -> aiohttp.ClientSession:
-        return self._honest.session
-
-    async def close(self) -> None:
-        await self._honest.close()
 
     async def exchange(self, url: str, body: bytes) -> tuple[bytes, str | None]:
         raw, fault = await self._honest.exchange(url, body)

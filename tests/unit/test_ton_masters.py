@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-import aiohttp
 import pytest
 from pytoniq_core import Address, Cell, begin_cell
 
@@ -20,6 +19,7 @@ from devstack.chains.ton import TonNode
 from tests.support.adapter_contract import accept, pay
 from tests.support.chain_worlds.ton import TonWorld, open_ton_world
 from tests.support.ton_vectors import boc
+from tests.support.wrapped_http import WrappedHttp
 
 TON = 10**9
 JETTON = json.loads(Path(devstack_ton.__file__).with_name("ton_jetton.json").read_text())
@@ -139,20 +139,13 @@ async def test_a_jetton_that_tells_of_itself_in_a_file_has_no_decimals_on_the_ch
     assert await world.adapter.fetch_token(token) == Token(None)
 
 
-class LyingHttp(HttpClient):
+class LyingHttp(WrappedHttp):
     """Asks as another client does; one server names another code, until it falls silent."""
 
     def __init__(self, honest: HttpClient, liar: str) -> None:
+        super().__init__(honest)
         self.silent = False
-        self._honest = honest
         self._liar = liar
-
-    @property
-    def session(self) -> aiohttp.ClientSession:
-        return self._honest.session
-
-    async def close(self) -> None:
-        await self._honest.close()
 
     async def fetch(
         self,
