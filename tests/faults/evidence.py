@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from chain_adapters.types import Holding
 from cli.playground import Playground
 from devstack.webhook_sink import WebhookSink
+from sql.chain import read_cursor
 from tests.faults.figures import Figure, check
 from tests.faults.load import ChainLoad
 
@@ -75,6 +76,7 @@ class Evidence:
         statuses = await self._statuses()
         return +Counter(
             {
+                "reorganisations unread": int(await self._may_undo()),
                 "orders without an answer": len(self.load.orders) - len(statuses),
                 "orders not final": sum(status not in FINAL for status in statuses.values()),
                 "deposits not credited just once": await self._count_wrong_credits(),
@@ -83,6 +85,15 @@ class Evidence:
                 "webhooks of withdrawals missing": self._count_unheard_payments(statuses),
             }
         )
+
+    async def _may_undo(self) -> bool:
+        """Whether Millrace may not have heard yet of the last reorganisation, which undoes some."""
+        ground, calm_above = self.load.ground, self.load.calm_above
+        if calm_above is None:
+            return False
+        async with ground.world.pool.acquire() as conn:
+            cursor = await read_cursor(conn, ground.network)
+        return cursor is None or cursor.height <= calm_above
 
     def is_behind(self) -> bool:
         """Whether much of what was paid in was not heard of yet."""

@@ -234,6 +234,9 @@ class Torment:
             self._killer.stop()
         self._phase = "all comes to rest"
         await self._until_done()
+        for evidence in self._evidence:  # else the last reorganisation may be heard of too late
+            await evidence.load.calm_down()
+        await self._until_done()
 
     async def _until_done(self) -> None:
         """Wait for as long as there is something open and it changes."""

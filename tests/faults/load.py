@@ -85,6 +85,8 @@ class ChainLoad:
         self._fresh: list[Deposit] = []
         """Sent since the last block."""
         self._blocks: list[list[Deposit]] = []
+        self.calm_above: int | None = None
+        """Height above which no block is ever replaced, once it is known."""
         self._blocks_left = self._chance.randint(DEPTH_MAX, REORGANISE_EVERY // 2)
         """Blocks until the next reorganisation; the first comes soon, however short the load."""
         self._mining = asyncio.Lock()
@@ -135,11 +137,16 @@ class ChainLoad:
         while True:
             async with self._mining:
                 await self._mine()
-                if self.ground.node.reorganises:
+                if self.ground.node.reorganises and self.calm_above is None:
                     await self._reorganise_now_and_then()
                 if not self._chance.randrange(LEAP_EVERY):
                     await self._leap()
             await asyncio.sleep(self.pace.mine_every_s)
+
+    async def calm_down(self) -> None:
+        """Have no more reorganisations; blocks are still made."""
+        async with self._mining:
+            self.calm_above = await self.ground.chain.height()
 
     async def _mine(self) -> None:
         self._blocks.append(self._fresh)
