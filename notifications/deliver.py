@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TypeAlias, get_args
 from uuid import uuid4
 
@@ -87,8 +87,7 @@ _check_url = lru_cache(8192)(check_url)
 _ATTEMPTS = {result: webhook_attempts_total.labels(result) for result in get_args(Result)}
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+_now = partial(datetime.now, UTC)
 
 
 class Deliverer:

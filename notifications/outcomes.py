@@ -65,6 +65,8 @@ def _health(endpoint_id: str, url: str, attempts: list[Attempt]) -> HealthRow:
 
 
 def _retry_after_s(attempt: Attempt) -> float | None:
+    if attempt.answer.retry_after is None:
+        return None
     answered_at = attempt.started_at + timedelta(seconds=attempt.answer.duration_s)
     return parse_retry_after(attempt.answer.retry_after, answered_at)
 

@@ -73,14 +73,17 @@ def _judge(response: aiohttp.ClientResponse, text: str | None, duration_s: float
 
 
 async def _read_start(response: aiohttp.ClientResponse) -> str | None:
+    content = response.content
+    if content.at_eof():
+        return None
     body = b""
     with suppress(*_FAILURES):
         while len(body) < RESPONSE_BYTES_MAX:
-            chunk = await response.content.read(RESPONSE_BYTES_MAX - len(body))
+            chunk = await content.read(RESPONSE_BYTES_MAX - len(body))
             if not chunk:
                 break
             body += chunk
-    if not response.content.at_eof():
+    if not content.at_eof():
         response.close()  # the rest of the body is of no use to us
     return _clean(body.decode(errors="replace")) or None
 

@@ -58,13 +58,11 @@ def judge_attempt(
     return NextStep("pending", max(delay_s, retry_after_s or 0.0))
 
 
-def parse_retry_after(value: str | None, now: datetime) -> float | None:
+def parse_retry_after(value: str, now: datetime) -> float | None:
     """Return the seconds that a Retry-After header asks for (RFC 9110, 10.2.3), capped.
 
-    Both forms are read, a number of seconds and an HTTP date. None if it is absent or unreadable.
+    Both forms are read, a number of seconds and an HTTP date. None if it is unreadable.
     """
-    if value is None:
-        return None
     text = value.strip()
     seconds = float(text[:12]) if text.isascii() and text.isdigit() else _seconds_until(text, now)
     return None if seconds is None else min(max(seconds, 0.0), float(RETRY_AFTER_S_MAX))
