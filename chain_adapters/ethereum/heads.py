@@ -28,6 +28,8 @@ _RECONNECT_S_MAX = 60.0
 _HANDSHAKE_S = 10.0
 _CLOSE = aiohttp.ClientWSTimeout(ws_close=1.0)
 _HEARTBEAT_S = 15.0
+_FOLLOWING_S = 0.1
+"""A head that comes so soon after another was on its way with it; no chain goes on like that."""
 _BREAKS = (
     aiohttp.ClientError,
     OSError,
@@ -144,8 +146,9 @@ class TipWatcher:
     async def _pushed(self, url: str) -> AsyncGenerator[Tip, None]:
         """Yield a tip for each pushed head; SocketLost when the socket is of no more use.
 
-        The pushed head is yielded at once, and again if the safe or finalized height moved with
-        it. A quiet socket is checked against the node before it is given up, as a chain may be
+        Pushed heads are yielded at once, and the last one again if the safe or finalized height
+        moved with it: that is asked once no head follows, out of the way of those who read the
+        block. A quiet socket is checked against the node before it is given up, as a chain may be
         quiet too.
         """
         async with subscribe(self._rpc, url, self._chain_id) as socket:
@@ -157,9 +160,11 @@ class TipWatcher:
                 head = await self._next_head(socket, tip)
                 if head is None:
                     continue
-                tip = pushed_tip(tip, head)
-                self._last = tip
-                yield tip
+                while head is not None:
+                    tip = pushed_tip(tip, head)
+                    self._last = tip
+                    yield tip
+                    head = await head_within(socket, _FOLLOWING_S)
                 asked = await self._rpc.first(poll_tip)
                 tip = msgspec.structs.replace(
                     tip, safe_height=asked.safe_height, finalized_height=asked.finalized_height
@@ -229,6 +234,16 @@ async def read_head(socket: aiohttp.ClientWebSocketResponse, timeout_s: float) -
             push = _decode_push(await read_message(socket))
             if push.params is not None:
                 return push.params.result
+
+
+async def head_within(
+    socket: aiohttp.ClientWebSocketResponse, timeout_s: float
+) -> wire.WireHead | None:
+    """Return the next pushed head, None if there is none for so long."""
+    try:
+        return await read_head(socket, timeout_s)
+    except TimeoutError:
+        return None
 
 
 async def read_message(socket: aiohttp.ClientWebSocketResponse) -> str | bytes:

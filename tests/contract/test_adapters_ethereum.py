@@ -149,9 +149,9 @@ async def test_new_heads_are_pushed(anvil: Anvil, world: AnvilWorld) -> None:
 
 
 class Socket:
-    """A WebSocket endpoint that subscribes and then pushes nothing, or something once."""
+    """A WebSocket endpoint that subscribes, pushes what it is given, and then nothing more."""
 
-    def __init__(self, chain_id: int, pushed: bytes = b"") -> None:
+    def __init__(self, chain_id: int, *pushed: bytes) -> None:
         self.subscribers = 0
         self.url = ""
         self._chain_id = chain_id
@@ -168,8 +168,8 @@ class Socket:
             self.subscribers += subscribes
             result = "0x1" if subscribes else hex(self._chain_id)
             await socket.send_json({"jsonrpc": "2.0", "id": call["id"], "result": result})
-            if subscribes and self._pushed:
-                await socket.send_bytes(self._pushed)
+            for pushed in self._pushed if subscribes else ():
+                await socket.send_bytes(pushed)
         self._open.discard(socket)
         return socket
 
@@ -207,6 +207,25 @@ async def test_a_socket_that_falls_silent_is_no_blindness(anvil: Anvil, world: A
 def head(number: str) -> bytes:
     pushed = {"number": number, "hash": "0x" + 64 * "a"}
     return json.dumps({"params": {"result": pushed}}).encode()
+
+
+async def test_heads_that_come_together_are_all_told_before_the_node_is_asked_what_is_final(
+    anvil: Anvil, world: AnvilWorld
+) -> None:
+    await world.mine(40)  # so that something is safe
+    heights = [await world.height() + step for step in range(1, 6)]
+    async with (
+        Socket(anvil.chain_id, *(head(hex(height)) for height in heights)).running() as socket,
+        tips_of(anvil, socket.url, poll_interval_s=3600) as tips,
+    ):
+        first = await anext(tips)
+        await world.mine()
+        assert first.safe_height is not None
+        told = [(tip.height, tip.safe_height) for tip in [await anext(tips) for _ in range(6)]]
+    assert told == [
+        *((height, first.safe_height) for height in heights),
+        (heights[-1], first.safe_height + 1),
+    ]
 
 
 NONSENSE = {
