@@ -1,10 +1,9 @@
 """The reference of benchmarks.latency: a bare chain of the same stages over Kafka.
 
 Two processes, as ours has: `follow` reads new blocks from the node and produces them; `stages`
-matches and posts, each step a consumer of its own with a transaction of its own. What is matched is
-confirmed with it, for it has its one confirmation, as in ours; in `stages_apart` a step between the
-two confirms. It knows no reorganisations, leases, inbox, outbox, dead letters, events, guards or
-metrics.
+matches, confirms and posts, each step a consumer of its own with a transaction of its own. In
+`stages_joined` what is matched is confirmed with it, for it has its one confirmation, as in ours.
+It knows no reorganisations, leases, inbox, outbox, dead letters, events, guards or metrics.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from topics.blocks import BLOCKS, BlockAdded, block_added
 MATCHED = "bare-matched"
 CONFIRMED = "bare-confirmed"
 KEY = b"network"
-APART = "stages_apart"
+JOINED = "stages_joined"
 
 
 class Matched(msgspec.Struct):
@@ -86,8 +85,8 @@ async def _read(
     return block_added(network, normalise_block(block.result, receipts.result, None))
 
 
-async def run_stages(*, apart: bool) -> None:
-    """Run the steps side by side; `apart`: match leaves it to a step of its own to confirm."""
+async def run_stages(*, joined: bool) -> None:
+    """Run the steps side by side; `joined`: match confirms too."""
     owners = await plain.load_owners(await _database())
     producer = await _producer()
 
@@ -102,9 +101,9 @@ async def run_stages(*, apart: bool) -> None:
         if not deposits:
             return
         async with conn.transaction():
-            status = "detected" if apart else "confirmed"
+            status = "confirmed" if joined else "detected"
             await plain.insert(conn, block.network, deposits, status)
-        if apart:
+        if not joined:
             await produce(MATCHED, Matched(block.network, block.height))
             return
         found = [
@@ -123,7 +122,7 @@ async def run_stages(*, apart: bool) -> None:
             await plain.post(conn, msgspec.json.decode(value, type=Confirmed).credits)
 
     steps = [_consume(BLOCKS.name, match), _consume(CONFIRMED, post)]
-    if apart:
+    if not joined:
         steps.append(_consume(MATCHED, confirm))
     await asyncio.gather(*steps)
 
@@ -156,7 +155,7 @@ async def _database() -> asyncpg.Connection[asyncpg.Record]:
 def main() -> None:
     """Be the process that the command line names."""
     name, *arguments = sys.argv[1:]
-    uvloop.run(follow(*arguments) if name == "follow" else run_stages(apart=name == APART))
+    uvloop.run(follow(*arguments) if name == "follow" else run_stages(joined=name == JOINED))
 
 
 if __name__ == "__main__":
