@@ -65,3 +65,22 @@ async def test_a_second_halt_keeps_the_reason_and_the_nonces_of_the_first(
         assert (await read(conn, world.tenant)).halted_reason == "nonces are used"
         assert await wallets_sql.resume_wallet(conn, world.network, world.tenant)
         assert (await read(conn, world.tenant)).next_nonce == 9
+
+
+async def test_a_halt_after_a_resume_is_written_whole_and_keeps_nothing_of_the_one_before(
+    world: SimulatedWorld,
+) -> None:
+    async with world.pool.acquire() as conn, conn.transaction():
+        await wallets_sql.lock_nonces(conn, world.network, {world.hot_wallet: 3})
+        for halt, resumed_at in (
+            (("nonces are used", 9), 9),
+            (("paid twice", None), 9),
+            (("nonces are used again", 12), 12),
+        ):
+            await wallets_sql.halt_wallet(conn, world.network, world.hot_wallet, *halt)
+            halted = await read(conn, world.tenant)
+            assert (halted.halted_reason, halted.chain_nonce) == halt
+            assert await wallets_sql.resume_wallet(conn, world.network, world.tenant)
+            resumed = await read(conn, world.tenant)
+            assert (resumed.halted_reason, resumed.chain_nonce) == (None, None)
+            assert resumed.next_nonce == resumed_at

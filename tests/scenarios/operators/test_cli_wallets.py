@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+from structlog.testing import capture_logs
+
+from agents.measure_state import MeasureState
+from metrics.catalogue import SHARED_REGISTRY
 from sql import wallets as wallets_sql
 from tests.support.command_line import CommandLine
 from tests.support.withdrawals import CONFIRMATIONS, SimulatedWorld
@@ -73,3 +78,51 @@ async def test_a_halted_wallet_keeps_its_first_reason(world: SimulatedWorld) -> 
             await wallets_sql.halt_wallet(conn, world.network, world.hot_wallet, reason, None)
         (row,) = await wallets_sql.list_wallets(conn, world.tenant)
     assert row.halted_reason == "first"
+
+
+def use_key_elsewhere(world: SimulatedWorld) -> str:
+    """Let somebody else pay from our wallet, in a block; return what the halt has to name."""
+    if not world.chain.has_nonces:
+        return world.chain.charge(world.hot_wallet, 1)
+    nonces = world.chain.state_at(-1).nonces
+    used = nonces.get(world.hot_wallet, 0)
+    nonces[world.hot_wallet] = used + 1
+    world.chain.mine()
+    return f"the chain expects nonce {used + 1}, we gave out {used}"
+
+
+async def halted_by_metric(world: SimulatedWorld) -> float | None:
+    """Return how many halted wallets the metric shows that WalletHalted goes by."""
+    await MeasureState(world.context).run_once()
+    labels = {"network": world.network}
+    return SHARED_REGISTRY.get_sample_value("millrace_wallets_halted", labels)
+
+
+@pytest.mark.parametrize("has_nonces", [True, False])
+async def test_a_wallet_that_was_resumed_is_halted_and_told_of_as_the_first_time(
+    world: SimulatedWorld, millrace: CommandLine, *, has_nonces: bool
+) -> None:
+    world.chain.has_nonces = has_nonces
+    of_tenant = ("--tenant", world.tenant)
+    for time in ("first", "second", "third"):
+        cause = use_key_elsewhere(world)
+        await world.follow()
+        with capture_logs() as lines:
+            (order,) = await world.request(world.command(time))
+        assert order.status == "approved"
+        (row,) = await millrace.json("wallet", "status", *of_tenant)
+        reason = row["halted_reason"]
+        assert cause in reason
+        assert cause in [*row["not_ours"], reason]
+        told = [line for line in lines if line["log_level"] == "critical"]
+        assert [(line["event"], line["reason"]) for line in told] == [("hot wallet halted", reason)]
+        waiting = await millrace.json("withdraw", "status", time, *of_tenant)
+        assert waiting["waits_for"] == [f"wallet_halted: {reason}"]
+        assert await halted_by_metric(world) == 1
+        resumed = await millrace.json("wallet", "resume", world.network, world.tenant)
+        found = [resumed[name] for name in ("halted_reason", "chain_nonce", "not_ours")]
+        assert found == [None, None, []]
+        assert await halted_by_metric(world) == 0
+        await world.retry()
+        await world.mine(CONFIRMATIONS)
+        assert (await world.withdrawal(time)).status == "confirmed"
