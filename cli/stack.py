@@ -68,12 +68,12 @@ def down() -> None:
 
 def read_chains(wanted: Sequence[str] | None) -> tuple[str, ...]:
     """Return the kinds of chain that were asked for. Problem for one that has no node here."""
-    from devstack.chains.registry import NODES
+    from devstack.chains.registry import NODES, installed_kinds
 
     if not wanted:
         return ("ethereum",)
     if "all" in wanted:
-        return tuple(NODES)
+        return installed_kinds()
     if unknown := [kind for kind in wanted if kind not in NODES]:
         raise misused(
             f"no chain {', '.join(map(repr, unknown))}; there is {', '.join(NODES)} and all"

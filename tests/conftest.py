@@ -25,6 +25,7 @@ from devstack.postgres import Postgres
 from sql.migrate import migrate
 from sql.pool import Pool, open_pool
 from tests.support.chain_worlds.btcd import Btcd
+from tests.support.nodes import require_node
 
 TEMPLATE = "migrated_template"
 
@@ -114,6 +115,7 @@ def anvil(servers_dir: Path) -> Iterator[Anvil]:
 @pytest.fixture(scope="module")
 def bitcoin_node(servers_dir: Path) -> Iterator[CoreNode]:
     """A fresh chain for each test module, under Bitcoin's constants."""
+    require_node("bitcoin")
     with BitcoinNode(servers_dir / f"bitcoin-{secrets.token_hex(6)}") as node:
         yield node
 
@@ -128,6 +130,7 @@ def btcd(servers_dir: Path) -> Iterator[Btcd]:
 @pytest.fixture(scope="module")
 def dogecoin_node(servers_dir: Path) -> Iterator[CoreNode]:
     """A fresh chain for each test module, under Dogecoin's constants."""
+    require_node("dogecoin")
     with DogecoinNode(servers_dir / f"dogecoin-{secrets.token_hex(6)}") as node:
         yield node
 
@@ -135,6 +138,7 @@ def dogecoin_node(servers_dir: Path) -> Iterator[CoreNode]:
 @pytest.fixture(scope="module")
 def litecoin_node(servers_dir: Path) -> Iterator[CoreNode]:
     """A fresh chain for each test module, under its own constants."""
+    require_node("litecoin")
     with LitecoinNode(servers_dir / f"litecoin-{secrets.token_hex(6)}") as node:
         yield node
 

@@ -66,17 +66,16 @@ rpcallowip=127.0.0.1
 """
 
 
-def litecoind_path() -> Path:
-    """Return the node's binary: the fetched one, else the system's, else ServerError.
+def find_litecoind() -> Path | None:
+    """Return the node's binary: the fetched one, else the system's, else None.
 
     The system's /usr/bin/litecoind is a script that writes into the home folder: not that one.
     """
     for path in (bundled_dir() / "usr/lib/litecoin/litecoind", Path("/usr/lib/litecoin/litecoind")):
         if path.exists():
             return path
-    if on_path := shutil.which("litecoind"):
-        return Path(on_path)
-    raise ServerError("no litecoind: run ops/fetch_litecoind.sh, or put one on PATH")
+    on_path = shutil.which("litecoind")
+    return Path(on_path) if on_path else None
 
 
 def bundled_dir() -> Path:
@@ -101,6 +100,11 @@ class CoreNode(DevNode):
     ) -> None:
         super().__init__(data_dir, port=port, block_time_s=block_time_s)
         self._miner: GuardedProcess | None = None
+
+    @classmethod
+    def is_installed(cls) -> bool:
+        """See DevNode: Debian 12 alone has the recorded litecoind."""
+        return find_litecoind() is not None
 
     @property
     def password(self) -> str:
@@ -174,7 +178,10 @@ class CoreNode(DevNode):
         config.write_text(text)
 
     def _command(self) -> list[str]:
-        command = [str(litecoind_path()), f"-datadir={self.data_dir}", "-printtoconsole=1"]
+        binary = find_litecoind()
+        if binary is None:
+            raise ServerError("no litecoind: run ops/fetch_litecoind.sh, or put one on PATH")
+        command = [str(binary), f"-datadir={self.data_dir}", "-printtoconsole=1"]
         return [*command, f"-conf={self.data_dir / 'litecoin.conf'}", "-debuglogfile=0"]
 
     def _environment(self) -> Mapping[str, str]:

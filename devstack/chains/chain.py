@@ -88,6 +88,11 @@ class DevNode(Server):
         super().__init__(data_dir, port=port)
         self.block_time_s = block_time_s
 
+    @classmethod
+    def is_installed(cls) -> bool:
+        """Whether its program is on this machine, as after `make install` all but some are."""
+        return True
+
     @property
     @abstractmethod
     def rpc_url(self) -> str:

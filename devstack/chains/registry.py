@@ -25,6 +25,11 @@ NODES: dict[str, type[DevNode]] = {
 """In the order in which `--chain all` takes them."""
 
 
+def installed_kinds() -> tuple[str, ...]:
+    """Return the kinds of chain whose node is on this machine, in the order of NODES."""
+    return tuple(kind for kind, node in NODES.items() if node.is_installed())
+
+
 def open_node(kind: str, data_dir: Path, *, block_time_s: int | None = None) -> DevNode:
     """Return the node of a kind of chain, to be started; KeyError if there is none.
 

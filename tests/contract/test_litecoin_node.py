@@ -12,6 +12,7 @@ import pytest
 from chain_adapters.types import Coin, Payment, Transfer
 from devstack.chains.bitcoin import LitecoinNode
 from tests.support.chain_worlds.bitcoin import CoreWorld, open_core_world
+from tests.support.nodes import require_node
 
 START = 432
 """The first block with an extension block in regtest: made only if money goes in with it."""
@@ -30,6 +31,7 @@ class ExtensionNode(LitecoinNode):
 
 @pytest.fixture(scope="module")
 def extension_node(servers_dir: Path) -> Iterator[ExtensionNode]:
+    require_node("litecoin")
     with ExtensionNode(servers_dir / f"extension-{secrets.token_hex(6)}") as node:
         yield node
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from devstack.chains.registry import NODES
+from devstack.chains.registry import NODES, installed_kinds
 from devstack.paths import ROOT
 from tests.faults.figures import Figure
 from tests.faults.kills import Size, run_kills
@@ -162,7 +162,7 @@ def main() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     promises = [p for p in PROMISES if chosen.only in (None, p.name)]
     console = Console()
-    chains = tuple(chosen.chain or NODES)
+    chains = tuple(chosen.chain or installed_kinds())
     terms = Terms(chosen.seed, chosen.short, chains, partial(console.print, soft_wrap=True))
     sys.exit(run_campaign(promises, terms, console))
 

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-from devstack.chains.registry import NODES
+from devstack.chains.registry import installed_kinds
 from tests.faults.campaign import SHORT_KILLS, short_depths
 from tests.faults.figures import Figure
 from tests.faults.kills import run_kills
@@ -27,7 +27,7 @@ async def test_nothing_is_lost_or_doubled_on_any_chain_while_everything_is_kille
 ) -> None:
     seed = secrets.randbelow(10**6)
     figures = await run_kills(
-        servers_dir / "kills", chains=tuple(NODES), size=SHORT_KILLS, seed=seed
+        servers_dir / "kills", chains=installed_kinds(), size=SHORT_KILLS, seed=seed
     )
     expect_kept(figures, seed)
 

@@ -23,6 +23,7 @@ from devstack.paths import ROOT
 from devstack.process import ServerError
 from devstack.stack import Stack
 from devstack.workers import BACKOFF_MAX_S, BACKOFF_MIN_S, WorkerProcess, next_backoff
+from tests.support.nodes import require_node
 
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(600)")
 
@@ -88,6 +89,7 @@ async def test_external_servers_are_used_and_left_alone(
 async def test_every_run_on_a_folder_has_the_same_test_tokens(
     tmp_path: Path, external: dict[str, str]
 ) -> None:
+    require_node("dogecoin")
     ours = {name: value for name, value in external.items() if name != "MILLRACE_RPC_URL"}
     listed = []
     for _ in range(2):

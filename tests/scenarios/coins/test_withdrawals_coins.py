@@ -19,6 +19,7 @@ from tests.support.coin_withdrawals import (
     order,
     order_twice_tried,
 )
+from tests.support.nodes import require_node
 from tests.support.withdrawals import CONFIRMATIONS
 
 
@@ -119,6 +120,7 @@ async def test_change_that_only_this_node_takes_for_dust_goes_to_the_fee_of_a_re
     postgres: Postgres, template_database: str, servers_dir: Path
 ) -> None:
     """Bytes that a node refuses for ever are sent again and again; the way out is a replacement."""
+    require_node("bitcoin")
     with StricterNode(servers_dir / f"stricter-{secrets.token_hex(6)}") as node:
         async with open_coin_world(postgres, template_database, node) as world:
             await world.fund(PAID + 500)
