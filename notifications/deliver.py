@@ -299,10 +299,8 @@ class Deliverer:
         answer = await self._attempt(claim, started_at)
         _ATTEMPTS[answer.result].inc()
         webhook_delivery_seconds.observe(answer.duration_s)
-        delivered = answer.result == "delivered"
-        if delivered or claim.delivery_id not in self._landed:
-            self._landed[claim.delivery_id] = Attempt(claim, started_at, answer)
-        returned = self._lanes.land(claim, succeeded=delivered)
+        self._keep(Attempt(claim, started_at, answer))
+        returned = self._lanes.land(claim, succeeded=answer.result == "delivered")
         self._returned += [unsent.delivery_id for unsent in returned]
         self._unwritten.set()
         if self._more_due and self._has_room():
@@ -319,6 +317,12 @@ class Deliverer:
             return fail(error)
         return await post(self._session, url, CONTENT_HEADERS | signature, claim.payload)
 
+    def _keep(self, attempt: Attempt) -> None:
+        """Let an attempt be written: the newest of a delivery, unless an older one delivered it."""
+        known = self._landed.get(attempt.claim.delivery_id)
+        if known is None or known.answer.result != "delivered":
+            self._landed[attempt.claim.delivery_id] = attempt
+
     async def _settle(self, conn: Connection) -> None:
         """Write down what landed, and give back what will not be sent."""
         if self._fault is not None:
@@ -328,7 +332,9 @@ class Deliverer:
         try:
             disabled = await self._write_all(conn, list(landed.values()), returned)
         except BaseException:
-            self._landed = landed | self._landed
+            newer, self._landed = self._landed, landed
+            for attempt in newer.values():
+                self._keep(attempt)
             self._returned += returned
             raise
         self._lanes.drop(disabled)
