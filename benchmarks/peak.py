@@ -78,9 +78,11 @@ def hand_over(block: Block) -> list[BlockAdded]:
     return cast(list[BlockAdded], [BLOCKS.decode(value) for value in sent])
 
 
-def match(records: Sequence[BlockAdded], watched: WatchedAddresses) -> tuple[list[str], list[str]]:
+def match(
+    blocks: Sequence[BlockAdded] | Sequence[Block], watched: WatchedAddresses
+) -> tuple[list[str], list[str]]:
     """Return the recipients and the payers that may be watched, as agents/match_deposits does."""
-    transactions = [transaction for record in records for transaction in record.transactions]
+    transactions = [transaction for block in blocks for transaction in block.transactions]
     transfers = [transfer for transaction in transactions for transfer in transaction.transfers]
     received = watched.maybe([transfer.address for transfer in transfers]).nonzero()[0]
     paid = watched.maybe([transaction.payer or "" for transaction in transactions]).nonzero()[0]

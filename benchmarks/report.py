@@ -55,8 +55,8 @@ AIMS = {
     "watched addresses, probe": Aim(ours_max=0.6),
     "watched addresses, misses": Aim(ours_max=0.0),
     "signed webhooks": Aim(0.5),
-    "block decode against ethereum-etl": Aim(5.0),
-    "block decode": Aim(0.6),
+    "block decode and match against ethereum-etl": Aim(5.0),
+    "block decode and match": Aim(0.6),
     **{
         f"read and match, {kind}": Aim(ours_min=multiple)
         for kind, multiple in {
