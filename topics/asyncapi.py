@@ -63,7 +63,8 @@ def describe_topics() -> dict[str, Any]:
             "title": "Millrace topics",
             "version": "0.1.0",
             "description": "Names carry the configured prefix, `millrace.` unless changed. Records"
-            " are JSON. Delivery is at least once, in order for each key.",
+            " are JSON. Delivery is at least once. Records of one key come in order as long as"
+            " nothing fails; do not lean on it.",
             "license": {"name": "GPL-3.0-or-later"},
         },
         "channels": {topic.name: _channel(topic, RECORDS[topic.name]) for topic in ALL_TOPICS},
