@@ -24,7 +24,7 @@ NOT_ON_BTCD := \
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-install: $(VENV)/.installed ## Set up .venv and fetch the broker and the chain node (once)
+install: $(VENV)/.installed ## Set up .venv and fetch the broker and the chains' nodes (once)
 
 demo: install ## Play the whole story on real servers; CHAIN=bitcoin, CHAIN=all, …
 	$(BIN)/millrace demo --chain $(CHAIN)
@@ -35,7 +35,7 @@ up: install ## Keep servers and workers running until Ctrl-C or make down; CHAIN
 down: install ## Stop what make up started
 	$(BIN)/python -m devstack.down
 
-test: install ## Run every test, on a real broker, database and chain node
+test: install ## Run every test, on a real broker, database and the chains' nodes
 	$(BIN)/python -m pytest
 
 check: install ## Check format, lint, types, import directions and SQL
