@@ -67,8 +67,7 @@ lock: install ## Resolve all dependencies anew and record their hashes
 	$(BIN)/python -m devstack.install --record
 
 surfpool: install ## Build Surfpool (Rust, minutes) and run Solana's tests on it
-	cargo build --release --locked --manifest-path devstack/surfpool/Cargo.toml \
-		--target-dir .cache/surfpool
+	ops/build_surfpool.sh
 	MILLRACE_SURFPOOL=$(CURDIR)/.cache/surfpool/release/surfnode $(BIN)/python -m pytest -k solana \
 		tests/contract/test_adapters.py tests/contract/test_payers.py tests/unit/test_solana_orders.py \
 		tests/scenarios/test_withdrawals_solana.py $(NOT_ON_SURFPOOL)
