@@ -29,7 +29,9 @@ _HANDSHAKE_S = 10.0
 _CLOSE = aiohttp.ClientWSTimeout(ws_close=1.0)
 _HEARTBEAT_S = 15.0
 _FOLLOWING_S = 0.1
-"""A head that comes so soon after another was on its way with it; no chain goes on like that."""
+"""A head that comes so soon after another was on its way with it, or the chain is a quick one."""
+_UNASKED_S_MAX = 5.0
+"""For so long at most do heads that follow each other put off the question what is final."""
 _BREAKS = (
     aiohttp.ClientError,
     OSError,
@@ -147,9 +149,9 @@ class TipWatcher:
         """Yield a tip for each pushed head; SocketLost when the socket is of no more use.
 
         Pushed heads are yielded at once, and the last one again if the safe or finalized height
-        moved with it: that is asked once no head follows, out of the way of those who read the
-        block. A quiet socket is checked against the node before it is given up, as a chain may be
-        quiet too.
+        moved with it: that is asked once no head follows for a moment, out of the way of those who
+        read the block. A quiet socket is checked against the node before it is given up, as a
+        chain may be quiet too.
         """
         async with subscribe(self._rpc, url, self._chain_id) as socket:
             tip = await self._rpc.first(poll_tip)
@@ -160,11 +162,12 @@ class TipWatcher:
                 head = await self._next_head(socket, tip)
                 if head is None:
                     continue
+                unasked_until = asyncio.get_running_loop().time() + _UNASKED_S_MAX
                 while head is not None:
                     tip = pushed_tip(tip, head)
                     self._last = tip
                     yield tip
-                    head = await head_within(socket, _FOLLOWING_S)
+                    head = await following_head(socket, unasked_until)
                 asked = await self._rpc.first(poll_tip)
                 tip = msgspec.structs.replace(
                     tip, safe_height=asked.safe_height, finalized_height=asked.finalized_height
@@ -236,12 +239,14 @@ async def read_head(socket: aiohttp.ClientWebSocketResponse, timeout_s: float) -
                 return push.params.result
 
 
-async def head_within(
-    socket: aiohttp.ClientWebSocketResponse, timeout_s: float
+async def following_head(
+    socket: aiohttp.ClientWebSocketResponse, unasked_until: float
 ) -> wire.WireHead | None:
-    """Return the next pushed head, None if there is none for so long."""
+    """Return a head that comes right behind the one before; None if it is time to ask first."""
+    if asyncio.get_running_loop().time() >= unasked_until:
+        return None
     try:
-        return await read_head(socket, timeout_s)
+        return await read_head(socket, _FOLLOWING_S)
     except TimeoutError:
         return None
 

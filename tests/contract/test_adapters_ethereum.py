@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from chain_adapters.ethereum import heads
 from chain_adapters.ethereum.adapter import EthereumAdapter
 from chain_adapters.ethereum.decode import TRANSFER_TOPIC
 from chain_adapters.types import (
@@ -225,6 +226,27 @@ async def test_heads_that_come_together_are_all_told_before_the_node_is_asked_wh
     assert told == [
         *((height, first.safe_height) for height in heights),
         (heights[-1], first.safe_height + 1),
+    ]
+
+
+async def test_heads_that_never_pause_do_not_put_off_what_is_final_for_ever(
+    anvil: Anvil, world: AnvilWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heads, "_UNASKED_S_MAX", 0.0)
+    await world.mine(40)  # so that something is safe
+    heights = [await world.height() + step for step in range(1, 4)]
+    async with (
+        Socket(anvil.chain_id, *(head(hex(height)) for height in heights)).running() as socket,
+        tips_of(anvil, socket.url, poll_interval_s=3600) as tips,
+    ):
+        first = await anext(tips)
+        await world.mine()
+        assert first.safe_height is not None
+        told = [(tip.height, tip.safe_height) for tip in [await anext(tips) for _ in range(3)]]
+    assert told == [
+        (heights[0], first.safe_height),
+        (heights[0], first.safe_height + 1),
+        (heights[1], first.safe_height + 1),
     ]
 
 
