@@ -73,7 +73,10 @@ def read_chains(wanted: Sequence[str] | None) -> tuple[str, ...]:
     if not wanted:
         return ("ethereum",)
     if "all" in wanted:
-        return installed_kinds()
+        chains = installed_kinds()
+        if missing := [kind for kind in NODES if kind not in chains]:
+            say(f"left out, for there is no node of them here: {', '.join(missing)}")
+        return chains
     if unknown := [kind for kind in wanted if kind not in NODES]:
         raise misused(
             f"no chain {', '.join(map(repr, unknown))}; there is {', '.join(NODES)} and all"

@@ -3,7 +3,7 @@
 # The lock leaves out where packages come from, as all of ours do: cargo's own registry is put in.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-target="${MILLRACE_CACHE_DIR:-$root/.cache}/surfpool"
+target="$root/.cache/surfpool"
 source="$target/source"
 
 rm -rf "$source"
@@ -24,4 +24,4 @@ touch "$source/probe/src/lib.rs"
 cargo generate-lockfile --quiet --manifest-path "$source/probe/Cargo.toml"
 registry="$(grep --max-count=1 --only-matching 'registry+[^"]*' "$source/probe/Cargo.lock")"
 sed -i "s|\"registry\"|\"$registry\"|" "$source/Cargo.lock"
-cargo build --release --locked --manifest-path "$source/Cargo.toml" --target-dir "$target" "$@"
+cargo build --release --locked --manifest-path "$source/Cargo.toml" --target-dir "$target"

@@ -16,7 +16,9 @@ from cli.dev_env import NAME, write_env
 from cli.errors import MISUSED, Problem, explain
 from cli.main import app
 from cli.place_order import still
+from cli.stack import read_chains
 from cli.work import require_port
+from devstack.chains.bitcoin import CoreNode
 from settings.model import Network, Settings, load_settings
 from topics.withdrawals import WithdrawalCommand
 
@@ -82,6 +84,14 @@ def test_a_command_that_cannot_be_meant_so_ends_with_2(arguments: list[str], wor
     assert result.exit_code == MISUSED
     assert words in result.stderr
     assert result.stdout == ""
+
+
+def test_all_chains_are_those_whose_node_is_here_and_the_others_are_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(CoreNode, "is_installed", classmethod(lambda _: False))
+    assert read_chains(["all"]) == ("ethereum", "solana", "ton", "stellar", "tron")
+    assert "bitcoin, dogecoin, litecoin" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("amounts", [[], ["--amount", "1", "--amount-minor", "1"]])
