@@ -12,12 +12,19 @@ from collections.abc import Callable
 from typing import Any
 
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.types import TP
 from mode.utils.futures import maybe_async
 
 from agents.runtime.kafka_access import ISOLATION
 
 WAIT_S = 0.1
 """For records, before Faust looks anew which partitions it holds and has room for."""
+FULL_WAIT_S = 0.02
+"""The same, and how long a broker holds a fetch without records, while a partition has no room.
+
+A broker answers a client's fetches one after the other, so a partition that has room again waits
+for the fetch of the others under way. Faust has brokers hold that for 1.5 s.
+"""
 
 
 class OneLoopTransport(Transport):  # type: ignore[misc]
@@ -25,6 +32,31 @@ class OneLoopTransport(Transport):  # type: ignore[misc]
 
     class Consumer(Consumer):  # type: ignore[misc]
         """Faust's consumer, whose thread is none."""
+
+        def on_buffer_full(self, tp: TP) -> None:
+            """Take no more of a partition until its stage has done most of what is held."""
+            is_new = tp not in self._buffered_partitions
+            super().on_buffer_full(tp)
+            if is_new:
+                self._thread.look_anew(full=bool(self._buffered_partitions))
+
+        def on_buffer_drop(self, tp: TP) -> None:
+            """Go on with a partition at once."""
+            super().on_buffer_drop(tp)
+            self._thread.look_anew(full=bool(self._buffered_partitions))
+
+        async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+            """Forget that partitions had no room: Faust would not, and they may never come back."""
+            self._buffered_partitions.difference_update(revoked)
+            self._thread.look_anew(full=bool(self._buffered_partitions))
+            await super().on_partitions_revoked(revoked)
+
+        async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ANN401 - Faust is untyped
+            """Look again soon if no partition has room: Faust would sleep for a second."""
+            if self.flow_active and self._buffered_partitions and not self._active_partitions:
+                await self.sleep(FULL_WAIT_S)
+                return {}, set()
+            return await super()._wait_next_records(timeout)
 
         def _new_consumer_thread(self) -> NoThread:
             return NoThread(
@@ -57,6 +89,15 @@ class NoThread(AIOKafkaConsumerThread):  # type: ignore[misc]
     ) -> Any:  # noqa: ANN401
         """Wait no longer than `WAIT_S`: partitions that have room again are not waited for."""
         return await super().getmany(active_partitions, min(timeout, WAIT_S))
+
+    def look_anew(self, *, full: bool) -> None:
+        """Have records that are here handed out, and the next fetches held shortly if `full`."""
+        consumer = self._consumer
+        if consumer is not None and consumer._fetcher is not None:
+            usual_ms = consumer._fetch_max_wait_ms
+            consumer._fetcher._fetch_max_wait_ms = int(FULL_WAIT_S * 1000) if full else usual_ms
+            for waiter in list(consumer._fetcher._fetch_waiters):
+                consumer._fetcher._notify(waiter)
 
     async def _gather_remaining_tasks(self) -> None:
         """Leave the tasks of the loop alone: they are the whole worker's."""

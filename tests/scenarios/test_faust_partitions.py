@@ -16,6 +16,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from agents.runtime.kafka_topics import create_topics
+from agents.runtime.one_loop import FULL_WAIT_S
 from agents.worker import STALLED
 from devstack.kafka import Kafka
 from devstack.process import free_port
@@ -48,6 +49,16 @@ async def keep_sending(settings: Settings, partition: int, numbers: Iterable[int
         for number in numbers:
             await producer.send_and_wait(topic, str(number).encode(), partition=partition)
             await asyncio.sleep(0.1)
+
+
+async def send_wide(settings: Settings, partition: int, numbers: Iterable[int]) -> None:
+    """Send numbers to a partition in records so large that a fetch brings a few of them."""
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap)
+    topic = settings.topic_prefix + NUMBERS.name
+    async with producer:
+        for number in numbers:
+            wide = str(number).rjust(100_000).encode()
+            await producer.send_and_wait(topic, wide, partition=partition)
 
 
 async def lag_shown(log: Path) -> float | None:
@@ -86,6 +97,29 @@ async def test_what_a_producer_took_back_is_not_done_and_nothing_seems_to_wait(
 
         await until(next_is_done, log)
     assert await noted(pool) == {1, 2, 4, 5}
+
+
+async def test_a_fetch_is_held_shortly_as_long_as_a_stage_has_no_room(
+    settings: Settings, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A partition that has room again would wait for it: to catch up took ten times as long."""
+    monkeypatch.setenv("MILLRACE_STAGE_BATCH_MAX", "2")
+    two = settings.model_copy(
+        update={"topic_prefix": f"{settings.topic_prefix}two.", "topic_partitions": 2}
+    )
+    await create_topics(two, [NUMBERS.name])
+    numbers = [number for number in range(1, 100) if number % EVERY]
+    await send_wide(two, 0, numbers)
+
+    async def held_ms() -> list[str]:
+        return (await asyncio.to_thread((tmp_path / "held_ms").read_text)).split()
+
+    async def all_noted_and_room_again() -> bool:
+        return await noted(pool) == set(numbers) and (await held_ms())[-1] == "1500"
+
+    async with running(two, "telling", tmp_path) as (log, _):
+        await until(all_noted_and_room_again, log)
+        assert set(await held_ms()) == {"1500", str(int(FULL_WAIT_S * 1000))}
 
 
 async def test_a_worker_whose_client_forgets_one_partition_ends_itself(

@@ -1,12 +1,13 @@
 """A worker process whose one stage raises on order: ours, or a plain Faust agent beside it.
 
-    python -m tests.support.faust_worker ours|plain|deaf|forgetful|doomed|late|let_down
+    python -m tests.support.faust_worker ours|plain|deaf|forgetful|telling|doomed|late|let_down
 
 Numbers come in on a topic and are noted in a table. Every 20th is poison: it raises, always
 ("ours") or the first time only ("plain", which is the milder fault). "deaf" is ours until its
 consumer is told to fetch no more, "forgetful" until it is told to fetch no more from partition 0.
-"doomed" holds its first record until it is told that an invariant is broken. "late" is never ready,
-and "let_down" has a loop that waits for what somebody else cancels.
+"telling" writes down how long the broker may hold each fetch. "doomed" holds its first record until
+it is told that an invariant is broken. "late" is never ready, and "let_down" has a loop that waits
+for what somebody else cancels.
 """
 
 from __future__ import annotations
@@ -82,6 +83,21 @@ def run_forgetful() -> None:
         return ask(self, SimpleNamespace(tps=tps, state_value=assignment.state_value))
 
     Fetcher._get_actions_per_node = ask_for_the_others
+    run_ours()
+
+
+def run_telling() -> None:
+    """Run ours, which adds to the file `held_ms` how long each fetch may be held by the broker."""
+    ask = Fetcher._get_actions_per_node
+    held_ms = Path(Settings().data_dir, "held_ms")
+
+    def ask_and_tell(self: Fetcher, assignment: object) -> Any:  # noqa: ANN401
+        actions = ask(self, assignment)
+        with held_ms.open("a") as told:
+            told.writelines(f"{request._max_wait_ms}\n" for _, request in actions[0])
+        return actions
+
+    Fetcher._get_actions_per_node = ask_and_tell
     run_ours()
 
 
