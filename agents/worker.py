@@ -25,7 +25,7 @@ from faust.tables import TableManager
 from mode.supervisors import CrashingSupervisor
 
 from agents.roles import ROLES, Role
-from agents.runtime.assignor import CompleteAssignor
+from agents.runtime.assignor import SpreadingAssignor
 from agents.runtime.clock import compare_clocks
 from agents.runtime.context import Context, open_context
 from agents.runtime.garbage import collect_seldom
@@ -263,7 +263,7 @@ def build_app(settings: Settings, role_name: str, runners: Sequence[StageRunner]
         broker_heartbeat_interval=2.0,
         consumer_metadata_max_age_ms=METADATA_S * 1000,
         agent_supervisor=CrashingSupervisor,
-        PartitionAssignor=CompleteAssignor,
+        PartitionAssignor=SpreadingAssignor,
         TableManager=NoTables,
     )
     app.producer_only = not runners
