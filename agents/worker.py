@@ -39,7 +39,7 @@ from agents.runtime.one_loop import OneLoopTransport
 from agents.runtime.record import Record
 from agents.runtime.run_loop import run_loop
 from agents.runtime.run_stage import StageRunner
-from agents.runtime.take import take_batches
+from agents.runtime.take import Taker
 from metrics import catalogue
 from metrics.server import MetricsServer
 from settings.logs import set_up_logs
@@ -61,6 +61,8 @@ TELL_S = 1.0
 """Whoever takes the log may take no more of it, and a line to it then waits for good."""
 BATCHES_HELD_MAX = 10
 """Of a stage, read from Kafka and waiting for their turn; and what a fetch brings beyond them."""
+TAKING_S = 5.0
+"""A batch is taken from memory, without waiting for anything."""
 START_S = 120.0
 """A worker that has not joined its group after this is taken for stuck."""
 
@@ -69,6 +71,29 @@ class MillraceApp(faust.App):  # type: ignore[misc]
     """A Faust app that closes what the worker opened, after its agents have stopped."""
 
     resources: AsyncExitStack
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Faust is untyped
+        super().__init__(*args, **kwargs)
+        self.takers: dict[str, Taker[Any]] = {}
+        """By stage."""
+
+    async def batches_given_out(self) -> None:
+        """Wait until no stage is amid taking a batch, no longer than TAKING_S.
+
+        For a rebalance or the end Faust takes away what lies ready, and waits until all that was
+        taken is done. A stage amid taking would wait for its next record: a rebalance took until
+        the brokers gave the worker up, a minute.
+        """
+        until = time.monotonic() + TAKING_S
+        while self._is_taking() and time.monotonic() < until:  # noqa: ASYNC110 - for microseconds
+            await asyncio.sleep(0)
+
+    def _is_taking(self) -> bool:
+        return any(taker.amid for taker in self.takers.values())
+
+    async def _stop_consumer(self) -> None:
+        await self.batches_given_out()
+        await super()._stop_consumer()
 
     def _new_transport(self) -> OneLoopTransport:
         return OneLoopTransport(self.conf.broker_consumer, self)
@@ -287,11 +312,12 @@ def _add_agent(app: MillraceApp, settings: Settings, runner: StageRunner) -> Non
 
     async def agent(stream: Any) -> None:  # noqa: ANN401 - Faust is untyped
         # Acks by hand, after the commit: Faust's own acks lose messages when an agent raises.
-        async for events in take_batches(
-            stream.noack().events(), batch_max, lambda: not stream.channel.queue.empty()
-        ):
-            await runner.run([to_record(event.message) for event in events])
-            for event in events:
+        events = stream.noack().events()
+        taker = Taker(events, batch_max, lambda: not stream.channel.queue.empty())
+        app.takers[runner.stage.name] = taker
+        async for batch in taker.batches():
+            await runner.run([to_record(event.message) for event in batch])
+            for event in batch:
                 event.ack()
 
     app.agent(topic, name=runner.stage.name, concurrency=1)(agent)

@@ -46,7 +46,11 @@ class OneLoopTransport(Transport):  # type: ignore[misc]
             self._thread.look_anew(full=bool(self._buffered_partitions))
 
         async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-            """Forget that partitions had no room: Faust would not, and they may never come back."""
+            """Wait for batches that are being taken, and forget which partitions had no room.
+
+            Faust would remember them, and they may never come back.
+            """
+            await self.app.batches_given_out()
             self._buffered_partitions.difference_update(revoked)
             self._thread.look_anew(full=bool(self._buffered_partitions))
             await super().on_partitions_revoked(revoked)

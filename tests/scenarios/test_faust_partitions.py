@@ -122,6 +122,27 @@ async def test_a_fetch_is_held_shortly_as_long_as_a_stage_has_no_room(
         assert set(await held_ms()) == {"1500", str(int(FULL_WAIT_S * 1000))}
 
 
+async def test_a_worker_amid_taking_a_batch_holds_up_no_rebalance(
+    settings: Settings, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waited for a next record, and Faust for the batch, until the brokers gave it up."""
+    monkeypatch.setenv("MILLRACE_STAGE_BATCH_MAX", "20")
+    numbers = [number for number in range(1, 200) if number % EVERY]
+    await send(settings, numbers)
+
+    async def some_are_noted() -> bool:
+        return bool(await noted(pool))
+
+    async def all_are_noted() -> bool:
+        return await noted(pool) == set(numbers)
+
+    async with running(settings, "sluggish", tmp_path) as (log, _):
+        await until(some_are_noted, log)
+        async with running(settings, "sluggish", tmp_path):
+            await until(all_are_noted, log)
+    assert "Waiting for tasks" not in await asyncio.to_thread(log.read_text)
+
+
 async def test_a_worker_whose_client_forgets_one_partition_ends_itself(
     settings: Settings, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

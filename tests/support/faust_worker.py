@@ -1,13 +1,14 @@
 """A worker process whose one stage raises on order: ours, or a plain Faust agent beside it.
 
-    python -m tests.support.faust_worker ours|plain|deaf|forgetful|telling|doomed|late|let_down
+    python -m tests.support.faust_worker KIND
 
 Numbers come in on a topic and are noted in a table. Every 20th is poison: it raises, always
 ("ours") or the first time only ("plain", which is the milder fault). "deaf" is ours until its
 consumer is told to fetch no more, "forgetful" until it is told to fetch no more from partition 0.
-"telling" writes down how long the broker may hold each fetch. "doomed" holds its first record until
-it is told that an invariant is broken. "late" is never ready, and "let_down" has a loop that waits
-for what somebody else cancels.
+"telling" writes down how long the broker may hold each fetch, and "sluggish" takes its time to put
+records that lie ready into a batch. "doomed" holds its first record until it is told that an
+invariant is broken. "late" is never ready, and "let_down" has a loop that waits for what somebody
+else cancels.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +29,7 @@ from agents import worker
 from agents.roles import ROLES, Role
 from agents.runtime.context import Context
 from agents.runtime.stage import InvariantBroken, LocalStage, Work
+from agents.runtime.take import Taker
 from agents.worker import Worker
 from settings.model import Settings
 from topics.topic import Topic
@@ -98,6 +100,26 @@ def run_telling() -> None:
         return actions
 
     Fetcher._get_actions_per_node = ask_and_tell
+    run_ours()
+
+
+class SluggishTaker(Taker[Any]):
+    """Takes one record in 50 ms."""
+
+    def __init__(
+        self, items: AsyncIterator[Any], size_max: int, more_ready: Callable[[], bool]
+    ) -> None:
+        super().__init__(self._slowly(items), size_max, more_ready)
+
+    async def _slowly(self, items: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for item in items:
+            yield item
+            await asyncio.sleep(0.05)
+
+
+def run_sluggish() -> None:
+    """Run ours, which is nearly always amid taking a batch."""
+    vars(worker)["Taker"] = SluggishTaker
     run_ours()
 
 

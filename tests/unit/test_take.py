@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from agents.runtime.take import take_batches
+from agents.runtime.take import Taker
 
 
 class Source:
@@ -31,7 +31,7 @@ class Source:
 
 async def test_what_lies_ready_is_one_batch_in_order() -> None:
     source = Source(1, 2, 3)
-    batches = take_batches(aiter(source), 10, source.more_ready)
+    batches = Taker(aiter(source), 10, source.more_ready).batches()
     assert await anext(batches) == [1, 2, 3]
     source.put(4, 5)
     assert await anext(batches) == [4, 5]
@@ -39,7 +39,7 @@ async def test_what_lies_ready_is_one_batch_in_order() -> None:
 
 async def test_a_batch_is_no_larger_than_allowed() -> None:
     source = Source(1, 2, 3)
-    batches = take_batches(aiter(source), 2, source.more_ready)
+    batches = Taker(aiter(source), 2, source.more_ready).batches()
     assert [await anext(batches), await anext(batches)] == [[1, 2], [3]]
 
 
@@ -48,7 +48,22 @@ async def test_an_error_of_the_source_is_raised() -> None:
         yield 1
         raise ValueError("broken")
 
-    batches = take_batches(broken(), 2, lambda: False)
+    batches = Taker(broken(), 2, lambda: False).batches()
     assert await anext(batches) == [1]
     with pytest.raises(ValueError, match="broken"):
         await anext(batches)
+
+
+async def test_a_batch_is_told_of_as_long_as_it_is_not_given_out() -> None:
+    source = Source(1, 2)
+    told: list[bool] = []
+
+    async def watched() -> AsyncIterator[int]:
+        async for item in source:
+            told.append(taker.amid)
+            yield item
+
+    taker = Taker(watched(), 10, source.more_ready)
+    assert await anext(taker.batches()) == [1, 2]
+    assert told == [False, True]
+    assert not taker.amid
