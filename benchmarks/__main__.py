@@ -39,7 +39,7 @@ Benchmark = Callable[[Stack, bool], Awaitable[list[Row]]]
 
 
 async def _ledger(stack: Stack, quick: bool) -> list[Row]:
-    return await ledger.run(stack.database_url, grow=10_000 if quick else 200_000)
+    return await ledger.run(stack.database_url, entries=10_000 if quick else 200_000)
 
 
 async def _pipeline(stack: Stack, quick: bool) -> list[Row]:

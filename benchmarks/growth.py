@@ -2,37 +2,35 @@
 
 Posts deposits in batches of 500 on one connection, as benchmarks/ledger.py does, into a database
 with fsync on, and prints for each tenth of them how many entries a second were posted and how
-large the database is. Ten million take 10 to 40 minutes and some 5 GB of disk. The machine
-should be quiet all that time: a tenth that shares it with something else is slower for that.
+large the database is. Ten million take 10 to 40 minutes and some 5 GB of disk. A tenth that shares
+the machine with something else is slower for that; so what is kept is measured at the end, on this
+ledger and a new one in turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import secrets
 import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import asyncpg
 from rich.console import Console
 
 from benchmarks import report
 from benchmarks.folder import make_folder
-from benchmarks.ledger import BATCH, Bench, row, with_database
+from benchmarks.ledger import BATCH, WARM_UP_BATCHES, Bench, compare_grown, open_bench, row
 from devstack.postgres import Postgres
-from sql.migrate import migrate
-from sql.pool import Connection
 
 NAME = "ledger, growth"
 ENTRIES = 10_000_000
 TENTHS = 10
 BATCHES_AT_ONCE = 20
 """As many entries are made beforehand, so that making them is not part of the time."""
-WARM_UP_BATCHES = 40
+ROUNDS = 25
+"""In which the grown ledger and a new one take turns."""
 
 Post = Callable[[int], Awaitable[float]]
 """Posts so many batches; returns entries a second."""
@@ -56,43 +54,31 @@ async def post_tenths(post: Post, entries: int, tell: Tell) -> list[float]:
     return rates
 
 
-def summary(entries: int, rates: list[float]) -> dict[str, Any]:
-    """Return the line of benchmarks/latest.json: the last tenth against the first."""
-    return row(f"{NAME} to {entries:,} entries", rates[-1], rates[0], "its first tenth")
+def summary(entries: int, grown: float, new: float) -> dict[str, Any]:
+    """Return the line of benchmarks/latest.json."""
+    return row(f"{NAME} to {entries:,} entries", grown, new, "a new ledger, in turns")
 
 
 async def measure(database_url: str, entries: int, console: Console) -> dict[str, Any]:
-    """Measure in a database made for it on the server of `database_url`, and drop it."""
-    name = f"bench_growth_{secrets.token_hex(4)}"
-    server = await asyncpg.connect(database_url)
-    try:
-        await server.execute(f"CREATE DATABASE {name}")
-        url = with_database(database_url, name)
-        await asyncio.to_thread(migrate, url)
-        conn = await asyncpg.connect(url)
-        try:
-            return await grow(conn, entries, console)
-        finally:
-            await conn.close()
-            await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    finally:
-        await server.close()
+    """Let a ledger grow on the server of `database_url`, and compare it with a new one."""
+    async with open_bench(database_url) as bench, open_bench(database_url) as new:
+        await bench.ours(WARM_UP_BATCHES)
+        await grow(bench, entries, console)
+        await new.ours(WARM_UP_BATCHES)
+        return summary(entries, *await compare_grown(bench, new, ROUNDS, BATCHES_AT_ONCE))
 
 
-async def grow(conn: Connection, entries: int, console: Console) -> dict[str, Any]:
-    """Let the ledger of a database grow."""
-    bench = Bench(conn)
-    await bench.prepare()
-    await bench.ours(WARM_UP_BATCHES)
+async def grow(bench: Bench, entries: int, console: Console) -> None:
+    """Post all entries, and print how each tenth went."""
     started = time.monotonic()
 
     async def tell(tenth: int, rate: float) -> None:
-        size = await conn.fetchval("SELECT pg_size_pretty(pg_database_size(current_database()))")
         minutes = (time.monotonic() - started) / 60
         posted = f"{entries * tenth // TENTHS:>12,}"
+        size = await bench.size()
         console.print(f"{posted} entries: {rate:>8,.0f} entries/s, {size}, {minutes:.1f} min")
 
-    return summary(entries, await post_tenths(bench.ours, entries, tell))
+    await post_tenths(bench.ours, entries, tell)
 
 
 def run(entries: int, console: Console) -> dict[str, Any]:

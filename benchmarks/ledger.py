@@ -13,7 +13,8 @@ import random
 import secrets
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -28,10 +29,9 @@ from sql.pool import Connection
 BATCH = 500
 ROUNDS = 15
 BATCHES_PER_ROUND = 4
+WARM_UP_BATCHES = 40
 SPREAD_USERS = 2_000
-TENANT = "bench"
 ASSET = "BENCH"
-WALLETS = AccountRef(TENANT, "", ASSET, "deposit_wallets")
 
 PLAIN_SCHEMA = """
 CREATE TABLE plain_balances (
@@ -106,8 +106,10 @@ Movement = tuple[str, int, int]
 class Bench:
     """One connection, one stream of entries that never repeats a key."""
 
-    def __init__(self, conn: Connection) -> None:
+    def __init__(self, conn: Connection, tenant: str) -> None:
+        """Take a tenant that no other has: posting remembers accounts, whatever the database."""
         self._conn = conn
+        self._tenant = tenant
         self._serial = itertools.count()
         self._random = random.Random(7)
 
@@ -115,7 +117,7 @@ class Bench:
         """Make a tenant and an asset."""
         await self._conn.execute(
             f"""
-            INSERT INTO tenants (tenant, name) VALUES ('{TENANT}', 'Benchmark');
+            INSERT INTO tenants (tenant, name) VALUES ('{self._tenant}', 'Benchmark');
             INSERT INTO networks (network, kind, native_asset, confirmations)
             VALUES ('bench:1', 'simulated', '{ASSET}', 1);
             INSERT INTO assets (asset, network, decimals) VALUES ('{ASSET}', 'bench:1', 18);
@@ -138,17 +140,18 @@ class Bench:
         ]
 
     def _entries(self, count: int, users: int = SPREAD_USERS) -> list[Entry]:
+        wallets = AccountRef(self._tenant, "", ASSET, "deposit_wallets")
         return [
             Entry(
-                TENANT,
+                self._tenant,
                 Kind.DEPOSIT,
                 key,
                 (
                     Line(
-                        WALLETS,
-                        AccountRef(TENANT, f"user-{user}", ASSET, "available"),
+                        wallets,
+                        AccountRef(self._tenant, f"user-{user}", ASSET, "available"),
                         amount_minor,
-                        repays=AccountRef(TENANT, f"user-{user}", ASSET, "receivable"),
+                        repays=AccountRef(self._tenant, f"user-{user}", ASSET, "receivable"),
                     ),
                 ),
                 "deposit",
@@ -162,7 +165,7 @@ class Bench:
         async with self._conn.transaction():
             await self._conn.execute(
                 statement,
-                [TENANT] * count,
+                [self._tenant] * count,
                 ["DEPOSIT"] * count,
                 [key for key, _, _ in movements],
                 ["deposit"] * count,
@@ -201,9 +204,10 @@ class Bench:
             await self._post_plain(statement, movements)
         return batches * size / (time.perf_counter() - started)
 
-    async def grow(self, entries: int) -> list[float]:
-        """Post so many entries; return the rate of each tenth."""
-        return [await self.ours(max(1, entries // 10 // BATCH)) for _ in range(10)]
+    async def size(self) -> str:
+        """Return how large the database is, e.g. "512 MB"."""
+        query = "SELECT pg_size_pretty(pg_database_size(current_database()))"
+        return str(await self._conn.fetchval(query))
 
 
 def row(name: str, ours: float, reference: float, reference_name: str) -> dict[str, Any]:
@@ -227,12 +231,48 @@ async def take_turns(rounds: int, *runs: Callable[[], Awaitable[float]]) -> list
     return [statistics.median(taken) for taken in figures]
 
 
-async def measure(conn: Connection, grow: int) -> list[dict[str, Any]]:
-    """Run everything on one connection."""
-    bench = Bench(conn)
-    await bench.prepare()
-    await bench.ours(8)  # opens the accounts
-    deciles = await bench.grow(grow)  # before there is anything of others to be cleaned up
+@asynccontextmanager
+async def open_bench(database_url: str) -> AsyncIterator[Bench]:
+    """Make an empty ledger in a database of its own on the server, which is dropped at the end."""
+    name = f"bench_ledger_{secrets.token_hex(4)}"
+    server = await asyncpg.connect(database_url)
+    await server.execute(f"CREATE DATABASE {name}")
+    url = with_database(database_url, name)
+    await asyncio.to_thread(migrate, url)
+    conn = await asyncpg.connect(url)
+    try:
+        bench = Bench(conn, name)
+        await bench.prepare()
+        yield bench
+    finally:
+        await conn.close()
+        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await server.close()
+
+
+async def compare_grown(grown: Bench, new: Bench, rounds: int, batches: int) -> tuple[float, float]:
+    """Post to a ledger that has grown and to a new one in turns; return entries a second of each.
+
+    They share a server, so what it does for the large one in the background slows both.
+    """
+    at_end, at_start = await take_turns(
+        rounds, lambda: grown.ours(batches), lambda: new.ours(batches)
+    )
+    return at_end, at_start
+
+
+async def measure_growth(bench: Bench, new: Bench, entries: int) -> dict[str, Any]:
+    """Return the row of the last tenth of so many entries beside the first tenth of another."""
+    await bench.ours(WARM_UP_BATCHES)  # opens the accounts
+    await new.ours(WARM_UP_BATCHES)
+    await bench.ours(entries * 9 // 10 // BATCH)
+    rounds = max(1, entries // 10 // BATCH // BATCHES_PER_ROUND)
+    last, first = await compare_grown(bench, new, rounds, BATCHES_PER_ROUND)
+    return row(f"ledger, last tenth of {entries}", last, first, "first tenth of another, in turns")
+
+
+async def measure(bench: Bench) -> list[dict[str, Any]]:
+    """Run everything else on one connection."""
     await bench.prepare_plain()
     await bench.plain(8), await bench.plain(8, statement=keyless(PLAIN_POST))
     ours, plain, plain_keyless, hot, plain_hot, plain_one, ours_one = await take_turns(
@@ -257,26 +297,15 @@ async def measure(conn: Connection, grow: int) -> list[dict[str, Any]]:
         row("ledger, batched against our single", ours, ours_one, "ours, one per transaction"),
         row("ledger, one hot account", hot, ours, "ours, spread"),
         row("ledger, all on one account", hot, plain_hot, "plain shape, one account"),
-        row(f"ledger, last tenth of {grow}", deciles[-1], deciles[0], "first tenth"),
     ]
 
 
-async def run(database_url: str, grow: int = 200_000) -> list[dict[str, Any]]:
-    """Measure in a database made for it on the server of `database_url`, and drop it."""
-    name = f"bench_ledger_{secrets.token_hex(4)}"
-    server = await asyncpg.connect(database_url)
-    try:
-        await server.execute(f"CREATE DATABASE {name}")
-        url = with_database(database_url, name)
-        await asyncio.to_thread(migrate, url)
-        conn = await asyncpg.connect(url)
-        try:
-            return await measure(conn, grow)
-        finally:
-            await conn.close()
-            await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    finally:
-        await server.close()
+async def run(database_url: str, entries: int = 200_000) -> list[dict[str, Any]]:
+    """Measure on the server of `database_url`; a ledger grows to so many entries."""
+    async with open_bench(database_url) as bench:
+        async with open_bench(database_url) as new:  # before there is anything of others
+            growth = await measure_growth(bench, new, entries)
+        return [*await measure(bench), growth]
 
 
 def with_database(database_url: str, name: str) -> str:

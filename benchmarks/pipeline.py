@@ -1,9 +1,10 @@
 """From blocks in Kafka to entries in the ledger, measured beside one bare loop.
 
-Ours is a real worker of the role `deposits`, one process: match, confirm and post in stages over
-Kafka, with events for webhooks. The reference is benchmarks.pipeline_bare, one process that writes
-deposits, journals and balances in a single transaction. Both take the same blocks, which lie ready
-in Kafka, from a warm standstill. They take turns; figures are medians of the rounds.
+Ours are real workers of the role `deposits`, two processes that share its stages, or one that has
+all: match, confirm and post over Kafka, with events for webhooks. The reference is
+benchmarks.pipeline_bare, one process that writes deposits, journals and balances in a single
+transaction. All take the same blocks, which lie ready in Kafka, from a warm standstill. They take
+turns; figures are medians of the rounds.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import random
 import statistics
 import time
 from collections.abc import Sequence
-from typing import Any
 from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
 
 from benchmarks import plain
+from benchmarks.report import Row
 from benchmarks.site import Site, address_of, in_turns, open_site, until
 from chain_adapters.types import Block, Tip, Transaction, Transfer
 from devstack.stack import Stack
@@ -112,10 +113,11 @@ async def _take_turn(site: Site, conn: Connection, newest: str, count: str, bloc
     return rate
 
 
-async def ours(stack: Stack, blocks: int = BLOCKS_TIMED) -> float:
-    """Run our worker; deposits per second."""
+async def ours(stack: Stack, workers: int, blocks: int = BLOCKS_TIMED) -> float:
+    """Run so many workers of ours; deposits per second."""
     async with open_site(stack, WATCHED) as (site, conn):
-        await site.run_roles("deposits")
+        await site.run_roles(*["deposits"] * workers)
+        await until(lambda: site.have_joined("deposits"), "all workers in their group")
         newest = "SELECT max(entry_id) FROM journal_lines"
         count = "SELECT count(*) FROM journal_lines"
         return await _take_turn(site, conn, newest, count, blocks)
@@ -131,17 +133,24 @@ async def bare(stack: Stack, blocks: int = BLOCKS_TIMED) -> float:
         return await _take_turn(site, conn, newest, count, blocks)
 
 
-async def run(stack: Stack, rounds: int = ROUNDS) -> list[dict[str, Any]]:
-    """Measure and return the row of the table."""
-    our_rates, bare_rates = await in_turns(rounds, lambda: ours(stack), lambda: bare(stack))
-    ratios = [our / rate for our, rate in zip(our_rates, bare_rates, strict=True)]
+async def run(stack: Stack, rounds: int = ROUNDS) -> list[Row]:
+    """Measure and return the rows of the table."""
+    together, alone, reference = await in_turns(
+        rounds, lambda: ours(stack, 2), lambda: ours(stack, 1), lambda: bare(stack)
+    )
     return [
-        {
-            "name": "pipeline, blocks to ledger in stages",
-            "ours": round(statistics.median(our_rates)),
-            "reference": round(statistics.median(bare_rates)),
-            "reference_name": "one bare loop, one transaction a batch",
-            "unit": "deposits/s",
-            "ratio": round(statistics.median(ratios), 3),
-        }
+        _row("pipeline, blocks to ledger in stages", together, reference),
+        _row("pipeline, all stages in one process", alone, reference),
     ]
+
+
+def _row(name: str, our_rates: Sequence[float], bare_rates: Sequence[float]) -> Row:
+    ratios = [our / rate for our, rate in zip(our_rates, bare_rates, strict=True)]
+    return {
+        "name": name,
+        "ours": round(statistics.median(our_rates)),
+        "reference": round(statistics.median(bare_rates)),
+        "reference_name": "one bare loop, one transaction a batch",
+        "unit": "deposits/s",
+        "ratio": round(statistics.median(ratios), 3),
+    }

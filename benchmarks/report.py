@@ -49,7 +49,7 @@ AIMS = {
     "ledger, one hot account": Aim(0.8),
     "ledger, last tenth": Aim(0.9),
     "ledger, growth": Aim(0.9),
-    "pipeline": Aim(0.5),
+    "pipeline, blocks to ledger": Aim(0.5),
     "latency, block seen": Aim(0.67),
     "watched addresses, memory": Aim(ours_max=25.0),
     "watched addresses, probe": Aim(ours_max=0.6),

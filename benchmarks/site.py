@@ -19,6 +19,7 @@ import asyncpg
 
 from agents.runtime.kafka_topics import create_topics
 from benchmarks.ledger import with_database
+from devstack.kafka import members_of
 from devstack.stack import Stack
 from devstack.workers import WorkerProcess
 from settings.model import Settings
@@ -77,6 +78,11 @@ class Site:
             for worker in self.workers:
                 url = f"http://127.0.0.1:{worker.metrics_port}/readyz"
                 await until(lambda url=url: _is_ready(http, url), f"worker {worker.role}")  # type: ignore[misc]
+
+    async def have_joined(self, role: str) -> bool:
+        """Whether all workers, which are of this role, share its partitions."""
+        group = self.topic_prefix + role
+        return await members_of(group, self.stack.kafka_bootstrap) == len(self.workers)
 
     def run_bare(self, module: str, *arguments: str) -> None:
         """Start a process of the reference."""

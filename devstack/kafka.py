@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
+
 from devstack.paths import kafka_jars_dir
 from devstack.process import Server, ServerError, free_port
 
@@ -115,3 +118,17 @@ class Kafka(Server):
 
     def _answers(self) -> bool:
         return STARTED in self._log_since_start()
+
+
+async def members_of(group: str, bootstrap: str) -> int:
+    """Return how many workers share the partitions, 0 while that is not settled."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        (answer,) = await admin.describe_consumer_groups([group])
+    except GroupCoordinatorNotAvailableError:
+        return 0
+    finally:
+        await admin.close()
+    _, _, state, _, _, members, *_ = answer.groups[0]
+    return len(members) if state == "Stable" else 0

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
+from aiokafka.errors import KafkaError
 from pydantic import SecretStr
 
 import sql.pool
@@ -25,7 +24,7 @@ from agents.worker import STALLED
 from cli import session
 from cli.doctor import examine_database
 from cli.work import require_set_up
-from devstack.kafka import Kafka
+from devstack.kafka import Kafka, members_of
 from devstack.postgres import Postgres
 from devstack.process import free_port
 from settings.model import Settings
@@ -208,24 +207,12 @@ async def test_a_worker_without_partitions_ends_itself_too_when_its_brokers_all_
                     await workers.enter_async_context(running(moving, "ours", tmp_path / name))
                 )
 
+            group = f"{moving.topic_prefix}torment"
+
             async def share_the_partition() -> bool:
-                return await members(moving) == len(ran)
+                return await members_of(group, moving.kafka_bootstrap) == len(ran)
 
             await until(share_the_partition, ran[0][0])
         with Kafka(tmp_path / "kafka", port=ports[1], heap_mib=128):
             ends = await asyncio.gather(*(process.wait() for _, process in ran))
     assert ends == [STALLED, STALLED]
-
-
-async def members(settings: Settings) -> int:
-    """Return how many workers share the partitions, 0 while that is not settled."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
-    await admin.start()
-    try:
-        (answer,) = await admin.describe_consumer_groups([f"{settings.topic_prefix}torment"])
-        (_, _, state, _, _, found, *_) = answer.groups[0]
-        return len(found) if state == "Stable" else 0
-    except GroupCoordinatorNotAvailableError:
-        return 0
-    finally:
-        await admin.close()
