@@ -31,7 +31,8 @@ class Playground(Business):
     """One tenant with a webhook endpoint, a token on each chain that has them, all workers.
 
     Give it a stack whose servers run. `network` changes how every chain is followed, `coin` the
-    settings of the native assets; `tell` hears how the workers get ready.
+    settings of the native assets; `each` is how many workers a role has, `tell` hears how they get
+    ready.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Playground(Business):
         with_tokens: bool = True,
         network: Mapping[str, Any] = NOTHING,
         coin: Mapping[str, Any] = NOTHING,
+        each: int = 1,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         super().__init__(wait_s)
@@ -51,6 +53,7 @@ class Playground(Business):
         self._with_tokens = with_tokens
         self._network = network
         self._coin = coin
+        self._each = each
         self._tell = tell
         self._resources = AsyncExitStack()
 
@@ -78,7 +81,7 @@ class Playground(Business):
         await set_up(self.settings, lambda _: None)
         own = {name: os.environ[name] for name in ("MILLRACE_NETWORKS", "MILLRACE_ASSETS")}
         keys = {role: {name: os.environ[name]} for role, name in ROLE_KEYS.items()}
-        self.stack.run_workers(ROLES, own, keys)
+        self.stack.run_workers(ROLES, own, keys, each=self._each)
         self.pool = await open_pool(self.settings.database_url.get_secret_value(), 4)
         self._resources.push_async_callback(self.pool.close)
         for kind, chain in zip(self.stack.chains, chains, strict=True):

@@ -209,20 +209,24 @@ class Stack:
         roles: Iterable[str],
         environment: Mapping[str, str] | None = None,
         secrets: Mapping[str, Mapping[str, str]] | None = None,
+        *,
+        each: int = 1,
     ) -> dict[str, WorkerProcess]:
-        """Start a worker for each role that has none yet; return all workers by role.
+        """Start `each` workers for each role that has none yet; return all workers by name.
 
-        `environment` is added to every worker's, `secrets[role]` to that role's alone. In a
-        database of ours they have the privileges of millrace_app, not the owner's.
+        The first of a role has its name. `environment` is added to every worker's, `secrets[role]`
+        to that role's alone. In a database of ours they have the privileges of millrace_app, not
+        the owner's.
         """
         for role in roles:
             if role not in self.workers:
                 own = {**self.environment(), **(environment or {}), **(secrets or {}).get(role, {})}
                 if self.postgres:
                     own["MILLRACE_DATABASE_URL"] = self.postgres.url_of(DATABASE, role=APP_ROLE)
-                worker = WorkerProcess(role, own, self.data_dir / "logs" / f"{role}.log")
-                self.workers[role] = worker
-                worker.start()
+                for name in [role, *(f"{role}-{number}" for number in range(2, each + 1))]:
+                    worker = WorkerProcess(role, own, self.data_dir / "logs" / f"{name}.log")
+                    self.workers[name] = worker
+                    worker.start()
         return self.workers
 
     async def stop(self) -> None:

@@ -38,11 +38,13 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Terms:
-    """How a promise is put to the test. `chains` count for the kills alone."""
+    """How a promise is put to the test. `chains` and `each` count for the kills alone."""
 
     seed: int
     short: bool
     chains: tuple[str, ...]
+    each: int
+    """Workers of each role."""
     tell: Tell
 
 
@@ -85,7 +87,14 @@ def short_depths(seed: int) -> list[int]:
 
 async def _kills(folder: Path, terms: Terms) -> list[Figure]:
     size = SHORT_KILLS if terms.short else LONG_KILLS
-    return await run_kills(folder, chains=terms.chains, size=size, seed=terms.seed, tell=terms.tell)
+    return await run_kills(
+        folder,
+        chains=terms.chains,
+        size=size,
+        seed=terms.seed,
+        each=terms.each,
+        tell=terms.tell,
+    )
 
 
 async def _reorgs(folder: Path, terms: Terms) -> list[Figure]:
@@ -155,6 +164,7 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="a few minutes' worth, less sure")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--chain", choices=NODES, action="append", help="for kills; else all")
+    parser.add_argument("--each", type=int, default=1, help="workers of each role, for kills")
     parser.add_argument("--only", choices=[promise.name for promise in PROMISES])
     chosen = parser.parse_args()
     compile_program()
@@ -163,7 +173,8 @@ def main() -> None:
     promises = [p for p in PROMISES if chosen.only in (None, p.name)]
     console = Console()
     chains = tuple(chosen.chain or installed_kinds())
-    terms = Terms(chosen.seed, chosen.short, chains, partial(console.print, soft_wrap=True))
+    tell = partial(console.print, soft_wrap=True)
+    terms = Terms(chosen.seed, chosen.short, chains, chosen.each, tell)
     sys.exit(run_campaign(promises, terms, console))
 
 

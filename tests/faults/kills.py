@@ -111,9 +111,10 @@ class Killer:
                 await asyncio.gather(*(self._until_progress(role) for role in ROLES))
 
     async def _kill_worker(self, role: str) -> None:
-        """Kill a worker of the role; until it has resumed, it is left in peace."""
+        """Kill a worker of the role; until work of the role goes on, that is left in peace."""
         self._dying.add(role)
-        worker = self._world.stack.workers[role]
+        workers = self._world.stack.workers.values()
+        worker = self._chance.choice([one for one in workers if one.role == role])
         killed_at, pid = time.monotonic(), worker.pid
         worker.kill()
         self.kills[role] += 1
@@ -128,7 +129,7 @@ class Killer:
         self._dying.discard(role)
 
     async def _until_progress(self, role: str) -> None:
-        """Wait until a new process of the role has committed something."""
+        """Wait until a process of the role, the new one if there is but one, commits something."""
         since = None
         while since is None or not await self._look(partial(self._progressed, role, since)):
             since = since or await self._look(self._now)
@@ -162,10 +163,11 @@ async def run_kills(
     chains: Sequence[str],
     size: Size,
     seed: int,
+    each: int = 1,
     tell: Callable[[str], None] = lambda _: None,
 ) -> list[Figure]:
     """Move money on several chains at once while things are killed; then prove the effects."""
-    async with open_world(folder, chains, rebroadcast_after_s=1.0) as world:
+    async with open_world(folder, chains, each=each, rebroadcast_after_s=1.0) as world:
         await world.open_tenant()
         heard = Heard(world.sink)
         pace = size.pace(len(world.grounds))

@@ -32,9 +32,10 @@ async def open_world(
     *,
     with_tokens: bool = True,
     coin: Mapping[str, object] = MappingProxyType({}),
+    each: int = 1,
     **network: object,
 ) -> AsyncIterator[Playground]:
-    """Start servers and workers of all roles.
+    """Start servers, and so many workers of each role.
 
     `network` changes how each chain is followed, `coin` the settings of its native asset. Blocks
     are not traced: anvil 1.7.1 sometimes locks up for good if it mines while it traces.
@@ -44,7 +45,12 @@ async def open_world(
         async with (
             Stack(folder, chains=chains) as stack,
             Playground(
-                stack, wait_s=WAIT_S, with_tokens=with_tokens, network=followed, coin=coin
+                stack,
+                wait_s=WAIT_S,
+                with_tokens=with_tokens,
+                network=followed,
+                coin=coin,
+                each=each,
             ) as world,
         ):
             yield world
