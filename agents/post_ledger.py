@@ -1,8 +1,9 @@
 """ledger → events: turns facts of a chain into journal entries, and tells their owners.
 
 Order-proof: a confirmation is posted only while its deposit, cost or withdrawal still stands in
-that revision, a reversal only if what it undoes was posted, and a withdrawal's second settling
-behind the reversal of its first. Repeats are dropped by idempotency key.
+that revision, a reversal only if what it undoes was posted, and a second credit or settling only
+behind the reversal of the first: else the money could be spent twice meanwhile. Repeats are dropped
+by idempotency key.
 """
 
 from __future__ import annotations
@@ -16,8 +17,15 @@ from typing import Final, Literal, NamedTuple
 import structlog
 from prometheus_client import Counter
 
-from agents.parts.deposit_events import is_from_customer
-from agents.parts.ledger_entries import entry_of, original_of, with_gas, with_undoings
+from agents.parts.deposit_events import deposit_fact, is_from_customer
+from agents.parts.ledger_entries import (
+    credits_before,
+    entry_of,
+    key_of,
+    original_of,
+    with_gas,
+    with_undoings,
+)
 from agents.parts.ledger_events import events_of
 from agents.runtime.context import Context
 from agents.runtime.stage import LocalStage, Work
@@ -35,6 +43,7 @@ from topics.events import emit_events
 from topics.ledger import (
     LEDGER,
     DepositConfirmed,
+    DepositOrphaned,
     LedgerFact,
     LedgerRecord,
     NetworkCostConfirmed,
@@ -117,13 +126,35 @@ class PostLedger(LocalStage[LedgerRecord]):
 
     async def _postable(self, work: Work, facts: Sequence[LedgerFact]) -> list[Item]:
         """Return the entries of the facts that hold, in order."""
+        facts = await with_next_credits(work.conn, facts)
         standing = await read_standing(work.conn, facts)
         undone = await self._find_undone(work, facts)
-        return [
-            (fact, entry_of(fact, undone.get(id(fact))))
-            for fact in facts
-            if standing.has(fact) or id(fact) in undone
-        ]
+        return await self._without_early(
+            work,
+            [
+                (fact, entry_of(fact, undone.get(id(fact))))
+                for fact in facts
+                if standing.has(fact) or id(fact) in undone
+            ],
+        )
+
+    async def _without_early(self, work: Work, items: list[Item]) -> list[Item]:
+        """Leave out credits whose deposit still has an earlier one: they come with its reversal."""
+        wanted = {key for fact, _ in items for pair in credits_before(fact) for key in pair}
+        if not wanted:
+            return items
+        keys = list(wanted)
+        found = await ledger_sql.find_entries(work.conn, keys)
+        posted = {keys[line.position - 1] for line in found}
+        timely = []
+        for fact, entry in items:
+            early = any(c in posted and r not in posted for c, r in credits_before(fact))
+            if early:
+                log.info("credit waits for the reversal of the one before", fact=fact)
+            else:
+                timely.append((fact, entry))
+                posted.add(key_of(entry))
+        return timely
 
     async def _find_undone(self, work: Work, facts: Sequence[LedgerFact]) -> dict[int, Entry]:
         """Return by id() of facts the posted entries that they undo, with the gas these took."""
@@ -172,6 +203,26 @@ class PostLedger(LocalStage[LedgerRecord]):
                 for fact, result in refused
             ],
         )
+
+
+async def with_next_credits(conn: Connection, facts: Sequence[LedgerFact]) -> list[LedgerFact]:
+    """Return facts, and behind each orphaned deposit its credit if it is confirmed again already.
+
+    That credit may have come before, and was left out then; else it is a repeat when it comes.
+    """
+    orphaned = [(f.deposit_id, f.revision) for f in facts if isinstance(f, DepositOrphaned)]
+    if not orphaned:
+        return list(facts)
+    again = {
+        deposit.deposit_id: deposit_fact(DepositConfirmed, deposit, deposit.confirm_height)
+        for deposit in await facts_sql.confirmed_again(conn, orphaned)
+    }
+    with_next: list[LedgerFact] = []
+    for fact in facts:
+        with_next.append(fact)
+        if isinstance(fact, DepositOrphaned) and fact.deposit_id in again:
+            with_next.append(again[fact.deposit_id])
+    return with_next
 
 
 async def read_standing(conn: Connection, facts: Sequence[LedgerFact]) -> Standing:

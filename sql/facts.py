@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sql.arrays import array_literal
+from sql.deposits import Deposit
 from sql.pool import Connection
 from sql.queries import load_queries
 
@@ -23,6 +24,16 @@ async def standing_deposits(
         revisions=array_literal([revision for _, revision in revisions]),
     )
     return {(deposit_id, revision) for deposit_id, revision in rows}
+
+
+async def confirmed_again(conn: Connection, revisions: Sequence[tuple[int, int]]) -> list[Deposit]:
+    """Return deposits that are confirmed now in a later revision than (deposit id, revision)."""
+    rows = await _queries.confirmed_again(
+        conn,
+        deposit_ids=[deposit_id for deposit_id, _ in revisions],
+        revisions=[revision for _, revision in revisions],
+    )
+    return [Deposit(*row) for row in rows]
 
 
 async def standing_costs(

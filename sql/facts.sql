@@ -13,6 +13,35 @@ WHERE d.status = 'confirmed'
 ORDER BY d.deposit_id
 FOR SHARE OF d;
 
+-- name: confirmed_again
+-- Deposits that are confirmed now in a later revision than these.
+SELECT
+    d.deposit_id,
+    d.revision,
+    d.tenant,
+    d.owner,
+    d.purpose,
+    d.asset,
+    d.amount_minor::text AS amount_minor,
+    d.network,
+    d.address,
+    d.transaction_id,
+    d.transfer_index,
+    d.height,
+    d.memo,
+    d.status,
+    d.ignored_reason,
+    d.sender,
+    d.contract,
+    d.confirm_height,
+    d.block_id
+FROM deposits AS d
+INNER JOIN
+    unnest(:deposit_ids::bigint [], :revisions::integer []) AS f (deposit_id, revision)
+    ON d.deposit_id = f.deposit_id AND d.revision > f.revision
+WHERE d.status = 'confirmed'
+ORDER BY d.deposit_id;
+
 -- name: standing_costs
 -- Which of these network costs are confirmed in just this revision, and stay so until this
 -- transaction ends.

@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgspec
 
 from ledger import rules
+from ledger.decide import Key
 from ledger.entries import Entry
 from topics.ledger import (
     DepositConfirmed,
@@ -55,6 +56,19 @@ def with_undoings(fact: LedgerFact) -> list[LedgerFact]:
     fields = msgspec.structs.asdict(fact)
     earlier = range(fact.revision)
     return [*(WithdrawalUnsettled(**fields | {"revision": r}) for r in earlier), fact]
+
+
+def credits_before(fact: LedgerFact) -> list[tuple[Key, Key]]:
+    """Return of each credit that a deposit may have had before its own: its key, its reversal's."""
+    if not isinstance(fact, DepositConfirmed) or not fact.revision:
+        return []
+    earlier = [msgspec.structs.replace(fact, revision=number) for number in range(fact.revision)]
+    return [(key_of(_credit(one)), key_of(_reversal(one))) for one in earlier]
+
+
+def key_of(entry: Entry) -> Key:
+    """Return what an entry is found by."""
+    return entry.tenant, entry.idempotency_key
 
 
 def with_gas(fact: LedgerFact, gas_minor: int) -> LedgerFact:

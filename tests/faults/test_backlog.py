@@ -8,16 +8,18 @@ from typing import TypeVar
 
 import pytest
 
+from agents.parts.deposit_events import deposit_fact as deposit_fact_of
 from agents.parts.ledger_entries import entry_of
 from agents.post_ledger import Item, PostLedger
 from agents.runtime.transact import transact
 from ledger import rules
 from ledger.post import post
-from sql.pool import Pool
+from sql import facts as facts_sql
+from sql.pool import Connection, Pool
 from tests.support.books import Books
 from tests.support.deposits import CONFIRMATIONS, World
 from topics.events import EVENTS, event_type
-from topics.ledger import DepositConfirmed, DepositFact, DepositOrphaned
+from topics.ledger import DepositConfirmed, DepositFact, DepositOrphaned, LedgerRecord
 
 FactT = TypeVar("FactT", bound=DepositFact)
 
@@ -59,6 +61,50 @@ async def test_a_deposit_that_moved_meanwhile_is_credited_once(books: Books) -> 
 
     assert await books.available() == 500
     assert (await books.reconcile()).clean
+
+
+async def test_a_credit_that_overtakes_the_reversal_of_the_one_before_waits_for_it(
+    books: Books,
+) -> None:
+    """Both would be there to spend meanwhile. Two workers tell of them, and one may be slow."""
+    address = await books.watch()
+    books.chain.mint(address, None, 500)
+    await books.confirm()
+    with ledger_away(books):
+        dropped = books.chain.drop(CONFIRMATIONS + 1)
+        books.chain.mine()
+        books.chain.include([t for block in dropped for t in block.transactions])
+        books.chain.mine(CONFIRMATIONS)
+        await books.confirm()
+    async with books.pool.acquire() as conn:
+        (again,) = await facts_sql.confirmed_again(conn, [(await newest_deposit(conn), 0)])
+    credit = deposit_fact_of(DepositConfirmed, again, again.confirm_height)
+    reversal = deposit_fact_of(DepositOrphaned, again._replace(revision=0), again.height)
+
+    assert await post_alone(books, credit) == []
+    assert await books.available() == 500
+    assert await post_alone(books, reversal) == ["deposit.reversed", "deposit.confirmed"]
+    assert await books.available() == 500
+    assert await post_alone(books, credit) == []
+    await books.pipeline.settle()
+    assert await books.available() == 500
+    assert await count_parked(books) == 0
+    assert (await books.reconcile()).clean
+
+
+async def newest_deposit(conn: Connection) -> int:
+    """Return its id."""
+    found: int = await conn.fetchval("SELECT max(deposit_id) FROM deposits")
+    return found
+
+
+async def post_alone(books: Books, fact: DepositFact) -> list[str]:
+    """Post a fact; return the types of the events."""
+    stage = PostLedger(books.pipeline.context)
+    async with transact(books.pipeline.context) as work:
+        await stage.apply(work, [LedgerRecord([fact])], None)  # type: ignore[list-item]
+        records = [payload for topic, _, payload in work.outbox if topic == EVENTS.name]
+    return [event_type(event) for record in records for event in EVENTS.decode(record).events]
 
 
 async def test_a_payment_that_moved_meanwhile_is_settled_once(books: Books) -> None:
