@@ -3,7 +3,8 @@
 Users pay to addresses of their own and with memos, strangers without; an operator says whose that
 is, and the network takes its fees.
 The history of a chain is played with all that disorder, and its last state once more cleanly and
-in order on an empty ledger. Both must end with the same money.
+in order on an empty ledger. Both must end with the same money, and on the way no deposit may have
+two credits at a time.
 """
 
 from __future__ import annotations
@@ -235,6 +236,23 @@ async def money(world: World) -> dict[tuple[str, str], int]:
     return {(row["owner"], row["bucket"]): int(row["balance_minor"]) for row in rows}
 
 
+async def most_credits(world: World) -> int:
+    """Return how many credits of one deposit ever stood at the same time."""
+    async with world.pool.acquire() as conn:
+        keys = await conn.fetch(
+            "SELECT idempotency_key FROM journal_lines"
+            " WHERE tenant = $1 AND reference_type = 'deposit' AND line = 0 ORDER BY entry_id",
+            world.tenant,
+        )
+    standing: Counter[str] = Counter()
+    most = 0
+    for (key,) in keys:
+        _, deposit_id, step, _ = key.split(":")
+        standing[deposit_id] += {"credit": 1, "reversal": -1, "assign": 0}[step]
+        most = max(most, standing[deposit_id])
+    return most
+
+
 async def clean_run(pool: Pool, database_url: str, of: World, addresses: dict[str, str]) -> World:
     """Return a world that has followed the same chain once, cleanly and in order."""
     world = World(pool, database_url)
@@ -298,6 +316,7 @@ async def play(pool: Pool, database_url: str, history: Sequence[Step], seed: int
     await player.finish(seed)
     clean = await clean_run(pool, database_url, world, addresses)
     assert await money(world) == await money(clean)
+    assert await most_credits(world) <= 1
     kept = await events_of(world)
     assert {event_id for event_id, _ in kept} == emitted(world)
     balance = Counter(kind for _, kind in kept)
