@@ -95,6 +95,13 @@ class MillraceApp(faust.App):  # type: ignore[misc]
         await self.batches_given_out()
         await super()._stop_consumer()
 
+    def _on_rebalance_when_stopped(self) -> None:
+        """Leave the consumer to the end, which closes it.
+
+        Faust would close its connection, by which it has yet to leave the group: what a rebalance
+        had just given it waited for the brokers to give it up.
+        """
+
     def _new_transport(self) -> OneLoopTransport:
         return OneLoopTransport(self.conf.broker_consumer, self)
 

@@ -6,9 +6,9 @@ Numbers come in on a topic and are noted in a table. Every 20th is poison: it ra
 ("ours") or the first time only ("plain", which is the milder fault). "deaf" is ours until its
 consumer is told to fetch no more, "forgetful" until it is told to fetch no more from partition 0.
 "telling" writes down how long the broker may hold each fetch, and "sluggish" takes its time to put
-records that lie ready into a batch. "doomed" holds its first record until it is told that an
-invariant is broken. "late" is never ready, and "let_down" has a loop that waits for what somebody
-else cancels.
+records that lie ready into a batch. "holding" holds its first record until it is told to go on,
+"doomed" until it is told that an invariant is broken. "late" is never ready, and "let_down" has a
+loop that waits for what somebody else cancels.
 """
 
 from __future__ import annotations
@@ -123,12 +123,35 @@ def run_sluggish() -> None:
     run_ours()
 
 
+async def _told(word: str) -> None:
+    """Wait until the file with this name is there."""
+    while not Path(Settings().data_dir, word).exists():  # noqa: ASYNC110, ASYNC240
+        await asyncio.sleep(0.1)
+
+
+class Holding(Note):
+    """Notes nothing before the file `go_on` is there. Holding its first record it makes `held`."""
+
+    async def prepare(self, records: Sequence[int]) -> None:
+        Path(Settings().data_dir, "held").touch()  # noqa: ASYNC240
+        await _told("go_on")
+
+
+def run_holding() -> None:
+    """Run a stage that holds its first record until it is told to go on."""
+
+    async def holding(_: Context) -> Role:
+        return Role(stages=(Holding(),))
+
+    ROLES["torment"] = holding
+    Worker(Settings(), "torment").run()
+
+
 class Doomed(Note):
     """Breaks an invariant once the file `doomed` is there."""
 
     async def apply(self, work: Work, records: Sequence[int], _: None) -> None:
-        while not Path(Settings().data_dir, "doomed").exists():  # noqa: ASYNC110, ASYNC240
-            await asyncio.sleep(0.1)
+        await _told("doomed")
         raise InvariantBroken("doomed")
 
 
