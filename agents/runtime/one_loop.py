@@ -56,9 +56,9 @@ class OneLoopTransport(Transport):  # type: ignore[misc]
             await super().on_partitions_revoked(revoked)
 
         async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ANN401 - Faust is untyped
-            """Look again soon if no partition has room: Faust would sleep for a second."""
-            if self.flow_active and self._buffered_partitions and not self._active_partitions:
-                await self.sleep(FULL_WAIT_S)
+            """Look again soon if no partition has room, or none is ours: Faust sleeps a second."""
+            if self.flow_active and not self._active_partitions:
+                await self.sleep(FULL_WAIT_S if self._buffered_partitions else WAIT_S)
                 return {}, set()
             return await super()._wait_next_records(timeout)
 

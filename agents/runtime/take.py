@@ -29,9 +29,12 @@ class Taker(Generic[ItemT]):
     async def batches(self) -> AsyncIterator[list[ItemT]]:
         """Yield at least one item and at most `size_max`, in order."""
         batch: list[ItemT] = []
-        async for item in self._items:
-            batch.append(item)
-            self.amid = len(batch) < self._size_max and self._more_ready()
-            if not self.amid:
-                yield batch
-                batch = []
+        try:
+            async for item in self._items:
+                batch.append(item)
+                self.amid = len(batch) < self._size_max and self._more_ready()
+                if not self.amid:
+                    yield batch
+                    batch = []
+        finally:
+            self.amid = False

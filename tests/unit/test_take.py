@@ -54,6 +54,17 @@ async def test_an_error_of_the_source_is_raised() -> None:
         await anext(batches)
 
 
+async def test_a_batch_that_is_never_given_out_is_not_waited_for() -> None:
+    async def broken() -> AsyncIterator[int]:
+        yield 1
+        raise ValueError("broken")
+
+    taker = Taker(broken(), 2, lambda: True)
+    with pytest.raises(ValueError, match="broken"):
+        await anext(taker.batches())
+    assert not taker.amid
+
+
 async def test_a_batch_is_told_of_as_long_as_it_is_not_given_out() -> None:
     source = Source(1, 2)
     told: list[bool] = []
