@@ -63,6 +63,12 @@ BATCHES_HELD_MAX = 10
 """Of a stage, read from Kafka and waiting for their turn; and what a fetch brings beyond them."""
 TAKING_S = 5.0
 """A batch is taken from memory, without waiting for anything."""
+REBALANCE_S = 10.0
+"""A worker has this long to end its batches when partitions are shared out anew; all others wait.
+
+Then it is left out, and what it does all the same is dropped by the inbox. Less than STOP_S, so
+that one told to stop meanwhile can still leave.
+"""
 START_S = 120.0
 """A worker that has not joined its group after this is taken for stuck."""
 
@@ -293,9 +299,11 @@ def build_app(settings: Settings, role_name: str, runners: Sequence[StageRunner]
         web_enabled=False,
         broker_session_timeout=6.0,
         broker_heartbeat_interval=2.0,
+        broker_rebalance_timeout=REBALANCE_S,
         consumer_metadata_max_age_ms=METADATA_S * 1000,
         agent_supervisor=CrashingSupervisor,
         PartitionAssignor=SpreadingAssignor,
+        table_standby_replicas=1,  # there are no tables; with 0 Faust takes another assignor
         TableManager=NoTables,
     )
     app.producer_only = not runners

@@ -85,6 +85,17 @@ class Crew:
         self.logs.append(log)
         return process
 
+    async def hold(self) -> Path:
+        """Start a worker that holds what lies ready; return its log once it does."""
+        await self.join("holding")
+        held = self.logs[-1].parent / "held"
+
+        async def is_held() -> bool:
+            return await asyncio.to_thread(held.exists)
+
+        await until(is_held, self.logs[-1])
+        return self.logs[-1]
+
     async def do_all(self, numbers: set[int]) -> None:
         """Wait until these numbers are noted."""
 
@@ -140,11 +151,7 @@ async def test_a_worker_told_to_stop_while_it_joins_leaves_the_group(
     await send(settings, [1])
     async with AsyncExitStack() as stack:
         crew = Crew(settings, pool, tmp_path, stack)
-        await crew.join("holding")
-        [holding] = crew.logs
-
-        async def is_held() -> bool:
-            return await asyncio.to_thread((holding.parent / "held").exists)
+        holding = await crew.hold()
 
         async def joining_waits() -> bool:
             return "it is rebalancing" in await asyncio.to_thread(holding.read_text)
@@ -152,7 +159,6 @@ async def test_a_worker_told_to_stop_while_it_joins_leaves_the_group(
         async def joining_stops() -> bool:
             return "Stopping" in await asyncio.to_thread(crew.logs[-1].read_text)
 
-        await until(is_held, holding)
         joining = await crew.join("ours")
         await until(joining_waits, holding)
         joining.terminate()
@@ -162,3 +168,22 @@ async def test_a_worker_told_to_stop_while_it_joins_leaves_the_group(
         assert "LeaveGroup request failed" not in await crew.told()
         await send(settings, [2])
         await crew.do_all({1, 2})
+
+
+async def test_a_worker_that_cannot_end_its_batch_is_left_out_and_what_it_did_dropped(
+    settings: Settings, pool: Pool, tmp_path: Path
+) -> None:
+    """The others waited for it a minute. It may be the only one whose database does not answer."""
+    await send(settings, [1])
+    async with AsyncExitStack() as stack:
+        crew = Crew(settings, pool, tmp_path, stack)
+        holding = await crew.hold()
+        taking_over = await crew.join("ours")
+        await crew.do_all({1})
+        await asyncio.to_thread((holding.parent / "go_on").touch)
+        taking_over.terminate()
+        assert await asyncio.wait_for(taking_over.wait(), WAIT_S) == 0
+        await send(settings, [2])
+        await crew.do_all({1, 2})
+        assert "batch taken apart" not in await crew.told()
+    assert await pool.fetchval("SELECT count(*) FROM dead_letters") == 0
